@@ -1,0 +1,1 @@
+"""What every part of bitsr uses: errors and file handling."""

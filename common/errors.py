@@ -1,0 +1,44 @@
+"""Errors that a user can act on.
+
+Every message says what happened, what was expected, what was found and what to do next. The command line prints the
+message on one line and exits with ``exit_code``.
+"""
+
+
+class BitsrError(Exception):
+    """A failure with a message for the user."""
+
+    exit_code = 1
+
+
+class UsageError(BitsrError):
+    """The request itself is wrong: an unknown name, a contradicting option, a missing file argument."""
+
+    exit_code = 2
+
+
+class MissingExtraError(BitsrError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package '{package}', which is not installed; install it with: pip install 'bitsr[{extra}]'"
+        )
+        self.package = package
+        self.extra = extra
+
+
+class UnknownNameError(UsageError):
+    """A name that is not in a list of known names; the nearest ones are suggested."""
+
+
+class PictureError(BitsrError):
+    """A picture that cannot be read."""
+
+
+class WeightsError(BitsrError):
+    """A weights file that is broken or belongs to another model or scale."""
+
+
+class TrainingError(BitsrError):
+    """A training that cannot start or go on."""

@@ -1,0 +1,40 @@
+"""Files that are written completely or not at all."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bitsr.common.errors import BitsrError
+
+
+@contextmanager
+def atomic_write(path: Path | str, *, suffix: str = "") -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it is renamed to ``path``, on an error it is removed.
+
+    An existing file is replaced only by a complete new one. ``suffix`` ends the temporary name, for writers that
+    choose the format by the extension.
+
+    Raises:
+        BitsrError: the folder does not exist or cannot be written.
+    """
+    path = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=suffix or ".tmp", dir=path.parent)
+    except OSError as error:
+        raise BitsrError(
+            f"cannot write {path}: {error.strerror or error}; choose a folder that exists and is writable"
+        ) from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp creates the file for its owner alone; a finished file has the usual rights.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

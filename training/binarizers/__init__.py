@@ -1,0 +1,23 @@
+"""Binarizers are values: modules that are handed to :class:`bitsr.training.layers.BinaryConv2d`."""
+
+from bitsr.training.binarizers.activations import ActivationBinarizer, RSign, ScaledSign, Sign, scaled_sign
+from bitsr.training.binarizers.weights import (
+    LearnedScaleWeight,
+    MeanScaleWeight,
+    SignWeight,
+    WeightBinarizer,
+    hard_sign,
+)
+
+__all__ = [
+    "ActivationBinarizer",
+    "LearnedScaleWeight",
+    "MeanScaleWeight",
+    "RSign",
+    "ScaledSign",
+    "Sign",
+    "SignWeight",
+    "WeightBinarizer",
+    "hard_sign",
+    "scaled_sign",
+]

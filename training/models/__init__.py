@@ -1,0 +1,23 @@
+"""Models by id; the id carries the scale (``ebsr_light_plus_x4``)."""
+
+from bitsr.training.models import e2fif, ebsr, edsr
+from bitsr.training.models.registry import (
+    ModelInfo,
+    SuperResolutionModel,
+    create_model,
+    list_models,
+    model_info,
+    register_model,
+)
+
+__all__ = [
+    "ModelInfo",
+    "SuperResolutionModel",
+    "create_model",
+    "e2fif",
+    "ebsr",
+    "edsr",
+    "list_models",
+    "model_info",
+    "register_model",
+]

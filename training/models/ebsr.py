@@ -1,0 +1,153 @@
+"""EBSR: binary convolutions with input-dependent threshold and re-scaling, and our variant of it.
+
+Source: Wei et al., "EBSR: Enhanced Binary Neural Network for Image Super-Resolution", arXiv 2303.12270v1.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bitsr.training.binarizers import MeanScaleWeight, ScaledSign
+from bitsr.training.layers import BinaryConv2d, ChannelShiftRescale, SpatialRescale, SubtractMean
+from bitsr.training.models.registry import ModelInfo, SuperResolutionModel, register_model
+
+PAPER = "EBSR, arXiv 2303.12270v1"
+
+
+@dataclass(frozen=True)
+class EbsrConfig:
+    """Shape and switches of an EBSR network.
+
+    ``input_scale`` is BBCU's amplification; ``nearest_skip`` adds the nearest-neighbour enlargement of the input
+    picture to the output.
+    """
+
+    channels: int = 64
+    blocks: int = 16
+    channel: Literal["none", "unfused", "fused"] = "fused"
+    spatial: bool = True
+    activation: Literal["leaky_relu", "prelu"] = "leaky_relu"
+    input_scale: float = 1.0
+    nearest_skip: bool = False
+
+
+class EConv(nn.Module):
+    """``y = binary_conv(x) * channel gain * spatial gain + x`` (EBSR, section 4). (N, C, H, W) -> (N, C, H, W)."""
+
+    def __init__(self, config: EbsrConfig) -> None:
+        super().__init__()
+        channels = config.channels
+        has_channel = config.channel != "none"
+        self.conv = BinaryConv2d(
+            channels,
+            channels,
+            3,
+            activation_binarizer=ScaledSign(channels, learn_threshold=not has_channel),
+            weight_binarizer=MeanScaleWeight(),
+        )
+        self.channel = ChannelShiftRescale(channels, fused=config.channel == "fused") if has_channel else None
+        self.spatial = SpatialRescale(channels) if config.spatial else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.channel is not None:
+            shift, gain = self.channel(x)
+            y = self.conv(x, shift) * gain
+        else:
+            y = self.conv(x)
+        if self.spatial is not None:
+            y = y * self.spatial(x)
+        return y + x
+
+
+class EbsrBlock(nn.Module):
+    """Two E-Convs with an activation between them.
+
+    The paper's text does not fix the activation: LeakyReLU(0.1) is its ancestor E2FIF's, a PReLU per channel is ours.
+    """
+
+    def __init__(self, config: EbsrConfig) -> None:
+        super().__init__()
+        self.conv1 = EConv(config)
+        self.activation = nn.PReLU(config.channels) if config.activation == "prelu" else nn.LeakyReLU(0.1)
+        self.conv2 = EConv(config)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv2(self.activation(self.conv1(x)))  # type: ignore[no-any-return]
+
+
+class Ebsr(SuperResolutionModel):
+    """Float head 3x3, binary body with a skip around it, float tail 3x3 to 3*s*s channels and pixel shuffle."""
+
+    def __init__(self, model_id: str, scale: int, config: EbsrConfig, *, family: str, paper: str = PAPER) -> None:
+        super().__init__()
+        self.config = config
+        self.scale = scale
+        self.normalize = SubtractMean(input_scale=config.input_scale)
+        self.head = nn.Conv2d(3, config.channels, 3, padding=1)
+        self.body = nn.Sequential(*(EbsrBlock(config) for _ in range(config.blocks)))
+        self.tail = nn.Conv2d(config.channels, 3 * scale**2, 3, padding=1)
+        self.info = ModelInfo(
+            id=model_id,
+            family=family,
+            scale=scale,
+            channels=config.channels,
+            blocks=config.blocks,
+            receptive_field_radius=2 * config.blocks + 2,
+            global_pooling=config.channel != "none",
+            paper=paper,
+            config=asdict(config),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        head = self.head(self.normalize(x))
+        y = self.tail(self.body(head) + head)
+        if self.config.input_scale != 1.0:
+            y = y / self.config.input_scale
+        if self.config.nearest_skip:
+            # Repeating each channel s*s times before the shuffle is the nearest-neighbour enlargement after it.
+            return F.pixel_shuffle(y + x.repeat_interleave(self.scale**2, dim=1), self.scale)
+        return F.pixel_shuffle(y, self.scale) + self.normalize.mean
+
+
+_PLUS = EbsrConfig(activation="prelu", input_scale=64.0, nearest_skip=True)
+_PLUS_PAPER = (
+    f"{PAPER}; with the input amplification of BBCU (ICLR 2023), a PReLU per channel and a nearest-neighbour skip"
+)
+
+
+@register_model("ebsr_light_x{scale}")
+def _ebsr_light(model_id: str, scale: int) -> Ebsr:
+    return Ebsr(model_id, scale, EbsrConfig(), family="ebsr_light")
+
+
+@register_model("ebsr_x{scale}")
+def _ebsr(model_id: str, scale: int) -> Ebsr:
+    return Ebsr(model_id, scale, EbsrConfig(channels=256, blocks=32), family="ebsr")
+
+
+@register_model("ebsr_light_baseline_x{scale}")
+def _ebsr_light_baseline(model_id: str, scale: int) -> Ebsr:
+    return Ebsr(model_id, scale, EbsrConfig(channel="none", spatial=False), family="ebsr_light_baseline")
+
+
+@register_model("ebsr_light_spatial_x{scale}")
+def _ebsr_light_spatial(model_id: str, scale: int) -> Ebsr:
+    return Ebsr(model_id, scale, EbsrConfig(channel="none"), family="ebsr_light_spatial")
+
+
+@register_model("ebsr_light_unfused_x{scale}")
+def _ebsr_light_unfused(model_id: str, scale: int) -> Ebsr:
+    return Ebsr(model_id, scale, EbsrConfig(channel="unfused"), family="ebsr_light_unfused")
+
+
+@register_model("ebsr_light_plus_x{scale}")
+def _ebsr_light_plus(model_id: str, scale: int) -> Ebsr:
+    return Ebsr(model_id, scale, _PLUS, family="ebsr_light_plus", paper=_PLUS_PAPER)
+
+
+@register_model("test_ebsr_plus_x{scale}")
+def _test_ebsr_plus(model_id: str, scale: int) -> Ebsr:
+    config = EbsrConfig(channels=8, blocks=2, activation="prelu", input_scale=8.0, nearest_skip=True)
+    return Ebsr(model_id, scale, config, family="test_ebsr_plus", paper=_PLUS_PAPER)

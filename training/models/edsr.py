@@ -1,0 +1,92 @@
+"""EDSR and its 64-channel form ("SRResNet" in the tables of binary super-resolution papers): float references.
+
+Source: Lim et al., "Enhanced Deep Residual Networks for Single Image Super-Resolution", CVPRW 2017. In the tables of
+BAM, BBCU, E2FIF and EBSR "SRResNet" is this topology with 64 channels and 16 blocks: 1.367 M parameters at x2 and
+1.515 M at x4 without biases.
+"""
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bitsr.training.layers import SubtractMean
+from bitsr.training.models.registry import ModelInfo, SuperResolutionModel, register_model
+
+PAPER = "EDSR, CVPRW 2017 (arXiv 1707.02921)"
+
+
+class ResidualBlock(nn.Module):
+    """``x + residual_scale * conv(ReLU(conv(x)))``. (N, C, H, W) -> (N, C, H, W)."""
+
+    def __init__(self, channels: int, *, residual_scale: float) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.residual_scale = residual_scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv2(F.relu(self.conv1(x)))
+        return x + (y if self.residual_scale == 1.0 else y * self.residual_scale)  # type: ignore[no-any-return]
+
+
+class Upsampler(nn.Module):
+    """Convolutions to ``f*f*C`` channels with pixel shuffles: two of factor 2 at x4, one of factor 2 or 3 otherwise."""
+
+    def __init__(self, channels: int, scale: int) -> None:
+        super().__init__()
+        self.factors = (2, 2) if scale == 4 else (scale,)
+        self.convs = nn.ModuleList(nn.Conv2d(channels, channels * f * f, 3, padding=1) for f in self.factors)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for conv, factor in zip(self.convs, self.factors, strict=True):
+            x = F.pixel_shuffle(conv(x), factor)
+        return x
+
+
+class Edsr(SuperResolutionModel):
+    """Head 3x3, residual blocks and one more convolution with a skip around them, upsampler, convolution to RGB."""
+
+    def __init__(
+        self, model_id: str, scale: int, *, family: str, channels: int, blocks: int, residual_scale: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.normalize = SubtractMean()
+        self.head = nn.Conv2d(3, channels, 3, padding=1)
+        self.body = nn.Sequential(*(ResidualBlock(channels, residual_scale=residual_scale) for _ in range(blocks)))
+        self.body_end = nn.Conv2d(channels, channels, 3, padding=1)
+        self.upsampler = Upsampler(channels, scale)
+        self.tail = nn.Conv2d(channels, 3, 3, padding=1)
+        # A convolution at f times the resolution reaches 1/f of a low-resolution pixel.
+        reach = sum(1 / math.prod(self.upsampler.factors[:i]) for i in range(len(self.upsampler.factors))) + 1 / scale
+        self.info = ModelInfo(
+            id=model_id,
+            family=family,
+            scale=scale,
+            channels=channels,
+            blocks=blocks,
+            receptive_field_radius=2 + 2 * blocks + math.ceil(reach),
+            global_pooling=False,
+            paper=PAPER,
+            config={"channels": channels, "blocks": blocks, "residual_scale": residual_scale},
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        head = self.head(self.normalize(x))
+        features = self.body_end(self.body(head)) + head
+        return self.tail(self.upsampler(features)) + self.normalize.mean  # type: ignore[no-any-return]
+
+
+@register_model("srresnet_x{scale}")
+def _srresnet(model_id: str, scale: int) -> Edsr:
+    return Edsr(model_id, scale, family="srresnet", channels=64, blocks=16)
+
+
+@register_model("edsr_x{scale}")
+def _edsr(model_id: str, scale: int) -> Edsr:
+    return Edsr(model_id, scale, family="edsr", channels=256, blocks=32, residual_scale=0.1)
+
+
+@register_model("test_srresnet_x{scale}")
+def _test_srresnet(model_id: str, scale: int) -> Edsr:
+    return Edsr(model_id, scale, family="test_srresnet", channels=8, blocks=1)

@@ -1,0 +1,92 @@
+"""Model ids and what is known about each model without building it twice."""
+
+import difflib
+import fnmatch
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bitsr.common.errors import UnknownNameError
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Facts of a model that exporters, the tiler and the command line need.
+
+    ``receptive_field_radius`` is in pixels of the low-resolution picture, without global pooling;
+    ``global_pooling`` says that an output pixel depends on the whole picture, so that tiles only approximate.
+    """
+
+    id: str
+    family: str
+    scale: int
+    channels: int
+    blocks: int
+    receptive_field_radius: int
+    global_pooling: bool
+    paper: str
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class SuperResolutionModel(nn.Module):
+    """Base of all models: RGB (N, 3, H, W) in [0, 1] -> (N, 3, scale*H, scale*W), not clamped."""
+
+    info: ModelInfo
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+Builder = Callable[[str, int], SuperResolutionModel]
+_BUILDERS: dict[str, tuple[Builder, int]] = {}
+
+
+def register_model(pattern: str, *, scales: tuple[int, ...] = (2, 3, 4)) -> Callable[[Builder], Builder]:
+    """Register ``builder(model_id, scale)`` under ``pattern`` with ``{scale}`` filled in, for every scale."""
+
+    def decorate(builder: Builder) -> Builder:
+        for scale in scales:
+            model_id = pattern.format(scale=scale)
+            if model_id in _BUILDERS:
+                raise ValueError(f"the model id '{model_id}' is registered twice")
+            _BUILDERS[model_id] = (builder, scale)
+        return builder
+
+    return decorate
+
+
+def list_models(glob: str = "*") -> list[str]:
+    """Ids that match a shell pattern, sorted."""
+    return sorted(fnmatch.filter(_BUILDERS, glob))
+
+
+def create_model(model_id: str) -> SuperResolutionModel:
+    """Build a model with fresh weights.
+
+    Raises:
+        UnknownNameError: no such id; the nearest one is named.
+    """
+    builder, scale = _lookup(model_id)
+    return builder(model_id, scale)
+
+
+def model_info(model_id: str) -> ModelInfo:
+    """Facts of a model, without allocating its weights."""
+    builder, scale = _lookup(model_id)
+    with torch.device("meta"):
+        return builder(model_id, scale).info
+
+
+def _lookup(model_id: str) -> tuple[Builder, int]:
+    try:
+        return _BUILDERS[model_id]
+    except KeyError:
+        near = difflib.get_close_matches(model_id, _BUILDERS, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else "`bitsr models` lists them."
+        raise UnknownNameError(f"there is no model '{model_id}'; {hint}") from None
