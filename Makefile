@@ -1,0 +1,92 @@
+# Every target sets up what it needs in a fresh clone; a second `make` finds everything done. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+UV_VERSION := 0.13.8
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+JOBS ?= $(shell nproc)
+
+BUILD_PACKAGES := g++
+TEST_PACKAGES := $(BUILD_PACKAGES) clang libgtest-dev g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
+NATIVE_SOURCES := $(shell find runtime -name '*.cpp' -o -name '*.h' -o -name '*.cmake' -o -name CMakeLists.txt)
+
+export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
+export DEBIAN_FRONTEND := noninteractive
+
+# debian(packages, what they are for): install what is missing; without root say so in one line and go on.
+define debian
+	missing=""; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	  else echo "missing Debian packages for $(2): apt-get install$$missing"; fi; fi
+endef
+
+.PHONY: help
+help:  ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(STAMP)/venv:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v != (3, 11) and f"the pinned packages need Python 3.11, {sys.executable} is {v[0]}.{v[1]}; name another one by PYTHON=...")'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(call debian,python3-venv,the virtual environment); }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@mkdir -p $(STAMP) && touch $@
+
+$(STAMP)/packages: requirements.lock $(STAMP)/venv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	@touch $@
+
+$(STAMP)/debian-build: Makefile $(STAMP)/venv
+	@$(call debian,$(BUILD_PACKAGES),the native library)
+	@touch $@
+
+$(STAMP)/debian-test: Makefile $(STAMP)/venv
+	@$(call debian,$(TEST_PACKAGES),all tests)
+	@touch $@
+
+$(STAMP)/editable: pyproject.toml $(NATIVE_SOURCES) $(STAMP)/packages $(STAMP)/debian-build
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps --reinstall --editable .
+	@touch $@
+
+.PHONY: build
+build: $(STAMP)/editable  ## virtual environment, native library, the `bitsr` command in .venv/bin
+
+.PHONY: demo
+demo: build  ## a photo through the exported network: pictures, PSNR, parity and times in build/demo
+	$(BIN)/bitsr demo --input assets/chelsea.png --output build/demo --overwrite
+
+.PHONY: test
+test: build $(STAMP)/debian-test  ## all tests
+	$(BIN)/python -m pytest
+
+.PHONY: bench
+bench: build  ## our kernels against XNNPACK, layer and whole net; JSON in build/bench
+	$(BIN)/bitsr bench --output build/bench
+
+.PHONY: lint
+lint: $(STAMP)/packages  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: arm64
+arm64: $(STAMP)/packages $(STAMP)/debian-test  ## cross-build the runtime core for arm64
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S runtime -B build/arm64 -G Ninja -DCMAKE_BUILD_TYPE=Release \
+	  -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/arm64
+
+.PHONY: wheel
+wheel: $(STAMP)/packages $(STAMP)/debian-build  ## the wheel, with the native library, in dist
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist
+	@ls -l dist/*.whl
+
+.PHONY: clean
+clean:  ## remove build products; the virtual environment stays
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f $(STAMP)/editable
