@@ -1,0 +1,195 @@
+"""Reading and writing pictures of every mode, and refusing what cannot be carried."""
+
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from bitsr.common.errors import BitsrError, PictureError, UsageError
+from bitsr.common.pictures import Picture, output_format, picture_size, read_picture, write_picture
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def gradient(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 255 // max(width - 1, 1), y * 255 // max(height - 1, 1), (x + y) % 256], -1).astype(np.uint8)
+
+
+def test_rgb_with_profile_survives_reading_and_writing(tmp_path: Path) -> None:
+    picture = Picture(gradient(5, 7), icc_profile=SRGB)
+    write_picture(tmp_path / "a.png", picture)
+    back = read_picture(tmp_path / "a.png")
+    assert np.array_equal(back.rgb, picture.rgb)
+    assert back.icc_profile == SRGB
+    assert (back.height, back.width, back.alpha, back.grey) == (5, 7, None, False)
+    assert picture_size(tmp_path / "a.png") == (7, 5)
+
+
+@pytest.mark.parametrize(
+    ("extension", "grey"),
+    [(".png", False), (".png", True), (".tif", False), (".tif", True), (".webp", False)],  # WebP knows no grey
+)
+def test_alpha_and_grey_survive(tmp_path: Path, extension: str, grey: bool) -> None:
+    rgb = np.full((6, 4, 3), 90, np.uint8)
+    alpha = np.tile(np.array([0, 100, 200, 255], np.uint8), (6, 1))
+    write_picture(tmp_path / f"a{extension}", Picture(rgb, alpha, grey=grey))
+    back = read_picture(tmp_path / f"a{extension}")
+    assert back.alpha is not None
+    assert np.array_equal(back.alpha, alpha)
+    assert back.grey is grey
+    assert np.abs(back.rgb[:, 1:].astype(int) - 90).max() <= 2  # WebP is lossy; RGB under alpha 0 carries nothing
+
+
+def test_opaque_alpha_is_no_alpha(tmp_path: Path) -> None:
+    Image.fromarray(gradient(3, 3)).convert("RGBA").save(tmp_path / "a.png")
+    assert read_picture(tmp_path / "a.png").alpha is None
+
+
+def test_palette_with_transparency(tmp_path: Path) -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putdata([0, 1])
+    image.save(tmp_path / "a.png", transparency=1)
+    picture = read_picture(tmp_path / "a.png")
+    assert picture.rgb.tolist() == [[[10, 20, 30], [40, 50, 60]]]
+    assert picture.alpha is not None
+    assert picture.alpha.tolist() == [[255, 0]]
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 257 * 7, 257 * 200, 65535]], np.uint16)).save(tmp_path / "a.png")
+    picture = read_picture(tmp_path / "a.png")
+    assert picture.rgb[0, :, 0].tolist() == [0, 7, 200, 255]
+    assert picture.grey
+
+
+def test_one_bit_picture(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[True, False]])).save(tmp_path / "a.png")
+    assert read_picture(tmp_path / "a.png").rgb[0, :, 0].tolist() == [255, 0]
+
+
+def test_cmyk_becomes_rgb_without_its_profile(tmp_path: Path) -> None:
+    Image.new("CMYK", (4, 4), (0, 255, 255, 0)).save(tmp_path / "a.jpg", quality=100)
+    picture = read_picture(tmp_path / "a.jpg")
+    red, green, blue = picture.rgb[2, 2]
+    assert red > 240
+    assert max(green, blue) < 15
+    assert picture.icc_profile is None
+
+
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    image = Image.fromarray(gradient(2, 5))
+    exif = image.getexif()
+    exif[0x0112] = 6  # shown turned by 90 degrees clockwise
+    image.save(tmp_path / "a.png", exif=exif)
+    picture = read_picture(tmp_path / "a.png")
+    assert np.array_equal(picture.rgb, np.rot90(gradient(2, 5), -1))
+
+
+def test_multi_picture_jpeg_of_phones_is_read(tmp_path: Path) -> None:
+    first, second = (Image.new("RGB", (4, 4), colour) for colour in ("red", "blue"))
+    first.save(tmp_path / "a.mpo", save_all=True, append_images=[second])
+    assert read_picture(tmp_path / "a.mpo").rgb[0, 0, 0] > 240
+
+
+def test_animation_is_refused(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    with pytest.raises(PictureError, match="2 frames"):
+        read_picture(tmp_path / "a.gif")
+
+
+@pytest.mark.parametrize("mode", ["F", "I", "LAB"])
+def test_modes_that_eight_bit_cannot_hold_are_refused(tmp_path: Path, mode: str) -> None:
+    Image.new(mode, (2, 2)).save(tmp_path / "a.tif")
+    with pytest.raises(PictureError, match=f"mode {mode}"):
+        read_picture(tmp_path / "a.tif")
+
+
+def test_broken_files_give_one_error(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.png"
+    write_picture(whole, Picture(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)))
+    contents = whole.read_bytes()
+    for name, data in {
+        "empty.png": b"",
+        "text.png": b"this is no picture",
+        "header.png": contents[:20],
+        "truncated.png": contents[: len(contents) // 2],
+        "truncated.jpg": b"\xff\xd8\xff\xe0",
+    }.items():
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(PictureError, match=name):
+            read_picture(tmp_path / name)
+
+
+def test_every_truncation_gives_a_picture_error(tmp_path: Path) -> None:
+    for extension in (".png", ".jpg", ".webp", ".tif", ".bmp"):
+        path = tmp_path / f"a{extension}"
+        write_picture(path, Picture(gradient(16, 16)))
+        contents = path.read_bytes()
+        for length in range(0, len(contents) - 1, max(1, len(contents) // 40)):
+            path.write_bytes(contents[:length])
+            try:
+                read_picture(path)
+            except PictureError:
+                continue
+            # What follows the pixels (TIFF directories, PNG's end chunk) may be missing, the picture itself not.
+            assert length > len(contents) // 2
+
+
+def test_missing_file_and_folder_are_usage_errors(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no file"):
+        read_picture(tmp_path / "nothing.png")
+    with pytest.raises(UsageError, match="folder"):
+        read_picture(tmp_path)
+
+
+def test_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_picture(tmp_path / "a.png", Picture(gradient(20, 20)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(PictureError, match="decompression bomb"):
+        read_picture(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)  # Pillow warns here, and the picture is read
+    assert read_picture(tmp_path / "a.png").width == 20
+
+
+def test_postscript_never_reaches_an_interpreter(tmp_path: Path) -> None:
+    (tmp_path / "a.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    with pytest.raises(PictureError, match=r"a\.eps"):
+        read_picture(tmp_path / "a.eps")
+
+
+def test_output_format_refuses_what_it_cannot_carry() -> None:
+    with pytest.raises(UsageError, match=r"\.gif"):
+        output_format("a.gif", alpha=False, width=1, height=1)
+    with pytest.raises(UsageError, match="transparency"):
+        output_format("a.jpg", alpha=True, width=1, height=1)
+    with pytest.raises(UsageError, match="16383"):
+        output_format("a.webp", alpha=True, width=20000, height=1)
+    assert output_format("a.JPG", alpha=False, width=65500, height=1).name == "JPEG"
+
+
+def test_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.png"
+    write_picture(path, Picture(gradient(4, 4)))
+    before = path.read_bytes()
+
+    def fail(self: Image.Image, fp: Path, **_: object) -> None:
+        Path(fp).write_bytes(before[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(BitsrError, match="No space left"):
+        write_picture(path, Picture(gradient(8, 8)))
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["a.png"]
+
+
+def test_written_file_has_the_usual_rights(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", Picture(gradient(4, 4)))
+    (tmp_path / "b").touch()
+    assert stat.S_IMODE((tmp_path / "a.png").stat().st_mode) == stat.S_IMODE((tmp_path / "b").stat().st_mode)
