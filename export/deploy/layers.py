@@ -1,0 +1,167 @@
+"""Layers of the deploy form: thin modules over the ops of :mod:`bitsr.export.ops`.
+
+Their buffers are the numbers that every artefact carries. They have no latent weights and are not trained.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from bitsr.export import ops
+from bitsr.export.packing import pack_weight
+
+
+class FusedBinaryConv2d(nn.Module):
+    """:func:`bitsr.export.ops.binary_conv2d` with its constants.
+
+    Args:
+        signs: (Co, Ci, k, k) or, for several weight planes, (planes, Co, Ci, k, k); values -1 and +1.
+        scale: (Co,) or (planes, Co).
+        threshold: (Ci,), or ``None`` where :meth:`forward` is given one for each picture.
+        shift, inner_slope, inner_shift, slope: (Co,), where the layer has that step.
+    """
+
+    def __init__(
+        self,
+        signs: Tensor,
+        scale: Tensor,
+        *,
+        threshold: Tensor | None = None,
+        shift: Tensor | None = None,
+        inner_slope: Tensor | None = None,
+        inner_shift: Tensor | None = None,
+        slope: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        planes = signs if signs.dim() == 5 else signs.unsqueeze(0)
+        self.in_channels = planes.shape[2]
+        self.out_channels = planes.shape[1]
+        self.kernel_size = planes.shape[3]
+        self.register_buffer("weight_bits", torch.stack([pack_weight(plane) for plane in planes]))
+        self.register_buffer("scale", _constant(scale if scale.dim() == 2 else scale.unsqueeze(0)))
+        for name, value in {
+            "threshold": threshold,
+            "shift": shift,
+            "inner_slope": inner_slope,
+            "inner_shift": inner_shift,
+            "slope": slope,
+        }.items():
+            self.register_buffer(name, None if value is None else _constant(value))
+
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        threshold: Tensor | None = None,
+        channel_gain: Tensor | None = None,
+        spatial_gain: Tensor | None = None,
+        residual: Tensor | None = None,
+    ) -> Tensor:
+        """(N, Ci, H, W) -> (N, Co, H, W); ``threshold`` (N, Ci) is for layers without a constant one."""
+        if (threshold is None) == (self.threshold is None):
+            raise ValueError("a binary layer needs either a constant threshold or one for each picture, not both")
+        return ops.binary_conv2d(
+            x,
+            self.threshold if threshold is None else threshold,
+            self.weight_bits,
+            self.scale,
+            self.shift,
+            self.inner_slope,
+            self.inner_shift,
+            channel_gain,
+            spatial_gain,
+            residual,
+            self.slope,
+        )
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+
+
+class ChannelGate(nn.Module):
+    """:func:`bitsr.export.ops.channel_gate`; ``sigmoid`` says whether a gain or a shift comes out. -> (N, K)."""
+
+    def __init__(self, fc1: nn.Linear, fc2: nn.Linear, *, sigmoid: bool) -> None:
+        super().__init__()
+        self.sigmoid = sigmoid
+        _register_linears(self, fc1, fc2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.channel_gate(x, self.w1, self.b1, self.w2, self.b2, self.sigmoid)
+
+
+class ChannelShiftGate(nn.Module):
+    """:func:`bitsr.export.ops.channel_shift_gate`. -> shift (N, C), gain (N, C)."""
+
+    def __init__(self, fc1: nn.Linear, fc2: nn.Linear) -> None:
+        super().__init__()
+        _register_linears(self, fc1, fc2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return ops.channel_shift_gate(x, self.w1, self.b1, self.w2, self.b2)
+
+
+class SpatialGate(nn.Module):
+    """:func:`bitsr.export.ops.spatial_gate`. -> (N, 1, H, W)."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.register_buffer("weight", _constant(conv.weight))
+        self.register_buffer("bias", _constant(_bias(conv)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.spatial_gate(x, self.weight, self.bias)
+
+
+class PixelShuffle(nn.Module):
+    """:func:`bitsr.export.ops.pixel_shuffle`, with the picture ``skip`` where the network has a nearest skip."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        return ops.pixel_shuffle(x, skip, self.factor)
+
+
+class SuperResolver(nn.Module):
+    """Frame of the networks with a float head, a body at low resolution and a one-convolution tail.
+
+    ``y = shuffle(tail(body(head(x - mean)) + head(x - mean)), skip = x or none)``. Amplification and the mean of the
+    output are folded into head and tail; the mean of the input is not, because the head pads with zeros after it.
+    The body runs on channels-last maps and the picture leaves contiguous, so that no transpose lies in between.
+    """
+
+    mean: Tensor
+
+    def __init__(
+        self, *, mean: Tensor, head: nn.Conv2d, body: nn.Module, tail: nn.Conv2d, scale: int, nearest_skip: bool
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", _constant(mean))
+        self.head = head
+        self.body = body
+        self.tail = tail
+        self.shuffle = PixelShuffle(scale)
+        self.nearest_skip = nearest_skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 3, H s, W s), not clamped."""
+        head = self.head(x - self.mean).to(memory_format=torch.channels_last)
+        y = self.shuffle(self.tail(self.body(head) + head), x if self.nearest_skip else None)
+        return y.contiguous()
+
+
+def _register_linears(module: nn.Module, fc1: nn.Linear, fc2: nn.Linear) -> None:
+    for number, linear in ((1, fc1), (2, fc2)):
+        module.register_buffer(f"w{number}", _constant(linear.weight))
+        module.register_buffer(f"b{number}", _constant(_bias(linear)))
+
+
+def _bias(layer: nn.Conv2d | nn.Linear) -> Tensor:
+    if layer.bias is None:
+        return layer.weight.new_zeros(layer.weight.shape[0])
+    return layer.bias
+
+
+def _constant(value: Tensor) -> Tensor:
+    return value.detach().to(torch.float32).contiguous().clone()

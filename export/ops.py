@@ -1,0 +1,209 @@
+"""The ops of the deploy form: namespace ``bitsr``, schema, eager reference and fake kernel.
+
+The eager reference is what every runtime is compared with. Maps are float32 (N, C, H, W) in any dense memory format;
+an output map has the memory format of ``x``. The fake kernels give the strides of the eager ones, because the
+dimension order that an exporter writes comes from them.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bitsr.export.packing import unpack_weight
+
+
+def memory_format(x: Tensor) -> torch.memory_format:
+    """``channels_last`` only where the strides say so without doubt; a one-channel map counts as contiguous."""
+    channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+def _fused_multiply_add(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """``a * b + c`` with one rounding to float32, as the kernels do: the product of two float32 is exact in float64."""
+    return (a.double() * b.double() + c.double()).float()
+
+
+def _per_channel(vector: Tensor) -> Tensor:
+    """(C,) or (N, C) -> a shape that broadcasts over (N, C, H, W)."""
+    return vector.reshape(-1, vector.shape[-1], 1, 1)
+
+
+@torch.library.custom_op("bitsr::binary_conv2d", mutates_args=())
+def binary_conv2d(
+    x: Tensor,
+    threshold: Tensor,
+    weight_bits: Tensor,
+    scale: Tensor,
+    shift: Tensor | None = None,
+    inner_slope: Tensor | None = None,
+    inner_shift: Tensor | None = None,
+    channel_gain: Tensor | None = None,
+    spatial_gain: Tensor | None = None,
+    residual: Tensor | None = None,
+    slope: Tensor | None = None,
+) -> Tensor:
+    """One whole binary layer, stride 1, zero padding ``k // 2`` after the sign.
+
+    With ``b = +1 where x >= threshold else -1`` (NaN gives -1) and ``dot_p = conv2d(b, signs of weight plane p)``::
+
+        z = dot_0 * scale_0 + shift [+ dot_1 * scale_1]
+        z = (z < 0 ? z * inner_slope : z) + inner_shift      RPReLU
+        z = z * channel_gain * spatial_gain
+        z = z + residual
+        z = z < 0 ? z * slope : z                            post-activation
+
+    Steps without their argument are left out; ARCHITECTURE.md, law 5, fixes the rounding.
+
+    Args:
+        x: (N, C, H, W).
+        threshold: (C,) or (N, C).
+        weight_bits: int64 (planes, Co, k, k, ceil(C / 64)), k 1 or 3, planes 1 or 2.
+        scale: (planes, Co).
+        shift, inner_slope, inner_shift, slope: (Co,).
+        channel_gain: (N, Co).
+        spatial_gain: (N, 1, H, W).
+        residual: (N, Co, H, W).
+
+    Returns:
+        (N, Co, H, W).
+    """
+    planes, _, _, kernel, _ = weight_bits.shape
+    bits = torch.where(x >= _per_channel(threshold), 1.0, -1.0)
+    signs = unpack_weight(weight_bits, channels=x.shape[1])
+    z = _per_channel(torch.zeros_like(scale[0]) if shift is None else shift)
+    for plane in range(planes):
+        # The dot product is an integer; round() removes what a Winograd convolution may have added.
+        dot = F.conv2d(bits, signs[plane], padding=kernel // 2).round()
+        z = _fused_multiply_add(dot, _per_channel(scale[plane]), z)
+    if inner_slope is not None:
+        z = torch.where(z < 0, z * _per_channel(inner_slope), z)
+    if inner_shift is not None:
+        z = z + _per_channel(inner_shift)
+    if channel_gain is not None:
+        z = z * _per_channel(channel_gain)
+    if spatial_gain is not None:
+        z = z * spatial_gain
+    if residual is not None:
+        z = z + residual
+    if slope is not None:
+        z = torch.where(z < 0, z * _per_channel(slope), z)
+    return z.contiguous(memory_format=memory_format(x))
+
+
+@binary_conv2d.register_fake
+def _(
+    x: Tensor,
+    threshold: Tensor,
+    weight_bits: Tensor,
+    scale: Tensor,
+    shift: Tensor | None = None,
+    inner_slope: Tensor | None = None,
+    inner_shift: Tensor | None = None,
+    channel_gain: Tensor | None = None,
+    spatial_gain: Tensor | None = None,
+    residual: Tensor | None = None,
+    slope: Tensor | None = None,
+) -> Tensor:
+    batch, _, height, width = x.shape
+    return torch.empty(
+        (batch, weight_bits.shape[1], height, width), dtype=x.dtype, device=x.device, memory_format=memory_format(x)
+    )
+
+
+def _gate_vector(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+    return F.linear(F.relu(F.linear(x.mean(dim=(2, 3)), w1, b1)), w2, b2)
+
+
+@torch.library.custom_op("bitsr::channel_shift_gate", mutates_args=())
+def channel_shift_gate(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> tuple[Tensor, Tensor]:
+    """Threshold and gain of every channel: ``v = w2 ReLU(w1 mean(x over H, W) + b1) + b2``.
+
+    Args:
+        x: (N, C, H, W).
+        w1, b1: (R, C), (R,).
+        w2, b2: (2C, R), (2C,).
+
+    Returns:
+        ``shift`` (N, C), the first half of v as it is, and ``gain`` (N, C), the sigmoid of the second half.
+    """
+    shift, gain = _gate_vector(x, w1, b1, w2, b2).chunk(2, dim=1)
+    return shift.contiguous(), gain.sigmoid().contiguous()
+
+
+@channel_shift_gate.register_fake
+def _(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> tuple[Tensor, Tensor]:
+    shape = (x.shape[0], w2.shape[0] // 2)
+    return x.new_empty(shape), x.new_empty(shape)
+
+
+@torch.library.custom_op("bitsr::channel_gate", mutates_args=())
+def channel_gate(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, sigmoid: bool) -> Tensor:
+    """``v = w2 ReLU(w1 mean(x over H, W) + b1) + b2``, or ``sigmoid(v)``: the one-output form (squeeze and excitation).
+
+    Args:
+        x: (N, C, H, W).
+        w1, b1: (R, C), (R,).
+        w2, b2: (K, R), (K,).
+        sigmoid: whether a sigmoid follows.
+
+    Returns:
+        (N, K).
+    """
+    v = _gate_vector(x, w1, b1, w2, b2)
+    return v.sigmoid() if sigmoid else v
+
+
+@channel_gate.register_fake
+def _(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, sigmoid: bool) -> Tensor:
+    return x.new_empty((x.shape[0], w2.shape[0]))
+
+
+@torch.library.custom_op("bitsr::spatial_gate", mutates_args=())
+def spatial_gate(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Gain of every pixel: ``sigmoid(conv2d(x, weight) + bias)``, zero padding ``k // 2``.
+
+    Args:
+        x: (N, C, H, W).
+        weight: (1, C, k, k), k 1 or 3.
+        bias: (1,).
+
+    Returns:
+        (N, 1, H, W) in (0, 1), contiguous.
+    """
+    return torch.sigmoid(F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)).contiguous()
+
+
+@spatial_gate.register_fake
+def _(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return x.new_empty((x.shape[0], 1, x.shape[2], x.shape[3]))
+
+
+@torch.library.custom_op("bitsr::pixel_shuffle", mutates_args=())
+def pixel_shuffle(x: Tensor, skip: Tensor | None, factor: int) -> Tensor:
+    """Depth to space: ``y[n, c, h f + i, w f + j] = x[n, c f f + i f + j, h, w]``, plus ``skip[n, c, h, w]`` if given.
+
+    Adding ``skip`` to every one of its f x f output pixels is its nearest-neighbour enlargement.
+
+    Args:
+        x: (N, C f f, H, W).
+        skip: (N, C, H, W).
+        factor: f.
+
+    Returns:
+        (N, C, H f, W f).
+    """
+    y = F.pixel_shuffle(x, factor)
+    if skip is not None:
+        y = y + F.interpolate(skip, scale_factor=factor, mode="nearest")
+    return y.contiguous(memory_format=memory_format(x))
+
+
+@pixel_shuffle.register_fake
+def _(x: Tensor, skip: Tensor | None, factor: int) -> Tensor:
+    batch, channels, height, width = x.shape
+    return torch.empty(
+        (batch, channels // factor**2, height * factor, width * factor),
+        dtype=x.dtype,
+        device=x.device,
+        memory_format=memory_format(x),
+    )
