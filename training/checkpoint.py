@@ -1,0 +1,170 @@
+"""Weights files: safetensors with the model id, the recipe and measured figures in the header."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bitsr.common.errors import UsageError, WeightsError
+from bitsr.common.files import atomic_write
+from bitsr.training.models import SuperResolutionModel, create_model, list_models
+
+FORMAT = "bitsr-weights-1"
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """What is known about trained weights.
+
+    ``figures`` maps a set's name to ``{"psnr", "ssim", "bicubic_psnr", "bicubic_ssim"}``; ``data`` names the training
+    sets; ``recipe`` is the YAML text.
+    """
+
+    model: str
+    steps: int = 0
+    data: list[str] = field(default_factory=list)
+    recipe: str = ""
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def weights_folder() -> Path:
+    """The folder of the weights that come with the package."""
+    return Path(__file__).parent / "weights"
+
+
+def embedded_weights(model_id: str) -> Path:
+    """The weights of a model that come with the package.
+
+    Raises:
+        WeightsError: there are none for this model.
+    """
+    path = weights_folder() / f"{model_id}.safetensors"
+    if not path.is_file():
+        have = sorted(p.stem for p in weights_folder().glob("*.safetensors"))
+        raise WeightsError(
+            f"no trained weights of '{model_id}' come with the package; there are: {', '.join(have) or 'none'}; "
+            f"train it, or give a weights file"
+        )
+    return path
+
+
+def save_weights(
+    path: Path | str, state: dict[str, Tensor], info: WeightsInfo, *, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write weights atomically; floating-point tensors are stored as ``dtype``."""
+    tensors = {
+        name: tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
+        for name, tensor in state.items()
+    }
+    with atomic_write(path) as temporary:
+        save_file(tensors, temporary, metadata={"format": FORMAT, "info": json.dumps(asdict(info))})
+
+
+def read_info(path: Path | str) -> WeightsInfo:
+    """The header of a weights file.
+
+    Raises:
+        WeightsError: missing, broken, or not written by bitsr.
+    """
+    return _read(Path(path), tensors=False)[0]
+
+
+def read_weights(path: Path | str) -> tuple[WeightsInfo, dict[str, Tensor]]:
+    """Header and tensors of a weights file; floating-point tensors come as float32. Errors as :func:`read_info`."""
+    return _read(Path(path), tensors=True)
+
+
+def _read(path: Path, *, tensors: bool) -> tuple[WeightsInfo, dict[str, Tensor]]:
+    if not path.is_file():
+        raise WeightsError(f"there is no weights file {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {}
+            if tensors:
+                for name in file.keys():  # noqa: SIM118 - safe_open is no mapping
+                    tensor = file.get_tensor(name)
+                    state[name] = tensor.float() if tensor.is_floating_point() else tensor
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"cannot read the weights file {path}: {error}; expected a complete .safetensors file written by bitsr"
+        ) from error
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(
+            f"{path} is no weights file of this version: expected format {FORMAT}, "
+            f"found {metadata.get('format', 'none')}"
+        )
+    return WeightsInfo(**json.loads(metadata["info"])), state
+
+
+def load_weights(model: SuperResolutionModel, path: Path | str) -> WeightsInfo:
+    """Load a weights file into a model of the same id.
+
+    Raises:
+        WeightsError: broken, of another model or scale, or tensors that do not fit.
+    """
+    info, state = read_weights(path)
+    if info.model != model.info.id:
+        raise WeightsError(
+            f"{path} holds weights of '{info.model}', expected '{model.info.id}'; "
+            f"use the model '{info.model}' or other weights"
+        )
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(f"the tensors of {path} do not fit '{info.model}': {' '.join(str(error).split())}") from error
+    return info
+
+
+def load_model(id_or_path: str | Path, *, scale: int | None = None) -> SuperResolutionModel:
+    """A trained model in evaluation mode: by id with the embedded weights, or from a weights file.
+
+    Raises:
+        UnknownNameError: neither a file nor a model id.
+        WeightsError: no or unusable weights.
+        UsageError: ``scale`` contradicts the weights.
+    """
+    name = str(id_or_path)
+    path = Path(name)
+    if name in list_models():
+        path = embedded_weights(name)
+    elif not (path.suffix == ".safetensors" or path.exists()):
+        create_model(name)  # Raises the error that suggests the nearest id.
+    model = create_model(read_info(path).model)
+    load_weights(model, path)
+    if scale is not None and scale != model.info.scale:
+        raise UsageError(f"{name} is a x{model.info.scale} model, but scale {scale} was asked for")
+    return model.eval()
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What :func:`transfer_weights` did with each tensor of the target model."""
+
+    taken: list[str]
+    fresh: list[str]
+    ignored: list[str]
+
+
+def transfer_weights(model: SuperResolutionModel, path: Path | str) -> Transfer:
+    """Take every tensor of a file whose name and shape fit; all others of the model keep their initial values.
+
+    Raises:
+        WeightsError: the file is broken, or not a single tensor fits.
+    """
+    info, source = read_weights(path)
+    target: dict[str, Any] = model.state_dict()
+    taken = [k for k, v in target.items() if k in source and source[k].shape == v.shape]
+    if not taken:
+        raise WeightsError(f"no tensor of {path} ('{info.model}') fits '{model.info.id}'; use weights of its family")
+    model.load_state_dict({k: source[k] for k in taken}, strict=False)
+    return Transfer(
+        taken=taken,
+        fresh=[k for k in target if k not in taken],
+        ignored=[k for k in source if k not in taken],
+    )

@@ -1,0 +1,117 @@
+"""Measure a model on a folder of pictures by the protocol of the super-resolution literature.
+
+The high-resolution picture is cropped to a multiple of the scale and reduced by MATLAB's bicubic to 8 bit; the
+output is rounded to 8 bit, converted to Y of BT.601, and ``scale`` pixels are left out at each border.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bitsr.training.data import make_pair
+from bitsr.training.metrics import luminance, psnr, ssim, to_8bit
+from bitsr.training.pictures import list_pictures, read_rgb
+from bitsr.training.resize import imresize
+
+Upscaler = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class PictureScore:
+    """Figures of one picture; PSNR in dB."""
+
+    name: str
+    psnr: float
+    ssim: float
+    bicubic_psnr: float
+    bicubic_ssim: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of a folder: every picture, and the means over pictures."""
+
+    folder: str
+    scale: int
+    pictures: tuple[PictureScore, ...]
+
+    def _mean(self, field: str) -> float:
+        return float(np.mean([getattr(score, field) for score in self.pictures]))
+
+    @property
+    def psnr(self) -> float:
+        return self._mean("psnr")
+
+    @property
+    def ssim(self) -> float:
+        return self._mean("ssim")
+
+    @property
+    def bicubic_psnr(self) -> float:
+        return self._mean("bicubic_psnr")
+
+    @property
+    def bicubic_ssim(self) -> float:
+        return self._mean("bicubic_ssim")
+
+
+def bicubic_upscaler(scale: int) -> Upscaler:
+    """MATLAB's bicubic enlargement of one picture (1, 3, H, W) in [0, 1]."""
+
+    def upscale(low: Tensor) -> Tensor:
+        picture = low[0].permute(1, 2, 0).double().numpy()
+        enlarged = torch.from_numpy(imresize(picture, scale=scale).astype(np.float32))
+        return enlarged.permute(2, 0, 1)[None]
+
+    return upscale
+
+
+def score(prediction: Tensor, target: Tensor, *, scale: int) -> tuple[float, float]:
+    """``(PSNR, SSIM)`` on luminance of RGB (1, 3, H, W) in [0, 1]; the prediction is rounded to 8 bit first."""
+    # Double precision: SSIM's variances are differences of nearly equal numbers.
+    y, y_target = luminance(to_8bit(prediction.double())), luminance(to_8bit(target.double()))
+    return psnr(y, y_target, data_range=255, crop=scale), ssim(y, y_target, data_range=255, crop=scale)
+
+
+def evaluate(
+    model: nn.Module | Upscaler,
+    *,
+    folder: Path | str | Sequence[Path],
+    scale: int,
+    bicubic: bool = True,
+    device: torch.device | str = "cpu",
+) -> Evaluation:
+    """Measure ``model`` (or any callable on (1, 3, H, W) RGB in [0, 1]) on all pictures of ``folder``.
+
+    ``folder`` may also be a list of picture files. ``bicubic=False`` leaves out the bicubic figures (NaN), for
+    validation during a training. A module is put into evaluation mode and back.
+
+    Raises:
+        UsageError: no folder or no picture in it.
+        PictureError: a picture cannot be read.
+    """
+    paths = list_pictures(folder) if isinstance(folder, (str, Path)) else list(folder)
+    was_training = isinstance(model, nn.Module) and model.training
+    if isinstance(model, nn.Module):
+        model.eval()
+    enlarge = bicubic_upscaler(scale)
+    scores = []
+    try:
+        for path in paths:
+            pair = make_pair(read_rgb(path), scale=scale)
+            low = torch.from_numpy(pair.low).permute(2, 0, 1)[None].float() / 255.0
+            high = torch.from_numpy(pair.high).permute(2, 0, 1)[None].float() / 255.0
+            with torch.no_grad():
+                output = model(low.to(device)).float().cpu()
+            own = score(output, high, scale=scale)
+            reference = score(enlarge(low), high, scale=scale) if bicubic else (float("nan"), float("nan"))
+            scores.append(PictureScore(path.stem, *own, *reference))
+    finally:
+        if isinstance(model, nn.Module):
+            model.train(was_training)
+    name = Path(folder).name if isinstance(folder, (str, Path)) else "pictures"
+    return Evaluation(folder=name, scale=scale, pictures=tuple(scores))

@@ -1,0 +1,170 @@
+"""Training recipes: YAML files that are checked strictly and stored beside the checkpoints."""
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bitsr.common.errors import UsageError
+from bitsr.common.files import atomic_write
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class Data(_Strict):
+    """Where the pictures are and how they are cut. Relative folders count from the working directory."""
+
+    train: list[Path] = Field(min_length=1)
+    validation: Path | None = None
+    patch: int = Field(default=48, ge=1, description="side of the low-resolution crop in pixels")
+    cache_mb: int = Field(default=4096, ge=0, description="memory for decoded pictures")
+    on_broken: Literal["skip", "refuse"] = "skip"
+    workers: int = Field(default=2, ge=1, description="threads that prepare batches")
+
+
+class Optimizer(_Strict):
+    """Adam."""
+
+    lr: float = Field(gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(default=1e-8, gt=0)
+
+
+class Schedule(_Strict):
+    """Learning rate over the steps.
+
+    ``step`` multiplies by ``gamma`` every ``every`` steps; ``cosine`` falls from the peak to ``final`` times the peak
+    at the last step. Both rise linearly over ``warmup`` steps first.
+    """
+
+    kind: Literal["constant", "step", "cosine"] = "constant"
+    warmup: int = Field(default=0, ge=0)
+    every: int = Field(default=200_000, ge=1)
+    gamma: float = Field(default=0.5, gt=0, le=1)
+    final: float = Field(default=0.0, ge=0, le=1)
+
+
+class Recipe(_Strict):
+    """Everything that decides a training's result."""
+
+    model: str
+    data: Data
+    steps: int = Field(ge=1)
+    batch_size: int = Field(default=16, ge=1, description="pictures per step, over all devices together")
+    optimizer: Optimizer
+    schedule: Schedule = Schedule()
+    ema: float = Field(default=0.0, ge=0, lt=1, description="decay of the averaged weights; 0 turns it off")
+    clip_norm: float = Field(default=0.0, ge=0, description="limit of the gradient norm; 0 turns it off")
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
+    seed: int = Field(default=1, ge=0)
+    init_from: str | None = Field(default=None, description="weights file of another model or scale to start from")
+    validate_every: int = Field(default=5000, ge=1, description="steps")
+    checkpoint_minutes: float = Field(default=10.0, gt=0)
+    log_every: int = Field(default=50, ge=1, description="steps")
+    accelerator: str = "auto"
+    devices: int | Literal["auto"] = 1
+    nodes: int = Field(default=1, ge=1)
+    threads: int = Field(default=0, ge=0, description="CPU threads of PyTorch; 0 leaves its default")
+
+    def save(self, path: Path) -> None:
+        """Write the recipe as YAML, every default spelled out."""
+        with atomic_write(path) as temporary:
+            temporary.write_text(self.to_yaml(), encoding="utf-8")
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def recipe_folder() -> Path:
+    """The folder of the recipes that come with the package."""
+    return Path(__file__).parent / "recipes"
+
+
+def find_recipe(name: str | Path) -> Path:
+    """A recipe file by path, or by name among the recipes of the package.
+
+    Raises:
+        UsageError: neither exists; the nearest name is suggested.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    own = {p.stem: p for p in sorted(recipe_folder().glob("*.yaml"))}
+    stem = path.name.removesuffix(".yaml")
+    if path.parent == Path(".") and stem in own:
+        return own[stem]
+    near = difflib.get_close_matches(stem, own, n=2, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known recipes: {', '.join(own)}"
+    raise UsageError(f"there is no recipe '{name}'; {hint}")
+
+
+def load_recipe(path: Path | str, overrides: list[str] | None = None) -> Recipe:
+    """Read a recipe and apply ``key=value`` overrides (``optimizer.lr=1e-3``; values are YAML).
+
+    Raises:
+        UsageError: no such file, not YAML, an unknown key (the nearest one is suggested) or a value out of range.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"cannot read the recipe {path}: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"the recipe {path} is no list of 'key: value' lines; see {recipe_folder()} for examples")
+    for override in overrides or []:
+        _override(content, override)
+    return make_recipe(content, source=str(path))
+
+
+def make_recipe(content: dict[str, Any], *, source: str = "recipe") -> Recipe:
+    """Check a recipe given as a dictionary; errors as in :func:`load_recipe`."""
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        problems = "; ".join(_describe(dict(e)) for e in error.errors())
+        raise UsageError(f"{source}: {problems}") from None
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    if not separator or not key:
+        raise UsageError(f"'{override}' is no override; expected key=value, for example optimizer.lr=1e-3")
+    *parents, last = key.split(".")
+    target = content
+    for parent in parents:
+        target = target.setdefault(parent, {})
+        if not isinstance(target, dict):
+            raise UsageError(f"the key '{key}' does not exist: '{parent}' is a single value")
+    try:
+        target[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UsageError(f"the value of '{override}' is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def _describe(problem: dict[str, Any]) -> str:
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        fields = _fields_at(location[:-1])
+        near = difflib.get_close_matches(location[-1], fields, n=1, cutoff=0.4)
+        hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(sorted(fields))}"
+        return f"unknown key '{key}'; {hint}"
+    if problem["type"] == "missing":
+        return f"the key '{key}' is missing"
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"'{key}': {message}, got {problem['input']!r}"
+
+
+def _fields_at(parents: list[str]) -> list[str]:
+    model: type[BaseModel] = Recipe
+    for parent in parents:
+        annotation = model.model_fields[parent].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
