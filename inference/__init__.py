@@ -1,0 +1,1 @@
+"""Run a network on pictures: sessions over the runtimes, tiles for any size, files and folders."""

@@ -1,0 +1,81 @@
+"""Cut a picture into overlapping tiles so that every kept pixel is computed from all the pixels it depends on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bitsr.common.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One call of the network. All numbers are pixels of the low-resolution picture, ends exclusive.
+
+    The network reads rows ``top:bottom`` and columns ``left:right``; of its output only the part that belongs to rows
+    ``keep_top:keep_bottom`` and columns ``keep_left:keep_right`` is kept. The kept parts of all tiles cover the picture
+    exactly once.
+    """
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    keep_top: int
+    keep_bottom: int
+    keep_left: int
+    keep_right: int
+
+    @property
+    def pixels(self) -> int:
+        return (self.bottom - self.top) * (self.right - self.left)
+
+
+def plan_tiles(height: int, width: int, *, overlap: int, max_pixels: int) -> list[Tile]:
+    """Tiles of at most ``max_pixels`` read pixels each, row by row, with the least pixels read in total.
+
+    A tile reads ``overlap`` pixels beyond its kept part, except at the border of the picture, where the network pads as
+    it does for the whole picture. With ``overlap`` at least the radius of the receptive field, the tiled result equals
+    the whole one.
+
+    Raises:
+        UsageError: ``max_pixels`` has no room for one pixel and its overlap.
+    """
+    best: tuple[int, int, int] | None = None
+    rows = 1
+    while rows <= height:
+        read_height = min(height, -(-height // rows) + 2 * overlap)
+        columns = _fewest_parts(width, overlap=overlap, max_length=max_pixels // read_height)
+        if columns is not None:
+            read_width = min(width, -(-width // columns) + 2 * overlap)
+            total = rows * columns * read_height * read_width
+            if best is None or total < best[0]:
+                best = (total, rows, columns)
+            if columns == 1:
+                break  # more rows only add overlap
+        rows += 1
+    if best is None:
+        side = 2 * overlap + 1
+        raise UsageError(
+            f"a tile of {max_pixels} pixels is too small: this network looks {overlap} pixels around each pixel, "
+            f"so a tile needs at least {min(side, height)}x{min(side, width)} pixels; allow larger tiles"
+        )
+    _, rows, columns = best
+    return [
+        Tile(top, bottom, left, right, *keep_rows, *keep_columns)
+        for top, bottom, keep_rows in _spans(height, rows, overlap)
+        for left, right, keep_columns in _spans(width, columns, overlap)
+    ]
+
+
+def _fewest_parts(length: int, *, overlap: int, max_length: int) -> int | None:
+    """The fewest equal parts of ``length`` that read at most ``max_length`` each, or None if there are none."""
+    if length <= max_length:
+        return 1
+    room = max_length - 2 * overlap
+    return -(-length // room) if room >= 1 else None
+
+
+def _spans(length: int, parts: int, overlap: int) -> Iterator[tuple[int, int, tuple[int, int]]]:
+    step = -(-length // parts)
+    for start in range(0, length, step):
+        end = min(start + step, length)
+        yield max(0, start - overlap), min(length, end + overlap), (start, end)
