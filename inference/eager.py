@@ -1,0 +1,36 @@
+"""The deploy form in PyTorch: the reference that every other runtime is compared with."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bitsr.export.deploy import fold
+from bitsr.inference.session import SessionInfo
+from bitsr.training.checkpoint import load_model
+from bitsr.training.models import SuperResolutionModel
+
+
+class EagerSession:
+    """Run a trained model's deploy form in PyTorch."""
+
+    def __init__(self, model: SuperResolutionModel) -> None:
+        self._network = fold(model)
+        self.info = SessionInfo(
+            model=model.info.id,
+            scale=model.info.scale,
+            runtime="eager",
+            max_pixels=None,
+            receptive_field_radius=model.info.receptive_field_radius,
+            global_pooling=model.info.global_pooling,
+        )
+
+    @classmethod
+    def load(cls, id_or_path: str | Path, *, scale: int | None = None) -> "EagerSession":
+        """By model id with the embedded weights, or from a weights file; errors as ``training.load_model``."""
+        return cls(load_model(id_or_path, scale=scale))
+
+    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return np.asarray(self._network(torch.from_numpy(x)).numpy())

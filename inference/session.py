@@ -1,0 +1,40 @@
+"""What runs a network: one interface over PyTorch and the runtimes of the artefacts."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """Facts of a session's network.
+
+    Attributes:
+        model: model id.
+        scale: enlargement factor.
+        runtime: "eager" or "pte".
+        max_pixels: most pixels (H * W) of one input, or None where only the memory limits it.
+        receptive_field_radius: pixels of the input that an output pixel depends on, to each side, without global
+            pooling.
+        global_pooling: an output pixel depends on means over the whole input as well, so that tiles approximate.
+    """
+
+    model: str
+    scale: int
+    runtime: str
+    max_pixels: int | None
+    receptive_field_radius: int
+    global_pooling: bool
+
+
+class Session(Protocol):
+    """A network that is ready to run."""
+
+    @property
+    def info(self) -> SessionInfo: ...
+
+    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """RGB (1, 3, H, W) in [0, 1] -> (1, 3, scale * H, scale * W), float32, not clamped."""
+        ...

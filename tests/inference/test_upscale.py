@@ -1,0 +1,186 @@
+"""Pictures, files and folders through a session; what can go wrong, and what is left behind then."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from bitsr.common.errors import BitsrError, PictureError, UsageError
+from bitsr.common.pictures import Picture, read_picture, write_picture
+from bitsr.inference import memory, upscale
+from bitsr.inference.session import SessionInfo
+from bitsr.inference.upscale import plan_file, plan_folder, to_8bit, upscale_file, upscale_pixels
+
+
+class LocalSession:
+    """Nearest-neighbour enlargement after a blur over 5x5 pixels: a local network of radius 2."""
+
+    def __init__(self, *, scale: int = 2, max_pixels: int | None = None) -> None:
+        self.info = SessionInfo("local", scale, "eager", max_pixels, 2, False)
+        self.calls: list[tuple[int, int]] = []
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        self.calls.append(x.shape[2:])
+        blurred = F.avg_pool2d(torch.from_numpy(x), 5, stride=1, padding=2)
+        return F.interpolate(blurred, scale_factor=self.info.scale).numpy()
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 40), (40, 1), (7, 5), (33, 64)])
+def test_tiled_equals_whole(height: int, width: int) -> None:
+    rgb = noise(height, width)
+    done: list[int] = []
+    whole = upscale_pixels(LocalSession(), rgb)
+    tiled = upscale_pixels(LocalSession(max_pixels=100), rgb, progress=done.append)
+    assert whole.shape == (2 * height, 2 * width, 3)
+    # Sums of 25 float32 values in another order may fall on the other side of a rounding limit.
+    assert np.abs(tiled.astype(int) - whole).max() <= 1
+    assert sum(done) == height * width
+
+
+def test_the_session_limit_holds() -> None:
+    session = LocalSession(max_pixels=64)
+    upscale_pixels(session, noise(50, 50))
+    assert max(height * width for height, width in session.calls) <= 64
+
+
+def test_rounding_is_that_of_the_evaluation() -> None:
+    from bitsr.training.metrics import to_8bit as reference
+
+    values = np.linspace(-0.2, 1.2, 3 * 2001, dtype=np.float32).reshape(3, 1, 2001)
+    expected = reference(torch.from_numpy(values)).numpy().transpose(1, 2, 0)
+    assert np.array_equal(to_8bit(values), expected)
+
+
+def test_a_file_keeps_alpha_grey_and_profile(tmp_path: Path) -> None:
+    source, target = tmp_path / "a.png", tmp_path / "b.png"
+    rgb = np.repeat(noise(6, 9)[..., :1], 3, axis=2)
+    alpha = np.full((6, 9), 255, np.uint8)
+    alpha[:, :4] = 0
+    write_picture(source, Picture(rgb, alpha, b"a profile", grey=True))
+    result = upscale_file(LocalSession(scale=3), plan_file(source, target, scale=3).jobs[0])
+    assert (result.size, result.result_size) == ((9, 6), (27, 18))
+    back = read_picture(target)
+    assert (back.width, back.height, back.grey, back.icc_profile) == (27, 18, True, b"a profile")
+    assert back.alpha is not None
+    assert (back.alpha[:, 0] == 0).all()
+    assert (back.alpha[:, -1] == 255).all()
+
+
+def test_transparency_into_jpeg_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", Picture(noise(4, 4), np.zeros((4, 4), np.uint8)))
+    session = LocalSession()
+    with pytest.raises(UsageError, match="transparency"):
+        upscale_file(session, plan_file(tmp_path / "a.png", tmp_path / "b.jpg", scale=2).jobs[0])
+    assert session.calls == []
+    assert os.listdir(tmp_path) == ["a.png"]
+
+
+def test_an_existing_output_stays_unless_asked(tmp_path: Path) -> None:
+    source, target = tmp_path / "a.png", tmp_path / "b.png"
+    write_picture(source, Picture(noise(4, 4)))
+    target.write_bytes(b"precious")
+    with pytest.raises(UsageError, match=r"b\.png exists.*--overwrite"):
+        plan_file(source, target, scale=2)
+    assert plan_file(source, target, scale=2, existing="skip").skipped == [target]
+    assert target.read_bytes() == b"precious"
+    upscale_file(LocalSession(), plan_file(source, target, scale=2, existing="overwrite").jobs[0])
+    assert read_picture(target).width == 8
+
+
+def test_the_input_is_never_the_output(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", Picture(noise(4, 4)))
+    with pytest.raises(UsageError, match="is the input"):
+        plan_file(tmp_path / "a.png", tmp_path / "." / "a.png", scale=2, existing="overwrite")
+
+
+def test_outputs_that_cannot_be_written_are_refused_first(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", Picture(noise(4, 4)))
+    with pytest.raises(UsageError, match="does not exist"):
+        plan_file(tmp_path / "a.png", tmp_path / "none" / "b.png", scale=2)
+    with pytest.raises(UsageError, match="is a folder"):
+        plan_file(tmp_path / "a.png", tmp_path, scale=2)
+    with pytest.raises(UsageError, match=r"\.xyz"):
+        plan_file(tmp_path / "a.png", tmp_path / "b.xyz", scale=2)
+
+
+def test_an_interruption_leaves_no_half_file(tmp_path: Path) -> None:
+    class Interrupted(LocalSession):
+        def run(self, x: np.ndarray) -> np.ndarray:
+            if len(self.calls) == 2:
+                raise KeyboardInterrupt
+            return super().run(x)
+
+    write_picture(tmp_path / "a.png", Picture(noise(40, 40)))
+    (tmp_path / "b.png").write_bytes(b"old")
+    (job,) = plan_file(tmp_path / "a.png", tmp_path / "b.png", scale=2, existing="overwrite").jobs
+    with pytest.raises(KeyboardInterrupt):
+        upscale_file(Interrupted(max_pixels=100), job)
+    assert (tmp_path / "b.png").read_bytes() == b"old"
+    assert sorted(os.listdir(tmp_path)) == ["a.png", "b.png"]
+
+
+def test_a_picture_larger_than_memory_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_picture(tmp_path / "a.png", Picture(noise(400, 300)))
+    monkeypatch.setattr(upscale, "available_memory", lambda: 2**20)
+    with pytest.raises(BitsrError, match=r"300x400.*GiB are free"):
+        plan_file(tmp_path / "a.png", tmp_path / "b.png", scale=4)
+
+
+def test_available_memory_heeds_the_control_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = memory.available_memory()
+    assert 2**20 < free < 2**50
+    monkeypatch.setattr(memory, "_CONTROL_GROUP", tmp_path)
+    (tmp_path / "memory.max").write_text("5000\n")
+    (tmp_path / "memory.current").write_text("4500\n")
+    (tmp_path / "memory.stat").write_text("anon 4000\ninactive_file 300\nactive_file 100\n")
+    assert memory.available_memory() == 900
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.available_memory() > 2**20
+
+
+def test_a_folder_names_the_broken_picture_and_does_the_others(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    write_picture(source / "a.jpg", Picture(noise(4, 4)))
+    write_picture(source / "b.png", Picture(noise(5, 4)))
+    (source / "c.png").write_bytes(b"")
+    (source / "notes.txt").write_text("no picture")
+    plan = plan_folder(source, tmp_path / "out" / "x2", scale=2)
+    assert [job.target.name for job in plan.jobs] == ["a.png", "b.png"]
+    assert plan.pixels == 36
+    ((broken, error),) = plan.failures
+    assert broken.name == "c.png"
+    assert isinstance(error, PictureError)
+    for job in plan.jobs:
+        upscale_file(LocalSession(), job)
+    assert sorted(os.listdir(tmp_path / "out" / "x2")) == ["a.png", "b.png"]
+    assert plan_folder(source, tmp_path / "out" / "x2", scale=2, existing="skip").jobs == []
+
+
+def test_folders_that_make_no_sense(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    with pytest.raises(UsageError, match="no picture"):
+        plan_folder(source, tmp_path / "out", scale=2)
+    for name in ("a.png", "a.bmp"):
+        Image.new("RGB", (2, 2)).save(source / name)
+    with pytest.raises(UsageError, match=r"a\.bmp and a\.png"):
+        plan_folder(source, tmp_path / "out", scale=2)
+    (source / "a.bmp").unlink()
+    with pytest.raises(UsageError, match="names no format"):
+        plan_folder(source, tmp_path / "out", scale=2, extension=".gif")
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="is a file"):
+        plan_folder(source, tmp_path / "file", scale=2)
+    with pytest.raises(UsageError, match="is the input"):
+        plan_folder(source, source, scale=2, existing="overwrite")
