@@ -148,7 +148,7 @@ class SuperResolver(nn.Module):
         """(N, 3, H, W) -> (N, 3, H s, W s), not clamped."""
         head = self.head(x - self.mean).to(memory_format=torch.channels_last)
         y = self.shuffle(self.tail(self.body(head) + head), x if self.nearest_skip else None)
-        return y.contiguous()
+        return y.to(memory_format=torch.contiguous_format)
 
 
 def _register_linears(module: nn.Module, fc1: nn.Linear, fc2: nn.Linear) -> None:

@@ -1,0 +1,34 @@
+"""The delegation table: which op of a deploy form runs where, and why."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+OURS = "bitsr kernels"
+
+
+@dataclass(frozen=True)
+class DelegationRow:
+    """``count`` ops of one kind at one place; ``reason`` says why they are not in our kernels (empty where they are)."""
+
+    op: str
+    count: int
+    place: str
+    reason: str = ""
+
+
+@dataclass
+class DelegationTable:
+    """Rows of the table, and how many partitions (delegate calls) each place has."""
+
+    rows: list[DelegationRow] = field(default_factory=list)
+    partitions: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_ops(cls, ops: list[tuple[str, str, str]], partitions: dict[str, int]) -> "DelegationTable":
+        """Count ``(op, place, reason)`` triples; rows come in the order of their first op."""
+        counts = Counter(ops)
+        return cls([DelegationRow(op, counts[key], place, reason) for key in counts for op, place, reason in [key]], partitions)
+
+    def not_lowered(self) -> list[DelegationRow]:
+        """Rows of ``bitsr::`` ops that our kernels do not run."""
+        return [row for row in self.rows if row.op.startswith("bitsr::") and row.place != OURS]

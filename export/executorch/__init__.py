@@ -1,0 +1,1 @@
+"""ExecuTorch: the deploy form becomes a .pte whose body runs in ``BitsrBackend``."""

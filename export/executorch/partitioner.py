@@ -1,0 +1,137 @@
+"""Which nodes our backend claims: the connected body as one partition, and pixel shuffles.
+
+It must stand before the XNNPACK partitioner, which would otherwise take the additions out of the body.
+"""
+
+import operator
+
+import torch
+from executorch.exir.backend.canonical_partitioners.pattern_op_partitioner import generate_pattern_op_partitions
+from executorch.exir.backend.partitioner import DelegationSpec, Partitioner, PartitionResult
+from executorch.exir.backend.utils import tag_constant_data
+from torch.export import ExportedProgram
+from torch.fx.passes.operator_support import OperatorSupportBase
+
+from bitsr.export.executorch.backend import BitsrBackend
+from bitsr.export.executorch.graph import (
+    ADD,
+    BINARY_CONV2D,
+    CHANNEL_GATE,
+    CHANNEL_SHIFT_GATE,
+    LAYOUT_COPIES,
+    OUR_OPS,
+    PIXEL_SHUFFLE,
+    SPATIAL_GATE,
+    arguments,
+    constant,
+    fake,
+)
+from bitsr.export.program import MAX_CHANNELS
+
+# ExecuTorch finds the backend by its class name among the subclasses that are imported.
+BACKEND_ID = BitsrBackend.__name__
+# Arguments that must be constants, by op.
+_CONSTANTS = {
+    BINARY_CONV2D: ("weight_bits", "scale", "shift", "inner_slope", "inner_shift", "slope"),
+    CHANNEL_SHIFT_GATE: ("w1", "b1", "w2", "b2"),
+    CHANNEL_GATE: ("w1", "b1", "w2", "b2"),
+    SPATIAL_GATE: ("weight", "bias"),
+    PIXEL_SHUFFLE: (),
+}
+
+
+class BitsrPartitioner(Partitioner):  # type: ignore[misc]
+    """Claims nodes for ``BitsrBackend``; ``refusals`` has the reason for each of our ops that it left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusals: dict[str, str] = {}
+
+    def partition(self, exported_program: ExportedProgram) -> PartitionResult:
+        claimed = self._claim(exported_program)
+        spec = DelegationSpec(BACKEND_ID, [])
+        tags = {}
+        for partition in generate_pattern_op_partitions(
+            exported_program.graph_module, op_support=_InSet(claimed)
+        ):
+            tag = f"bitsr{partition.id}"
+            tags[tag] = spec
+            for node in partition.nodes:
+                node.meta["delegation_tag"] = tag
+        tag_constant_data(exported_program)
+        return PartitionResult(tagged_exported_program=exported_program, partition_tags=tags)
+
+    def _claim(self, program: ExportedProgram) -> set[torch.fx.Node]:
+        claimed: set[torch.fx.Node] = set()
+        for node in program.graph.nodes:  # in topological order, so one pass sees every claimed input
+            if node.op != "call_function":
+                continue
+            if node.target in OUR_OPS:
+                reason = refusal(program, node)
+                if reason is None:
+                    claimed.add(node)
+                else:
+                    self.refusals[node.name] = reason
+            elif node.target is operator.getitem:
+                if node.args[0] in claimed:
+                    claimed.add(node)
+            elif (node.target == ADD and _is_plain_add(node)) or _is_layout_copy(node):
+                # Only what continues a claimed value: an addition among float layers stays with XNNPACK.
+                if any(source in claimed for source in node.all_input_nodes):
+                    claimed.add(node)
+        return claimed
+
+
+class _InSet(OperatorSupportBase):
+    def __init__(self, nodes: set[torch.fx.Node]) -> None:
+        super().__init__()
+        self.nodes = nodes
+
+    def is_node_supported(self, submodules: object, node: torch.fx.Node) -> bool:
+        return node in self.nodes
+
+
+def refusal(program: ExportedProgram, node: torch.fx.Node) -> str | None:
+    """Why our runtime can not execute a ``bitsr::`` node; ``None`` if it can."""
+    given = arguments(node)
+    for name in _CONSTANTS[node.target]:
+        if given[name] is not None and constant(program, given[name]) is None:
+            return f"{name} is computed, not a constant"
+    x = fake(given["x"])
+    if x.dtype != torch.float32 or x.dim() != 4:
+        return f"x is {x.dtype} with {x.dim()} dimensions, expected float32 with 4"
+    if x.shape[0] != 1:
+        return f"the batch is {x.shape[0]}, expected 1"
+    if int(x.shape[1]) > MAX_CHANNELS:
+        return f"{x.shape[1]} channels, expected at most {MAX_CHANNELS}"
+    if node.target == BINARY_CONV2D:
+        planes, _, kernel, _, _ = fake(given["weight_bits"]).shape
+        if kernel not in (1, 3):
+            return f"the kernel size is {kernel}, expected 1 or 3"
+        if planes not in (1, 2):
+            return f"{planes} weight planes, expected 1 or 2"
+        gain = given["spatial_gain"]
+        if gain is not None and getattr(gain, "target", None) != SPATIAL_GATE:
+            return "the spatial gain does not come from bitsr::spatial_gate"
+    elif node.target == SPATIAL_GATE and fake(given["weight"]).shape[-1] not in (1, 3):
+        return f"the kernel size is {fake(given['weight']).shape[-1]}, expected 1 or 3"
+    elif node.target == PIXEL_SHUFFLE and not 2 <= given["factor"] <= 8:
+        return f"the factor is {given['factor']}, expected 2 to 8"
+    return None
+
+
+def _is_plain_add(node: torch.fx.Node) -> bool:
+    """An addition of two float maps of the same shape."""
+    a, b = node.args[:2]
+    if not (isinstance(a, torch.fx.Node) and isinstance(b, torch.fx.Node)) or node.kwargs.get("alpha", 1) != 1:
+        return False
+    out = fake(node)
+    return out.dtype == torch.float32 and out.dim() == 4 and fake(a).shape == fake(b).shape == out.shape
+
+
+def _is_layout_copy(node: torch.fx.Node) -> bool:
+    """A copy that changes nothing but the dimension order: the delegate writes its outputs in the order asked for."""
+    if node.target not in LAYOUT_COPIES:
+        return False
+    source = node.args[0]
+    return isinstance(source, torch.fx.Node) and fake(source).dtype == fake(node).dtype == torch.float32
