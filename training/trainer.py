@@ -18,7 +18,7 @@ from torch import nn
 
 from bitsr.common.errors import BitsrError, TrainingError, UsageError
 from bitsr.common.files import atomic_write
-from bitsr.training.checkpoint import WeightsInfo, save_weights, transfer_weights
+from bitsr.training.weights import WeightsInfo, save_weights, transfer_weights
 from bitsr.training.data import PairFolder, batches
 from bitsr.training.evaluate import evaluate
 from bitsr.training.models import SuperResolutionModel, create_model
