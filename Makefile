@@ -16,6 +16,9 @@ BUILD_PACKAGES := g++
 TEST_PACKAGES := $(BUILD_PACKAGES) clang libgtest-dev g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
 NATIVE_SOURCES := $(shell find runtime -name '*.cpp' -o -name '*.h' -o -name '*.cmake' -o -name CMakeLists.txt)
 
+CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" cmake
+NATIVE_OPTIONS := -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
+
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 export DEBIAN_FRONTEND := noninteractive
 
@@ -50,12 +53,17 @@ $(STAMP)/debian-test: Makefile $(STAMP)/venv
 	@$(call debian,$(TEST_PACKAGES),all tests)
 	@touch $@
 
-$(STAMP)/editable: pyproject.toml $(NATIVE_SOURCES) $(STAMP)/packages $(STAMP)/debian-build
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps --reinstall --editable .
+$(STAMP)/editable: pyproject.toml $(STAMP)/packages
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps --editable .
+	@touch $@
+
+build/native/.built: $(NATIVE_SOURCES) $(STAMP)/packages $(STAMP)/debian-build
+	$(CMAKE) -S runtime -B build/native -G Ninja -DCMAKE_BUILD_TYPE=Release $(NATIVE_OPTIONS)
+	$(CMAKE) --build build/native
 	@touch $@
 
 .PHONY: build
-build: $(STAMP)/editable  ## virtual environment, native library, the `bitsr` command in .venv/bin
+build: $(STAMP)/editable build/native/.built  ## virtual environment, native library, the `bitsr` command in .venv/bin
 
 .PHONY: demo
 demo: build  ## a photo through the exported network: pictures, PSNR, parity and times in build/demo
@@ -77,9 +85,9 @@ lint: $(STAMP)/packages  ## ruff and mypy
 
 .PHONY: arm64
 arm64: $(STAMP)/packages $(STAMP)/debian-test  ## cross-build the runtime core for arm64
-	PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S runtime -B build/arm64 -G Ninja -DCMAKE_BUILD_TYPE=Release \
+	$(CMAKE) -S runtime -B build/arm64 -G Ninja -DCMAKE_BUILD_TYPE=Release \
 	  -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake
-	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build build/arm64
+	$(CMAKE) --build build/arm64
 
 .PHONY: wheel
 wheel: $(STAMP)/packages $(STAMP)/debian-build  ## the wheel, with the native library, in dist

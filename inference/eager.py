@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from bitsr.export.deploy import fold
 from bitsr.inference.session import SessionInfo
-from bitsr.training.checkpoint import load_model
 from bitsr.training.models import SuperResolutionModel
+from bitsr.training.weights import load_model
 
 
 class EagerSession:

@@ -16,6 +16,8 @@ class SessionInfo:
         scale: enlargement factor.
         runtime: "eager" or "pte".
         max_pixels: most pixels (H * W) of one input, or None where only the memory limits it.
+        min_side: shortest side of an input in pixels.
+        multiple: both sides of an input are multiples of this.
         receptive_field_radius: pixels of the input that an output pixel depends on, to each side, without global
             pooling.
         global_pooling: an output pixel depends on means over the whole input as well, so that tiles approximate.
@@ -27,6 +29,8 @@ class SessionInfo:
     max_pixels: int | None
     receptive_field_radius: int
     global_pooling: bool
+    min_side: int = 1
+    multiple: int = 1
 
 
 class Session(Protocol):

@@ -68,6 +68,7 @@ def upscale_blocks(
     limit = tile_pixels if info.max_pixels is None else min(tile_pixels, info.max_pixels)
     for tile in plan_tiles(height, width, overlap=info.receptive_field_radius, max_pixels=limit):
         part = rgb[tile.top : tile.bottom, tile.left : tile.right]
+        part = _fill(part, min_side=info.min_side, multiple=info.multiple)
         x = np.ascontiguousarray(part.transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255)
         top, left = tile.keep_top * info.scale, tile.keep_left * info.scale
         bottom, right = tile.keep_bottom * info.scale, tile.keep_right * info.scale
@@ -76,6 +77,12 @@ def upscale_blocks(
         yield Block(top, left, to_8bit(y[:, top - offset_y : bottom - offset_y, left - offset_x : right - offset_x]))
         if progress is not None:
             progress((tile.keep_bottom - tile.keep_top) * (tile.keep_right - tile.keep_left))
+
+
+def _fill(rgb: NDArray[np.uint8], *, min_side: int, multiple: int) -> NDArray[np.uint8]:
+    """Repeat the last row and column until the network takes the size."""
+    missing = [max(side, min_side) + -max(side, min_side) % multiple - side for side in rgb.shape[:2]]
+    return np.pad(rgb, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge") if any(missing) else rgb
 
 
 def to_8bit(y: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 """Pictures, files and folders through a session; what can go wrong, and what is left behind then."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,14 @@ def test_tiled_equals_whole(height: int, width: int) -> None:
     # Sums of 25 float32 values in another order may fall on the other side of a rounding limit.
     assert np.abs(tiled.astype(int) - whole).max() <= 1
     assert sum(done) == height * width
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 8), (5, 13)])
+def test_sizes_that_the_network_does_not_take_are_filled_and_cut_off(height: int, width: int) -> None:
+    session = LocalSession()
+    session.info = replace(session.info, min_side=6, multiple=4)
+    assert upscale_pixels(session, noise(height, width)).shape == (2 * height, 2 * width, 3)
+    assert session.calls == [(-(-max(height, 6) // 4) * 4, -(-max(width, 6) // 4) * 4)]
 
 
 def test_the_session_limit_holds() -> None:

@@ -1,0 +1,83 @@
+"""The command line's frame: commands, one error line, exit codes.
+
+Exit codes: 0 done, 1 failed, 2 the request itself is wrong, 130 interrupted.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from bitsr.cli import doctor, exporting, models, picture, training
+from bitsr.cli.console import error_line
+from bitsr.common.errors import BitsrError
+
+app = typer.Typer(
+    name="bitsr",
+    help="1-bit super-resolution: train, export, upscale, measure.",
+    epilog="--debug after any command shows the traceback of an error.",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (models, training, exporting, picture, doctor):
+    module.register(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bitsr {version('bitsr')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _frame(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    try:
+        code = app(arguments, prog_name="bitsr", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        error_line("interrupted; finished files stay, no half-written file is left")
+        return 130
+    except Exception as error:
+        if debug and not isinstance(error, typer.TyperException):
+            raise
+        return _report(error)
+
+
+def _report(error: Exception) -> int:
+    """Print ``error`` as one line; returns the exit code."""
+    match error:
+        case typer.TyperException():
+            context = getattr(error, "ctx", None)
+            hint = "" if context is None else f"; `{context.command_path} --help` shows how"
+            error_line(error.format_message().rstrip(".") + hint)
+            return error.exit_code
+        case BitsrError():
+            error_line(str(error))
+            return error.exit_code
+        case BrokenPipeError():
+            # The reader of our output has gone; further writing to it, at exit too, must not raise again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        case MemoryError():
+            error_line("out of memory; use a smaller --tile or a machine with more memory")
+            return 1
+        case _:
+            error_line(
+                f"unexpected {type(error).__name__}: {error}; run it again with --debug and report what it shows"
+            )
+            return 1

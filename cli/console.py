@@ -1,0 +1,57 @@
+"""What commands print: tables and closing lines on standard output, progress and errors on standard error."""
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+# Without a terminal (a file, a pipe) nothing shall be folded at an assumed width of 80.
+_PIPE_WIDTH = None if sys.stdout.isatty() else 200
+output = Console(highlight=False, width=_PIPE_WIDTH)
+status = Console(stderr=True, highlight=False)
+
+
+def error_line(message: str) -> None:
+    """Print an error on one line."""
+    status.print(f"error: {' '.join(message.split())}", markup=False, soft_wrap=True)
+
+
+def note(message: str) -> None:
+    """Print a remark beside the result, on standard error."""
+    status.print(message, markup=False, soft_wrap=True)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
+    """Print a table; the first ``left`` columns are flush left, the others, numbers, flush right."""
+    view = Table(title=escape(title) or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        view.add_column(column, justify="left" if index < left else "right", overflow="fold")
+    for row in rows:
+        view.add_row(*map(escape, row))
+    output.print(view)
+
+
+def closing(files: Sequence[object], *, then: str | None = None) -> None:
+    """The last lines of every command: where its files are, and the next command."""
+    for path in files:
+        output.print(f"written: {path}", markup=False, soft_wrap=True)
+    if then is not None:
+        output.print(f"next:    {then}", markup=False, soft_wrap=True)
+
+
+def progress() -> Progress:
+    """A progress bar with the remaining time; silent where standard error is no terminal."""
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=status,
+        disable=not status.is_terminal,
+        transient=True,
+    )

@@ -1,0 +1,63 @@
+"""``bitsr export``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bitsr.cli.console import closing, note, table
+
+
+def register(app: typer.Typer) -> None:
+    app.command("export")(export)
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="Model id, or weights file.")],
+    folder: Annotated[Path, typer.Option("--output", "-o", help="Folder of the artefacts.")],
+    formats: Annotated[str, typer.Option("--to", help="Formats, separated by commas.")] = "pte",
+    max_pixels: Annotated[
+        int | None, typer.Option(min=1024, help="Most input pixels of one call; larger pictures are tiled.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace artefacts that exist.")] = False,
+) -> None:
+    """Fold a trained model and write the artefacts that run on the phone."""
+    from bitsr.export.export import DEFAULT_MAX_PIXELS, export_model
+    from bitsr.inference.open import find_weights
+
+    weights, model_id = find_weights(model)
+    result = export_model(
+        model_id,
+        weights=weights,
+        output=folder,
+        formats=tuple(formats.split(",")),
+        max_pixels=max_pixels or DEFAULT_MAX_PIXELS,
+        overwrite=overwrite,
+        progress=lambda step, steps, text: note(f"[{step}/{steps}] {text}"),
+    )
+    for kind, file in result.files.items():
+        table(
+            f"{result.name}.{kind}: where the ops run",
+            ("op", "place", "why not in our kernels", "count"),
+            [(row.op, row.place, row.reason, str(row.count)) for row in file.table.rows],
+            left=3,
+        )
+        partitions = ", ".join(f"{count} in {place}" for place, count in file.table.partitions.items())
+        size = file.path.stat().st_size
+        note(f"partitions: {partitions}")
+        note(
+            f"size: {result.latent_bytes:,} bytes of float32 weights -> {size:,} bytes, "
+            f"{result.latent_bytes / size:.1f} times smaller"
+        )
+        note(
+            f"working memory: {file.arena_bytes / 2**20:.0f} MiB planned for {file.info.sizes.max_pixels} input pixels"
+        )
+        if file.verification is None:
+            note(f"not compared with the deploy form: {file.not_verified}")
+        else:
+            check = file.verification
+            note(
+                f"compared with the deploy form: {check.psnr:.1f} dB, largest difference {check.largest_difference:.2g}"
+            )
+    files = [file.path for file in result.files.values()]
+    closing(files, then=f"bitsr upscale -i photo.jpg -o photo_upscaled.png -m {files[0]}")

@@ -1,0 +1,83 @@
+"""``bitsr upscale``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bitsr.cli.console import closing, error_line, note, progress
+from bitsr.cli.options import Runtime
+from bitsr.common.errors import BitsrError, UsageError
+
+
+def register(app: typer.Typer) -> None:
+    app.command("upscale")(upscale)
+
+
+def upscale(
+    source: Annotated[Path, typer.Option("--input", "-i", help="Picture, or folder of pictures.")],
+    target: Annotated[Path, typer.Option("--output", "-o", help="Picture, or folder.")],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Artefact (.pte), weights file or model id.", show_default="built in"),
+    ] = None,
+    scale: Annotated[
+        int | None, typer.Option("--scale", "-s", help="Enlargement; picks the built-in weights.", show_default="4")
+    ] = None,
+    runtime: Annotated[
+        Runtime | None, typer.Option(help="What runs the network.", show_default="pte, eager for weights files")
+    ] = None,
+    tile: Annotated[int, typer.Option(min=1, help="Side of the largest tile, in input pixels.")] = 512,
+    extension: Annotated[str, typer.Option("--format", help="File format of results of a folder.")] = "png",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave out pictures whose output exists.")
+    ] = False,
+) -> None:
+    """Upscale a picture or a folder of pictures, of any size."""
+    from bitsr.inference.open import open_session
+    from bitsr.inference.upscale import Existing, plan_file, plan_folder, upscale_file
+
+    if overwrite and skip_existing:
+        raise UsageError("--overwrite and --skip-existing exclude each other; give one of them")
+    if not source.exists():
+        raise UsageError(f"there is no file or folder {source}; name an existing picture or folder")
+    session = open_session(model, runtime=None if runtime is None else runtime.value, scale=scale, say=note)
+    existing: Existing = "overwrite" if overwrite else "skip" if skip_existing else "refuse"
+    if source.is_dir():
+        plan = plan_folder(
+            source, target, scale=session.info.scale, extension=f".{extension.lower().lstrip('.')}", existing=existing
+        )
+    else:
+        plan = plan_file(source, target, scale=session.info.scale, existing=existing)
+
+    failures = list(plan.failures)
+    written = []
+    with progress() as bar:
+        task = bar.add_task(session.info.model, total=plan.pixels)
+        for job in plan.jobs:
+            try:
+                result = upscale_file(
+                    session, job, tile_pixels=tile**2, progress=lambda pixels: bar.advance(task, pixels)
+                )
+            except BitsrError as error:
+                if not source.is_dir():
+                    raise
+                failures.append((job.source, error))
+                bar.advance(task, job.pixels)
+                continue
+            written.append(result)
+            width, height = result.size
+            new_width, new_height = result.result_size
+            note(f"{job.source.name}: {width}x{height} -> {new_width}x{new_height} in {result.seconds:.1f} s")
+    for path in plan.skipped:
+        note(f"{path} exists: left out")
+    for _, failure in failures:
+        error_line(str(failure))
+    name = session.info.model
+    closing(
+        [target] if written else [], then=f"bitsr demo -i {source} -o demo -m {name}" if not source.is_dir() else None
+    )
+    if failures:
+        total = len(failures) + len(written) + len(plan.skipped)
+        raise BitsrError(f"{len(failures)} of {total} pictures failed; the others are in {target}")

@@ -1,0 +1,102 @@
+"""``bitsr train`` and ``bitsr evaluate``."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bitsr.cli.console import closing, table
+from bitsr.cli.options import Runtime
+from bitsr.common.errors import MissingExtraError
+from bitsr.common.files import atomic_write
+
+
+def register(app: typer.Typer) -> None:
+    app.command("train")(train)
+    app.command("evaluate")(evaluate)
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="Recipe file, or the name of one that comes with bitsr.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="Changes as key=value, e.g. optimizer.lr=1e-3.")] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option("--run-dir", "-o", help="Folder of the training.", show_default="runs/RECIPE")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in the folder.")] = False,
+) -> None:
+    """Train a model by a recipe."""
+    from bitsr.training.recipe import find_recipe, load_recipe
+
+    path = find_recipe(recipe)
+    checked = load_recipe(path, overrides)
+    try:
+        from bitsr.training.trainer import train as run
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), extra="train", purpose="training") from error
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    folder = run_dir or Path("runs") / path.stem
+    weights = run(checked, run_dir=folder, resume=resume)
+    sets = f"--set {checked.data.validation}" if checked.data.validation else "--set DIR"
+    closing([weights], then=f"bitsr evaluate {weights} {sets}")
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Model id, weights file or .pte.")],
+    folders: Annotated[list[Path], typer.Option("--set", help="Folder of high-resolution pictures; may be repeated.")],
+    runtime: Annotated[Runtime | None, typer.Option(help="What runs the network.")] = None,
+    scale: Annotated[int | None, typer.Option(help="Check that the model has this scale.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the figures as JSON.")] = None,
+) -> None:
+    """Measure PSNR and SSIM on folders of pictures, by the protocol of the literature, beside bicubic."""
+    import torch
+
+    try:
+        from bitsr.training.evaluate import evaluate as measure
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), extra="train", purpose="evaluation") from error
+    from bitsr.inference.open import open_session
+
+    session = open_session(model, runtime=(runtime or Runtime.eager).value, scale=scale)
+    info = session.info
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(session.run(x.numpy()))
+
+    results = [measure(network, folder=folder, scale=info.scale) for folder in folders]
+    rows = [
+        (
+            r.folder,
+            str(len(r.pictures)),
+            f"{r.psnr:.2f}",
+            f"{r.ssim:.4f}",
+            f"{r.bicubic_psnr:.2f}",
+            f"{r.bicubic_ssim:.4f}",
+        )
+        for r in results
+    ]
+    table(
+        f"{info.model}, runtime {info.runtime}: luminance, {info.scale} border pixels left out, PSNR in dB",
+        ("set", "pictures", "PSNR", "SSIM", "bicubic PSNR", "bicubic SSIM"),
+        rows,
+    )
+    if output is not None:
+        content = {
+            "model": info.model,
+            "runtime": info.runtime,
+            "scale": info.scale,
+            "sets": {
+                r.folder: {
+                    "psnr": r.psnr,
+                    "ssim": r.ssim,
+                    "bicubic_psnr": r.bicubic_psnr,
+                    "bicubic_ssim": r.bicubic_ssim,
+                    "pictures": {score.name: {"psnr": score.psnr, "ssim": score.ssim} for score in r.pictures},
+                }
+                for r in results
+            },
+        }
+        with atomic_write(output) as temporary:
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    closing([output] if output else [], then=f"bitsr upscale -i photo.jpg -o photo_x{info.scale}.png -m {model}")

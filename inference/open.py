@@ -1,0 +1,88 @@
+"""From what the user names (nothing, a model id, weights, an artefact) to a session."""
+
+from pathlib import Path
+
+from bitsr.common.errors import UsageError
+from bitsr.inference.cache import Say, cached_pte
+from bitsr.inference.session import Session
+
+DEFAULT_SCALE = 4
+# The families whose trained weights come with bitsr, best first.
+DEFAULT_FAMILIES = ("ebsr_light_plus", "ebsr_light")
+
+
+def open_session(
+    model: str | Path | None = None, *, runtime: str | None = None, scale: int | None = None, say: Say = print
+) -> Session:
+    """Open a session.
+
+    Args:
+        model: a .pte, a weights file (.safetensors), a model id with embedded weights, or None for the built-in model.
+        runtime: "eager" or "pte"; None is "pte".
+        scale: picks the built-in model (4 if None); for a given model it is only checked.
+        say: receives remarks, such as that a .pte is exported on first use.
+
+    Raises:
+        UsageError: unknown model, a scale that contradicts the model, an artefact in another runtime.
+        WeightsError, ArtifactError: unusable weights or artefact.
+    """
+    name = str(model) if model is not None else default_model(scale or DEFAULT_SCALE)
+    if name.endswith(".pte"):
+        if runtime == "eager":
+            raise UsageError(f"{name} runs in ExecuTorch only; give a weights file or a model id for --runtime eager")
+        from bitsr.inference.pte import PteSession
+
+        return PteSession(name, scale=scale)
+    if runtime == "eager":
+        from bitsr.inference.eager import EagerSession
+
+        return EagerSession.load(name, scale=scale)
+    from bitsr.inference.pte import PteSession
+
+    weights, model_id = find_weights(name)
+    _check_scale(name, model_id, scale)
+    return PteSession(cached_pte(weights, model=model_id, say=say))
+
+
+def default_model(scale: int) -> str:
+    """Id of the built-in model of a scale.
+
+    Raises:
+        UsageError: no weights of this scale come with bitsr.
+    """
+    from bitsr.training.weights import weights_folder
+
+    for family in DEFAULT_FAMILIES:
+        if (weights_folder() / f"{family}_x{scale}.safetensors").is_file():
+            return f"{family}_x{scale}"
+    have = sorted({path.stem.rpartition("_x")[2] for path in weights_folder().glob("*.safetensors")})
+    raise UsageError(
+        f"no weights of scale {scale} come with bitsr; there are: {', '.join(f'x{s}' for s in have) or 'none'}; "
+        "train some with `bitsr train`, and pass them with -m"
+    )
+
+
+def find_weights(name: str) -> tuple[Path, str]:
+    """The weights file that a model id or path names, and the id of its model.
+
+    Raises:
+        UnknownNameError: neither a file nor a model id.
+        WeightsError: no or unusable weights.
+    """
+    from bitsr.training.models import list_models, model_info
+    from bitsr.training.weights import embedded_weights, read_info
+
+    if name in list_models():
+        return embedded_weights(name), name
+    path = Path(name)
+    if not (path.exists() or path.suffix == ".safetensors"):
+        model_info(name)  # raises the error that suggests the nearest id
+    return path, read_info(path).model
+
+
+def _check_scale(name: str, model_id: str, scale: int | None) -> None:
+    from bitsr.training.models import model_info
+
+    own = model_info(model_id).scale
+    if scale is not None and scale != own:
+        raise UsageError(f"{name} is a x{own} model, but scale {scale} was asked for; leave the scale out")

@@ -1,0 +1,1 @@
+"""Prove that an artefact computes what PyTorch computes, and measure how fast."""

@@ -1,0 +1,93 @@
+"""What this machine has: packages, tools, processor, native library."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from bitsr.inference.memory import available_memory
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; ``found`` is None where something is missing, ``remedy`` says how to get it."""
+
+    name: str
+    found: str | None
+    purpose: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Findings by section."""
+
+    sections: dict[str, list[Finding]]
+
+
+_PACKAGES = (
+    ("torch", "everything", "pip install torch"),
+    ("lightning", "training", "pip install 'bitsr[train]'"),
+    ("executorch", "export to .pte and running it", "pip install 'bitsr[executorch]'"),
+)
+_TOOLS = (
+    ("g++", "building the native library", "apt-get install g++"),
+    ("cmake", "building the native library", "pip install cmake"),
+    ("ninja", "building the native library", "pip install ninja"),
+    ("aarch64-linux-gnu-g++", "arm64 tests", "apt-get install g++-aarch64-linux-gnu libc6-dev-arm64-cross"),
+    ("qemu-aarch64-static", "arm64 tests", "apt-get install qemu-user-static"),
+)
+
+
+def inspect() -> Environment:
+    """Look at everything; imports no heavy package."""
+    packages = [Finding("bitsr", _version("bitsr"), "", "make build"), Finding("python", platform.python_version(), "")]
+    packages += [Finding(name, _version(name), purpose, remedy) for name, purpose, remedy in _PACKAGES]
+    tools = [Finding(name, _tool(name), purpose, remedy) for name, purpose, remedy in _TOOLS]
+    machine = [
+        Finding("processor", processor(), ""),
+        Finding("instruction set", ", ".join(instruction_sets()) or "no extension that the kernels use", ""),
+        Finding("threads", str(len(os.sched_getaffinity(0))), ""),
+        Finding("free memory", f"{available_memory() / 2**30:.1f} GiB", ""),
+    ]
+    return Environment({"packages": packages, "tools": tools, "machine": machine})
+
+
+def processor() -> str:
+    """The processor's name as the system gives it."""
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def instruction_sets() -> list[str]:
+    """Extensions of the processor that the kernels choose by."""
+    flags = set((_cpuinfo("flags") or _cpuinfo("Features") or "").split())
+    known = {"avx2": "AVX2", "avx512_vpopcntdq": "AVX-512 VPOPCNTDQ", "asimd": "NEON"}
+    return [name for flag, name in known.items() if flag in flags]
+
+
+def _cpuinfo(key: str) -> str | None:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    return next(
+        (value.strip() for name, _, value in (line.partition(":") for line in lines) if name.strip() == key), None
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _tool(name: str) -> str | None:
+    path = shutil.which(name)
+    if path is None:
+        return None
+    answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=10)
+    return answer.stdout.splitlines()[0] if answer.stdout else path
