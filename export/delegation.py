@@ -8,7 +8,7 @@ OURS = "bitsr kernels"
 
 @dataclass(frozen=True)
 class DelegationRow:
-    """``count`` ops of one kind at one place; ``reason`` says why they are not in our kernels (empty where they are)."""
+    """``count`` ops of one kind at one place; ``reason`` says why not in our kernels (empty if they are)."""
 
     op: str
     count: int
@@ -27,7 +27,9 @@ class DelegationTable:
     def from_ops(cls, ops: list[tuple[str, str, str]], partitions: dict[str, int]) -> "DelegationTable":
         """Count ``(op, place, reason)`` triples; rows come in the order of their first op."""
         counts = Counter(ops)
-        return cls([DelegationRow(op, counts[key], place, reason) for key in counts for op, place, reason in [key]], partitions)
+        return cls(
+            [DelegationRow(op, counts[key], place, reason) for key in counts for op, place, reason in [key]], partitions
+        )
 
     def not_lowered(self) -> list[DelegationRow]:
         """Rows of ``bitsr::`` ops that our kernels do not run."""

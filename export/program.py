@@ -344,7 +344,9 @@ def _constant_bytes(blob: bytes, offset: int, size: int, index: int) -> bytes | 
         _check(size == 0, f"op {index}: an absent constant has a size")
         return None
     _check(offset % ALIGNMENT == 0, f"op {index}: a constant is not aligned to {ALIGNMENT} bytes")
-    _check(HEADER_BYTES <= offset <= len(blob) and size <= len(blob) - offset, f"op {index}: a constant leaves the blob")
+    _check(
+        HEADER_BYTES <= offset <= len(blob) and size <= len(blob) - offset, f"op {index}: a constant leaves the blob"
+    )
     return blob[offset : offset + size]
 
 

@@ -7,7 +7,6 @@ from bitsr.export.deploy.layers import (
     ChannelGate,
     ChannelShiftGate,
     FusedBinaryConv2d,
-    PixelShuffle,
     SpatialGate,
     SuperResolver,
 )
@@ -15,7 +14,7 @@ from bitsr.export.deploy.registry import fold, fold_rule
 from bitsr.export.errors import ExportError
 from bitsr.training.layers import BinaryConv2d, ChannelShiftRescale, SpatialRescale, SubtractMean
 from bitsr.training.models.e2fif import E2fif, E2fifBlock, E2fifUnit
-from bitsr.training.models.ebsr import EConv, Ebsr, EbsrBlock
+from bitsr.training.models.ebsr import Ebsr, EbsrBlock, EConv
 from bitsr.training.models.edsr import Edsr
 
 
@@ -66,7 +65,8 @@ def negative_slope(activation: nn.Module, *, channels: int) -> Tensor:
     if isinstance(activation, nn.ReLU):
         return torch.zeros(channels)
     raise ExportError(
-        f"the activation {type(activation).__name__} can not be folded into a binary layer; use ReLU, LeakyReLU or PReLU"
+        f"the activation {type(activation).__name__} can not be folded into a binary layer; "
+        "use ReLU, LeakyReLU or PReLU"
     )
 
 
@@ -75,9 +75,7 @@ def fold_head(head: nn.Conv2d, normalize: SubtractMean) -> nn.Conv2d:
     return _with_weight(head, head.weight * normalize.input_scale, head.bias)
 
 
-def fold_tail(
-    tail: nn.Conv2d, *, input_scale: float = 1.0, mean: Tensor | None = None, pixels: int = 1
-) -> nn.Conv2d:
+def fold_tail(tail: nn.Conv2d, *, input_scale: float = 1.0, mean: Tensor | None = None, pixels: int = 1) -> nn.Conv2d:
     """The tail for an output divided by ``input_scale`` with the picture's ``mean`` added.
 
     ``pixels`` output channels of the tail belong to one channel of the picture.
@@ -209,7 +207,7 @@ def _e2fif(module: E2fif) -> SuperResolver:
 
 
 class FloatSuperResolver(nn.Module):
-    """EDSR and SRResNet: they stay float; the mean of the output is folded into the last convolution."""
+    """EDSR and SRResNet: plain float layers; the mean of the output is folded into the last convolution."""
 
     mean: Tensor
 
@@ -220,7 +218,7 @@ class FloatSuperResolver(nn.Module):
         self.body = fold(module.body)
         self.body_end = fold(module.body_end)
         self.convs = nn.ModuleList(fold(conv) for conv in module.upsampler.convs)
-        self.shuffles = nn.ModuleList(PixelShuffle(factor) for factor in module.upsampler.factors)
+        self.shuffles = nn.ModuleList(nn.PixelShuffle(factor) for factor in module.upsampler.factors)
         self.tail = fold_tail(module.tail, mean=module.normalize.mean)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -87,9 +87,7 @@ class _Translation:
             self.program.ops.append(Op(OpKind.ADD, inputs, (self._new_value(node),)))
         elif node.target == PIXEL_SHUFFLE:
             inputs = (self._value(given["x"]), self._value(given["skip"]))
-            self.program.ops.append(
-                Op(OpKind.PIXEL_SHUFFLE, inputs, (self._new_value(node),), (), (given["factor"],))
-            )
+            self.program.ops.append(Op(OpKind.PIXEL_SHUFFLE, inputs, (self._new_value(node),), (), (given["factor"],)))
         else:
             raise ExportError(f"BitsrBackend was given {op_name(node.target)}, which it does not have; report this")
         if "debug_handle" in node.meta:
@@ -166,8 +164,8 @@ def _ratio(tensor: torch.Tensor, first: torch.Tensor, name: str) -> Fraction:
     height, width = (Fraction(_hint(tensor.shape[i]), _hint(first.shape[i])) for i in (2, 3))
     if height != width:
         raise ExportError(
-            f"the map '{name}' is {height} times as high and {width} times as wide as the first input of its partition; "
-            "the runtime needs one ratio for both"
+            f"the map '{name}' is {height} times as high and {width} times as wide as the first input of its "
+            "partition; the runtime needs one ratio for both"
         )
     return height
 

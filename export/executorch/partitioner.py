@@ -51,15 +51,22 @@ class BitsrPartitioner(Partitioner):  # type: ignore[misc]
         claimed = self._claim(exported_program)
         spec = DelegationSpec(BACKEND_ID, [])
         tags = {}
-        for partition in generate_pattern_op_partitions(
-            exported_program.graph_module, op_support=_InSet(claimed)
-        ):
+        for partition in generate_pattern_op_partitions(exported_program.graph_module, op_support=_InSet(claimed)):
             tag = f"bitsr{partition.id}"
             tags[tag] = spec
             for node in partition.nodes:
                 node.meta["delegation_tag"] = tag
         tag_constant_data(exported_program)
         return PartitionResult(tagged_exported_program=exported_program, partition_tags=tags)
+
+    def transform_for_pre_decomposition(self, exported_program: ExportedProgram) -> ExportedProgram:
+        """Retarget ATen's pixel shuffle to ours, before it is decomposed into views and a permutation."""
+        for node in exported_program.graph.nodes:
+            if node.op == "call_function" and node.target == torch.ops.aten.pixel_shuffle.default:
+                x, factor = node.args
+                node.target = torch.ops.bitsr.pixel_shuffle.default
+                node.args = (x, None, factor)
+        return exported_program
 
     def _claim(self, program: ExportedProgram) -> set[torch.fx.Node]:
         claimed: set[torch.fx.Node] = set()
@@ -75,10 +82,11 @@ class BitsrPartitioner(Partitioner):  # type: ignore[misc]
             elif node.target is operator.getitem:
                 if node.args[0] in claimed:
                     claimed.add(node)
-            elif (node.target == ADD and _is_plain_add(node)) or _is_layout_copy(node):
-                # Only what continues a claimed value: an addition among float layers stays with XNNPACK.
-                if any(source in claimed for source in node.all_input_nodes):
-                    claimed.add(node)
+            # Of these only what continues a claimed value: an addition among float layers stays with XNNPACK.
+            elif any(source in claimed for source in node.all_input_nodes) and (
+                _is_plain_add(node) or _is_layout_copy(node)
+            ):
+                claimed.add(node)
         return claimed
 
 
@@ -122,6 +130,8 @@ def refusal(program: ExportedProgram, node: torch.fx.Node) -> str | None:
 
 def _is_plain_add(node: torch.fx.Node) -> bool:
     """An addition of two float maps of the same shape."""
+    if node.target != ADD:
+        return False
     a, b = node.args[:2]
     if not (isinstance(a, torch.fx.Node) and isinstance(b, torch.fx.Node)) or node.kwargs.get("alpha", 1) != 1:
         return False

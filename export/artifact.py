@@ -1,0 +1,180 @@
+"""The sidecar of an artefact: what a runtime must know before it runs a model.
+
+``name.json`` lies beside ``name.pte`` and holds the SHA-256 of the artefact, so that the two can not be mixed up.
+A model never runs with a wrong scale or value range: both come from here.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bitsr.common.files import atomic_write
+from bitsr.export.errors import ArtifactError
+
+FORMAT = "bitsr-artifact"
+FORMAT_VERSION = 1
+# Version of the ops' meaning (ARCHITECTURE.md, "Ops"); a change of their maths raises it.
+OPS_VERSION = 1
+
+Positive = Annotated[int, Field(ge=1)]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SizeRules(_Strict):
+    """Sizes of an input picture that the artefact takes: sides in pixels, ``max_pixels`` bounds H * W."""
+
+    min_side: Positive
+    max_pixels: Positive
+    multiple: Positive
+
+    def check(self, *, height: int, width: int) -> None:
+        """Raise :class:`ArtifactError` for a size that the artefact does not take."""
+        if min(height, width) < self.min_side:
+            raise ArtifactError(
+                f"the input is {width} x {height} pixels, the model takes sides of at least {self.min_side}; pad it"
+            )
+        if height * width > self.max_pixels:
+            raise ArtifactError(
+                f"the input is {width} x {height} pixels, the model takes at most {self.max_pixels} in all; "
+                "use tiles, or export with a larger pixel budget"
+            )
+        if height % self.multiple or width % self.multiple:
+            raise ArtifactError(
+                f"the input is {width} x {height} pixels, the model takes multiples of {self.multiple}; pad it"
+            )
+
+
+class ArtifactInfo(_Strict):
+    """Everything that a sidecar says. ``figures`` are measured: ``{set: {"psnr": dB, ...}}``, empty where unknown."""
+
+    format: Literal["bitsr-artifact"] = FORMAT
+    format_version: Literal[1] = FORMAT_VERSION
+    kind: Literal["pte", "tflite"]
+    model: str
+    scale: Positive
+    in_channels: Positive
+    out_channels: Positive
+    value_range: tuple[float, float] = (0.0, 1.0)
+    channel_order: Literal["RGB", "any"] = "RGB"
+    layout: Literal["NCHW"] = "NCHW"
+    dtype: Literal["float32"] = "float32"
+    clamped: bool = False
+    sizes: SizeRules
+    receptive_field_radius: Annotated[int, Field(ge=0)]
+    global_pooling: bool
+    recipe: str = ""
+    training_steps: Annotated[int, Field(ge=0)] = 0
+    training_data: list[str] = []
+    figures: dict[str, dict[str, float]] = {}
+    weights_sha256: Digest
+    ops_version: Literal[1] = OPS_VERSION
+    blob_version: Positive
+    versions: dict[str, str]
+    artifact_bytes: Positive
+    artifact_sha256: Digest
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, data: Any) -> Any:
+        # JSON has no tuples; strict validation would refuse its list.
+        if isinstance(data, dict) and isinstance(data.get("value_range"), list):
+            return {**data, "value_range": tuple(data["value_range"])}
+        return data
+
+
+def sidecar_path(artifact: Path | str) -> Path:
+    """``name.json`` beside ``name.pte``."""
+    return Path(artifact).with_suffix(".json")
+
+
+def write_artifact(path: Path, content: bytes, **facts: Any) -> ArtifactInfo:
+    """Write an artefact and its sidecar, each atomically; ``facts`` are the fields of :class:`ArtifactInfo`.
+
+    The artefact comes first: if the sidecar can not be written, an old one no longer matches and is refused.
+    """
+    info = ArtifactInfo(**facts, artifact_bytes=len(content), artifact_sha256=hashlib.sha256(content).hexdigest())
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+    with atomic_write(sidecar_path(path)) as temporary:
+        temporary.write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return info
+
+
+def read_artifact(path: Path | str) -> ArtifactInfo:
+    """Read and check the sidecar of an artefact, and the artefact against it.
+
+    Raises:
+        ArtifactError: the artefact or its sidecar is missing, broken, newer than this bitsr, or they do not belong
+            together.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ArtifactError(f"there is no artefact {path}; write one with: bitsr export")
+    info = read_sidecar(sidecar_path(path))
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror or error}; check its permissions") from error
+    if len(content) != info.artifact_bytes:
+        raise ArtifactError(
+            f"{path} is truncated or of another export: expected {info.artifact_bytes} bytes, got {len(content)}; "
+            "export the model again"
+        )
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != info.artifact_sha256:
+        raise ArtifactError(
+            f"{path} is corrupt or does not belong to {sidecar_path(path).name}: expected SHA-256 "
+            f"{info.artifact_sha256[:12]}..., got {digest[:12]}...; export the model again"
+        )
+    if f".{info.kind}" != path.suffix:
+        raise ArtifactError(f"{path} has a sidecar of a .{info.kind} artefact; export the model again")
+    return info
+
+
+def read_sidecar(path: Path) -> ArtifactInfo:
+    """Parse and check a sidecar alone; errors as :func:`read_artifact`."""
+    if not path.is_file():
+        raise ArtifactError(f"the sidecar {path} is missing; keep it beside the artefact, or export the model again")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ArtifactError(f"cannot read the sidecar {path}: {error}; export the model again") from error
+    return parse_info(data, source=str(path))
+
+
+def parse_info(data: Any, *, source: str) -> ArtifactInfo:
+    """Check the fields of a sidecar, or of metadata that is embedded in an artefact; ``source`` names it in errors."""
+    found = data.get("format") if isinstance(data, dict) else None
+    if found != FORMAT:
+        raise ArtifactError(f"{source} is no bitsr sidecar: expected format '{FORMAT}', got {found!r}")
+    for field, known in (("format_version", FORMAT_VERSION), ("ops_version", OPS_VERSION)):
+        version = data.get(field)
+        if isinstance(version, int) and version > known:
+            raise ArtifactError(f"{source} has {field} {version}, this bitsr reads {known}; update bitsr")
+    try:
+        return ArtifactInfo.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "content"
+        raise ArtifactError(
+            f"the sidecar {source} is not valid: {field}: {first['msg']}, got {first.get('input')!r}; "
+            "export the model again"
+        ) from error
+
+
+def weights_digest(state: dict[str, torch.Tensor]) -> str:
+    """SHA-256 over names, shapes, types and values of a state dict, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,280 @@
+"""From a trained model to artefacts, in numbered steps that end with a check against the deploy form."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bitsr.common.errors import MissingExtraError, UsageError
+from bitsr.export.artifact import ArtifactInfo, SizeRules, weights_digest, write_artifact
+from bitsr.export.delegation import DelegationTable
+from bitsr.export.deploy import FusedBinaryConv2d, fold
+from bitsr.export.errors import ExportError
+from bitsr.export.lowered import Lowered
+from bitsr.export.program import VERSION as BLOB_VERSION
+from bitsr.export.quiet import quiet
+from bitsr.training.models import ModelInfo, SuperResolutionModel
+from bitsr.training.weights import WeightsInfo, embedded_weights, load_model, read_info
+
+FORMATS = ("pte",)
+# 512 x 512: a map of 64 channels takes 64 MiB.
+DEFAULT_MAX_PIXELS = 512 * 512
+# The artefact's output against the deploy form's, on noise and on a smooth picture, relative to the output's range.
+# Another order of float sums flips a few signs near their thresholds; a wrong program is far below.
+LEAST_AGREEMENT_DB = 30.0
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How an artefact compares with the deploy form in PyTorch on the check's inputs: the worst of both.
+
+    ``psnr`` in dB is relative to the range of the reference's values; infinite where nothing differs.
+    """
+
+    psnr: float
+    largest_difference: float
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """One artefact: where it is, what its sidecar says, where its ops run.
+
+    ``arena_bytes`` is what the runtime plans for an input of ``max_pixels``; ``verification`` is ``None`` where the
+    native library is not built, and ``not_verified`` then says so.
+    """
+
+    path: Path
+    info: ArtifactInfo
+    table: DelegationTable
+    arena_bytes: int
+    verification: Verification | None
+    not_verified: str = ""
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """All files of one export, and the float32 bytes of the trained weights before it."""
+
+    name: str
+    files: dict[str, ExportedFile]
+    latent_bytes: int
+    binary_layers: int
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is exported: the module and the facts that its sidecar carries."""
+
+    name: str
+    module: nn.Module
+    scale: int
+    radius: int
+    global_pooling: bool
+    channel_order: str
+    weights: WeightsInfo | None
+
+
+def export_model(
+    model: str | nn.Module,
+    *,
+    output: Path | str,
+    weights: Path | str | None = None,
+    formats: tuple[str, ...] = ("pte",),
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    overwrite: bool = False,
+    kernels: bool = True,
+    name: str | None = None,
+    scale: int | None = None,
+    in_channels: int = 3,
+    progress: Progress | None = None,
+) -> ExportResult:
+    """Fold, lower, check and write a model.
+
+    Args:
+        model: a model id (with ``weights``, else with the embedded ones) or a module in its train or deploy form,
+            from maps (1, ``in_channels``, H, W) to maps.
+        output: folder of the artefacts; it is created. The files are called by the model's id or ``name``.
+        weights: weights file for a model id.
+        formats: artefact formats, of :data:`FORMATS`.
+        max_pixels: most pixels H * W of one input; memory is planned for them. Rounded down to a square.
+        overwrite: replace existing artefacts.
+        kernels: ``False`` keeps everything off our kernels (float networks only): a float twin for comparisons.
+        name, scale, in_channels: for a module that is no registered model.
+        progress: called with (step, steps, text) before each step.
+
+    Raises:
+        UsageError: unknown format, contradicting arguments, or an artefact that exists.
+        ExportError: the model can not be folded, captured or wholly lowered, or the artefact disagrees with it.
+        WeightsError, UnknownNameError: see :func:`bitsr.training.weights.load_model`.
+        MissingExtraError: the format's framework is not installed.
+    """
+    unknown = [item for item in formats if item not in FORMATS]
+    if unknown or not formats:
+        raise UsageError(f"the export format is '{', '.join(unknown)}'; expected some of: {', '.join(FORMATS)}")
+    say = _Steps(progress, total=2 + 3 * len(formats))
+
+    say.next(f"Load {model if isinstance(model, str) else type(model).__name__}")
+    source = _source(model, weights=weights, name=name, scale=scale)
+    folder = Path(output)
+    paths = {item: folder / f"{source.name}.{item}" for item in formats}
+    _check_paths(folder, list(paths.values()), overwrite=overwrite)
+
+    say.next("Fold it into its deploy form")
+    deployed = fold(source.module)
+    binary_layers = sum(isinstance(layer, FusedBinaryConv2d) for layer in deployed.modules())
+    if binary_layers and not kernels:
+        raise UsageError(f"'{source.name}' has {binary_layers} binary layers, which only run in our kernels")
+    latent_bytes = sum(4 * parameter.numel() for parameter in source.module.parameters())
+
+    files = {}
+    for item, path in paths.items():
+        say.next(f"Lower it to {path.suffix}")
+        lower = _lowering()
+        lowered = lower(deployed, channels=in_channels, max_pixels=max_pixels, ours=kernels)
+        with torch.no_grad():
+            probe = deployed(torch.zeros(1, in_channels, 24, 24))
+        say.next(f"Compare {path.suffix} with the deploy form")
+        verification, not_verified = _verify(lowered.content, deployed, in_channels=in_channels, name=path.name)
+        say.next(f"Write {path}")
+        known = source.weights or WeightsInfo(model=source.name)
+        info = write_artifact(
+            path,
+            lowered.content,
+            kind=item,
+            model=source.name,
+            scale=source.scale,
+            in_channels=in_channels,
+            out_channels=int(probe.shape[1]),
+            channel_order=source.channel_order,
+            sizes=SizeRules(min_side=1, max_pixels=lowered.max_pixels, multiple=1),
+            receptive_field_radius=source.radius,
+            global_pooling=source.global_pooling,
+            recipe=known.recipe,
+            training_steps=known.steps,
+            training_data=known.data,
+            figures=known.figures,
+            weights_sha256=weights_digest(source.module.state_dict()),
+            blob_version=BLOB_VERSION,
+            versions={package: _version(package) for package in ("bitsr", "torch", "executorch")},
+        )
+        files[item] = ExportedFile(path, info, lowered.table, lowered.arena_bytes, verification, not_verified)
+    return ExportResult(source.name, files, latent_bytes, binary_layers)
+
+
+class _Steps:
+    def __init__(self, progress: Progress | None, *, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._step = 0
+
+    def next(self, text: str) -> None:
+        self._step += 1
+        if self._progress is not None:
+            self._progress(self._step, self._total, text)
+
+
+def _source(model: str | nn.Module, *, weights: Path | str | None, name: str | None, scale: int | None) -> _Source:
+    if isinstance(model, str):
+        loaded: nn.Module = load_model(model if weights is None else weights)
+        path = embedded_weights(model) if weights is None else Path(weights)
+        known = read_info(path)
+        if known.model != model:
+            raise UsageError(f"{weights} holds weights of '{known.model}', but '{model}' is to be exported")
+    elif weights is not None:
+        raise UsageError("weights are for a model id; load them into the module before exporting it")
+    else:
+        loaded, known = model, None
+    if isinstance(loaded, SuperResolutionModel):
+        facts: ModelInfo = loaded.info
+        if scale is not None and scale != facts.scale:
+            raise UsageError(f"'{facts.id}' is a x{facts.scale} model, but scale {scale} was asked for")
+        return _Source(
+            name or facts.id,
+            loaded,
+            facts.scale,
+            facts.receptive_field_radius,
+            facts.global_pooling,
+            "RGB",
+            known,
+        )
+    if name is None or scale is None:
+        raise UsageError(f"{type(loaded).__name__} is no registered model; give its name and scale")
+    return _Source(name, loaded, scale, 0, False, "any", known)
+
+
+def _check_paths(folder: Path, paths: list[Path], *, overwrite: bool) -> None:
+    """Refuse before the work is done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot create the folder {folder}: {error.strerror or error}; choose another") from error
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path} exists; choose another folder, or overwrite it (--overwrite)")
+
+
+def _lowering() -> Callable[..., Lowered]:
+    try:
+        with quiet():
+            from bitsr.export.executorch.lower import lower
+    except ImportError as error:
+        raise MissingExtraError("executorch", extra="executorch", purpose="Exporting to .pte") from error
+    return lower
+
+
+def _verify(pte: bytes, deployed: nn.Module, *, in_channels: int, name: str) -> tuple[Verification | None, str]:
+    """Run the artefact from memory beside the deploy form, at a size that is not the one it was traced with."""
+    from bitsr.runtime import RuntimeLibraryError
+    from bitsr.runtime.pte import PteNetwork
+
+    try:
+        network = PteNetwork(pte, name=name)
+    except RuntimeLibraryError as error:
+        return None, str(error)
+    worst, largest = math.inf, 0.0
+    for x in _check_inputs(in_channels):
+        with torch.no_grad():
+            reference = deployed(x)
+        psnr, difference = _agreement(network.run(x), reference)
+        worst, largest = min(worst, psnr), max(largest, difference)
+    if not worst >= LEAST_AGREEMENT_DB:
+        raise ExportError(
+            f"{name} does not compute what the deploy form computes: they agree to {worst:.1f} dB, expected at least "
+            f"{LEAST_AGREEMENT_DB:.0f}; nothing was written; rebuild the native library with "
+            "`make build`, then report this"
+        )
+    return Verification(worst, largest), ""
+
+
+def _check_inputs(channels: int) -> Iterator[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    yield torch.rand(1, channels, 37, 45, generator=generator)
+    rows, columns = torch.linspace(0, 6, 37)[:, None], torch.linspace(0, 9, 45)[None, :]
+    waves = [0.5 + 0.5 * torch.sin(rows + 0.5 * c) * torch.cos(columns - 0.3 * c) for c in range(channels)]
+    yield torch.stack(waves)[None].contiguous()
+
+
+def _agreement(y: Tensor, reference: Tensor) -> tuple[float, float]:
+    """(PSNR relative to the reference's range, largest absolute difference); -inf for other shapes or NaN."""
+    if y.shape != reference.shape:
+        return -math.inf, math.inf
+    difference = (y - reference).double()
+    error = difference.square().mean().item()
+    if math.isnan(error):
+        return -math.inf, math.inf
+    span = (reference.max() - reference.min()).item()
+    psnr = math.inf if error == 0 else 10 * math.log10(span**2 / error)
+    return psnr, difference.abs().max().item()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,80 @@
+"""A .pte in ExecuTorch's Python runtime, with the checks that the runtime leaves out."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bitsr.common.errors import BitsrError
+from bitsr.runtime import load_executorch_backend
+
+
+class PteError(BitsrError):
+    """A .pte that ExecuTorch does not load or run."""
+
+
+class PteNetwork:
+    """One loaded network with a single input and a single output map.
+
+    One call at a time: the network owns its memory. A network's program and weights live as long as it does.
+    """
+
+    def __init__(self, source: Path | str | bytes, *, name: str = "the .pte") -> None:
+        """Load a .pte from a path or from its bytes (``name`` then names it in errors).
+
+        Raises:
+            PteError: ExecuTorch refuses it.
+            RuntimeLibraryError, MissingExtraError, UsageError: see :func:`bitsr.runtime.load_executorch_backend`.
+        """
+        load_executorch_backend()
+        from executorch.runtime import Runtime
+
+        self._name = name if isinstance(source, bytes) else str(source)
+        content = source if isinstance(source, bytes) else self._read(Path(source))
+        try:
+            # From bytes: a file that is replaced while the network lives must not change under it.
+            program = Runtime.get().load_program(content)
+            method = program.load_method("forward")
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise PteError(
+                f"ExecuTorch can not load {self._name} ({_first_line(error)}); the lines above say why; "
+                "export the model again"
+            ) from error
+        if method is None:
+            raise PteError(f"{self._name} has no method 'forward'; export the model again")
+        inputs, outputs = method.metadata.num_inputs(), method.metadata.num_outputs()
+        if (inputs, outputs) != (1, 1):
+            raise PteError(f"{self._name} has {inputs} inputs and {outputs} outputs, expected 1 and 1")
+        self._program = program
+        self._method = method
+
+    def run(self, x: Tensor) -> Tensor:
+        """Run on a contiguous float32 map (1, C, H, W); the result is a new contiguous tensor.
+
+        Raises:
+            PteError: the tensor has another type, rank or memory format, or the network fails on it.
+        """
+        # ExecuTorch's Python runtime reads the memory as it lies, whatever the strides say.
+        if x.dtype != torch.float32 or x.dim() != 4 or not x.is_contiguous():
+            raise PteError(
+                f"{self._name} takes a contiguous float32 (1, C, H, W) tensor, got {x.dtype} of shape "
+                f"{tuple(x.shape)} with strides {x.stride()}; convert it first"
+            )
+        try:
+            (y,) = self._method.execute([x])
+        except RuntimeError as error:
+            raise PteError(
+                f"{self._name} failed on an input of shape {tuple(x.shape)} ({_first_line(error)}); the lines above "
+                "say why; is it larger than the pixel budget of the export?"
+            ) from error
+        return y  # type: ignore[no-any-return]
+
+    def _read(self, path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise PteError(f"cannot read {path}: {error.strerror or error}; write one with: bitsr export") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
