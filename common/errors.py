@@ -22,7 +22,8 @@ class MissingExtraError(BitsrError):
 
     def __init__(self, package: str, *, extra: str, purpose: str) -> None:
         super().__init__(
-            f"{purpose} needs the package '{package}', which is not installed; install it with: pip install 'bitsr[{extra}]'"
+            f"{purpose} needs the package '{package}', which is not installed; "
+            f"install it with: pip install 'bitsr[{extra}]'"
         )
         self.package = package
         self.extra = extra

@@ -1,1 +1,1 @@
-"""Training of 1-bit super-resolution networks: binarizers, layers, models, data, metrics and the trainer (PyTorch only)."""
+"""Training of 1-bit super-resolution networks: binarizers, layers, models, data, metrics, trainer (PyTorch only)."""

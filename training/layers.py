@@ -57,7 +57,7 @@ class ChannelShiftRescale(nn.Module):
     Input (N, C, H, W); output ``(shift, gain)``, both (N, C, 1, 1), the gain in (0, 1). The first C outputs of the
     last layer are the shift, the last C pass a sigmoid and are the gain. ``fused=False`` uses one GAP-FC-ReLU-FC
     branch for each of the two.
-    Source: EBSR (arXiv 2303.12270v1), section 4.3; the reduction 16 follows from its tables 3 and 4. Initial values
+    Source: EBSR (arXiv 2303.12270v1), section 5.2; the reduction 16 follows from its tables 3 and 4. Initial values
     are not in the paper: zero bias, shift rows scaled by 0.1, so that shift is near 0 and gain near 0.5.
     """
 
@@ -94,7 +94,7 @@ class ChannelShiftRescale(nn.Module):
 class SpatialRescale(nn.Module):
     """Gain of every pixel: a 3x3 convolution C -> 1 and a sigmoid. (N, C, H, W) -> (N, 1, H, W) in (0, 1).
 
-    Source: EBSR (arXiv 2303.12270v1), section 4.2; the kernel size follows from its tables 3 and 4.
+    Source: EBSR (arXiv 2303.12270v1), section 5.1; the kernel size follows from its tables 3 and 4.
     """
 
     def __init__(self, channels: int) -> None:
@@ -109,7 +109,7 @@ class SpatialRescale(nn.Module):
 class SubtractMean(nn.Module):
     """``(x - DIV2K mean) * input_scale`` for RGB pictures (N, 3, H, W) in [0, 1].
 
-    ``input_scale`` is the amplification of BBCU (Xia et al., ICLR 2023, section 3.2): it puts the picture's values
+    ``input_scale`` is the amplification of BBCU (Xia et al., ICLR 2023): it puts the picture's values
     on the scale of the outputs of binary convolutions; the network's output is divided by it.
     """
 

@@ -11,7 +11,6 @@ from bitsr.common.errors import BitsrError, WeightsError
 from bitsr.common.files import atomic_write
 from bitsr.training.evaluate import Evaluation, evaluate
 from bitsr.training.models import create_model
-from bitsr.training.trainer import BEST
 from bitsr.training.weights import WeightsInfo, load_weights, read_info, read_weights, save_weights, weights_folder
 
 # Half precision rounds the float head, tail and gates; signs do not change. More than this means something is wrong.
@@ -19,7 +18,7 @@ LARGEST_PSNR_LOSS = 0.01
 
 
 def publish(run_dir: Path, *, sets: list[Path], folder: Path, only_if_better: bool = False) -> tuple[Path, WeightsInfo]:
-    """Measure the best weights of ``run_dir`` in half precision on ``sets`` and write them and their card to ``folder``.
+    """Measure the best weights of ``run_dir`` in half precision on ``sets``; write them and their card to ``folder``.
 
     Returns the weights file in ``folder`` and its header. With ``only_if_better`` existing weights stay where their
     mean PSNR over the same sets is not lower.
@@ -27,14 +26,15 @@ def publish(run_dir: Path, *, sets: list[Path], folder: Path, only_if_better: bo
     Raises:
         WeightsError: no weights in the run, or half precision loses more than 0.01 dB on the first set.
     """
-    info, state = read_weights(run_dir / BEST)
+    best = run_dir / "best.safetensors"
+    info, state = read_weights(best)
     target = folder / f"{info.model}.safetensors"
     candidate = run_dir / "half.safetensors"
     save_weights(candidate, state, info, dtype=torch.float16)
 
     model = create_model(info.model)
     scale = model.info.scale
-    load_weights(model, run_dir / BEST)
+    load_weights(model, best)
     full = evaluate(model, folder=sets[0], scale=scale, bicubic=False).psnr
     load_weights(model, candidate)
     results = [evaluate(model, folder=path, scale=scale) for path in sets]
@@ -86,9 +86,9 @@ def model_card(info: WeightsInfo, *, full_psnr: float, set_name: str) -> str:
         *rows,
         "",
         "Protocol: MATLAB-compatible bicubic reduction to 8 bit, output rounded to 8 bit, luminance of BT.601,",
-        f"{facts.scale} pixels left out at each border, mean over the pictures; measured with the stored half-precision",
-        f"weights in the training form, fp32, on a CPU. {set_name} in full precision: {full_psnr:.3f} dB, in half",
-        f"precision: {half_psnr:.3f} dB.",
+        f"{facts.scale} pixels left out at each border, mean over the pictures. Measured with the stored",
+        "half-precision weights in the training form, computed in fp32.",
+        f"{set_name}: {full_psnr:.3f} dB in full precision, {half_psnr:.3f} dB in half precision.",
         "",
         f"Trained for {info.steps} steps on {', '.join(info.data)}"
         + (

@@ -66,6 +66,7 @@ class Recipe(_Strict):
     validate_every: int = Field(default=5000, ge=1, description="steps")
     checkpoint_minutes: float = Field(default=10.0, gt=0)
     log_every: int = Field(default=50, ge=1, description="steps")
+    tensorboard: bool = True
     accelerator: str = "auto"
     devices: int | Literal["auto"] = 1
     nodes: int = Field(default=1, ge=1)

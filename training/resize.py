@@ -2,6 +2,7 @@
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,14 +32,14 @@ def _taps(size_in: int, size_out: int, scale: float) -> tuple[NDArray[np.intp], 
     return indices[used], weights[used]
 
 
-def imresize(picture: NDArray[np.generic], *, scale: float) -> NDArray[np.generic]:
+def imresize(picture: NDArray[Any], *, scale: float) -> NDArray[Any]:
     """Resize (H, W) or (H, W, C) to (ceil(scale*H), ceil(scale*W)[, C]).
 
     uint8 in gives uint8 out, rounded and clipped to 0..255; any other type gives float64, neither rounded nor clipped.
     """
     if scale <= 0:
         raise ValueError(f"the scale must be positive, got {scale}")
-    result: NDArray[np.generic] = picture.astype(np.float64)
+    result = picture.astype(np.float64)
     for axis in (0, 1):
         size_in = picture.shape[axis]
         # The small number keeps 1/3 of 300 from becoming 101 by rounding.
@@ -50,5 +51,5 @@ def imresize(picture: NDArray[np.generic], *, scale: float) -> NDArray[np.generi
             total += np.take(result, index, axis=axis) * weight.reshape(shape)
         result = total
     if picture.dtype == np.uint8:
-        return np.clip(np.floor(result + 0.5), 0, 255).astype(np.uint8)  # type: ignore[attr-defined]
+        return np.clip(np.floor(result + 0.5), 0, 255).astype(np.uint8)
     return result

@@ -1,65 +1,29 @@
 """The training loop: one explicit function over Lightning Fabric (devices, precision, distribution)."""
 
 import argparse
-import copy
-import json
 import logging
 import math
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from lightning.fabric import Fabric
 from lightning.fabric.loggers.tensorboard import TensorBoardLogger
-from torch import nn
 
 from bitsr.common.errors import BitsrError, TrainingError, UsageError
-from bitsr.common.files import atomic_write
-from bitsr.training.weights import WeightsInfo, save_weights, transfer_weights
 from bitsr.training.data import PairFolder, batches
 from bitsr.training.evaluate import evaluate
+from bitsr.training.interrupt import StopRequest
 from bitsr.training.models import SuperResolutionModel, create_model
 from bitsr.training.progress import TrainingProgress
-from bitsr.training.recipe import Recipe, Schedule, find_recipe, load_recipe
+from bitsr.training.recipe import Recipe, find_recipe, load_recipe
+from bitsr.training.run import Position, RunFolder
+from bitsr.training.schedule import Average, learning_rate
+from bitsr.training.weights import transfer_weights
 
 log = logging.getLogger(__name__)
-
-CHECKPOINT = "last.pt"
-BEST = "best.safetensors"
-RECIPE = "recipe.yaml"
-
-
-def learning_rate(schedule: Schedule, *, peak: float, step: int, steps: int) -> float:
-    """Learning rate of step ``step`` (0-based) of ``steps``."""
-    if step < schedule.warmup:
-        return peak * (step + 1) / schedule.warmup
-    if schedule.kind == "step":
-        return peak * schedule.gamma ** (step // schedule.every)
-    if schedule.kind == "cosine":
-        done = (step - schedule.warmup) / max(steps - schedule.warmup, 1)
-        return peak * (schedule.final + (1 - schedule.final) * 0.5 * (1 + math.cos(math.pi * done)))
-    return peak
-
-
-class Average:
-    """Exponential moving average of a model's parameters, with a warm-up; buffers are copied.
-
-    After step t (1-based) the decay is ``min(decay, (1 + t) / (10 + t))``; decay 0 is the model itself.
-    """
-
-    def __init__(self, model: SuperResolutionModel, *, decay: float) -> None:
-        self.decay = decay
-        self.model = copy.deepcopy(model).requires_grad_(False)
-
-    @torch.no_grad()
-    def update(self, model: nn.Module, *, step: int) -> None:
-        decay = min(self.decay, (1 + step) / (10 + step)) if self.decay else 0.0
-        torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), 1 - decay)
-        for own, other in zip(self.model.buffers(), model.buffers(), strict=True):
-            own.copy_(other)
 
 
 def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
@@ -67,159 +31,137 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
 
     ``run_dir`` receives ``recipe.yaml``, ``last.pt`` (everything needed to go on), ``best.safetensors`` (the averaged
     weights with the best validation PSNR, or the last ones without validation), ``log.jsonl`` and TensorBoard files.
-    With ``resume`` an interrupted training goes on exactly where its last checkpoint was.
+    With ``resume`` an interrupted training goes on where its last checkpoint was; on one device the result is the
+    same, bit for bit, as without the interruption. Other values of ``steps`` are allowed then.
+
+    With several devices or nodes every process calls this function; Fabric starts them (``devices`` and ``nodes`` of
+    the recipe, or its ``fabric run``), gradients are averaged by DistributedDataParallel, the first process
+    validates and writes. The logged loss is that of the first process.
 
     Raises:
-        UsageError: the folder already holds a training and ``resume`` is not set, or the other way round.
-        TrainingError: the loss is not a number.
+        UsageError: the folder already holds a training and ``resume`` is not set, or the other way round; a batch
+            size that the devices cannot share.
+        TrainingError: the loss is not finite, or the training was interrupted.
     """
-    run_dir = Path(run_dir)
-    _check_run_dir(run_dir, resume=resume)
+    run = RunFolder(Path(run_dir), recipe)
+    run.check(resume=resume)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     fabric = Fabric(
         accelerator=recipe.accelerator,
         devices=recipe.devices,
         num_nodes=recipe.nodes,
-        precision={"fp32": "32-true", "bf16": "bf16-mixed"}[recipe.precision],  # type: ignore[arg-type]
-        loggers=TensorBoardLogger(run_dir, name="", version="tensorboard"),
+        precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
+        loggers=TensorBoardLogger(run.path, name="", version="tensorboard") if recipe.tensorboard else None,
     )
     fabric.launch()
     if recipe.batch_size % fabric.world_size:
         raise UsageError(f"batch_size {recipe.batch_size} is not a multiple of the {fabric.world_size} devices")
     fabric.seed_everything(recipe.seed, verbose=False)
 
-    model = create_model(recipe.model)
-    scale = model.info.scale
-    if recipe.init_from and not resume:
-        transfer = transfer_weights(model, recipe.init_from)
-        log.info("%d tensors taken from %s; not taken: %s", len(transfer.taken), recipe.init_from,
-                 ", ".join(transfer.fresh) or "none")
     data = PairFolder(
         recipe.data.train,
-        scale=scale,
+        scale=create_model(recipe.model).info.scale,
         patch=recipe.data.patch,
         cache_bytes=recipe.data.cache_mb << 20,
         on_broken=recipe.data.on_broken,
     )
     log.info("%d training pictures, %d too small for the crop", len(data), data.too_small)
-
-    model = model.to(device=fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = _initial_model(recipe, transfer=not resume)
+    model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = Average(model, decay=recipe.ema)
     optimizer = torch.optim.Adam(
         model.parameters(), lr=recipe.optimizer.lr, betas=recipe.optimizer.betas, eps=recipe.optimizer.eps, fused=True
     )
-    state = {"step": 0, "best_psnr": float("-inf"), "seconds": 0.0}
-    if resume:
-        _restore(run_dir / CHECKPOINT, model, average, optimizer, state, recipe)
-    elif fabric.is_global_zero:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        recipe.save(run_dir / RECIPE)
-    network, optimizer = fabric.setup(torch.compile(model) if recipe.compile else model, optimizer)
+    position = run.restore(model, average.model, optimizer) if resume else Position()
+    if fabric.is_global_zero:
+        run.begin()
+    network, adam = fabric.setup(torch.compile(model) if recipe.compile else model, optimizer)
 
-    def checkpoint() -> None:
-        if fabric.is_global_zero:
-            content = {"model": model.state_dict(), "average": average.model.state_dict(),
-                       "optimizer": optimizer.state_dict(), "state": state, "recipe": recipe.model_dump(mode="json")}
-            with atomic_write(run_dir / CHECKPOINT) as temporary:
-                torch.save(content, temporary)
-
-    def keep_best() -> None:
-        info = WeightsInfo(model=recipe.model, steps=int(state["step"]), recipe=recipe.to_yaml(),
-                           data=[folder.name for folder in recipe.data.train])
-        save_weights(run_dir / BEST, average.model.state_dict(), info)
-
-    def validate() -> None:
-        if recipe.data.validation is None:
-            keep_best()
-            return
-        psnr = evaluate(
-            average.model, folder=recipe.data.validation, scale=scale, bicubic=False, device=fabric.device
-        ).psnr
-        fabric.log("validation/psnr", psnr, step=int(state["step"]))
-        _append(run_dir, {"step": state["step"], "psnr": round(psnr, 4), "seconds": round(state["seconds"], 1)})
-        progress.message(f"step {state['step']}: {recipe.data.validation.name} {psnr:.3f} dB")
-        if psnr > state["best_psnr"]:
-            state["best_psnr"] = psnr
-            keep_best()
-
-    first = int(state["step"])
-    feed = batches(data, size=recipe.batch_size // fabric.world_size, seed=recipe.seed, first_step=first,
-                   last_step=recipe.steps, rank=fabric.global_rank, workers=recipe.data.workers)
-    started = time.monotonic() - state["seconds"]
+    feed = batches(
+        data,
+        size=recipe.batch_size // fabric.world_size,
+        seed=recipe.seed,
+        first_step=position.step,
+        last_step=recipe.steps,
+        rank=fabric.global_rank,
+        workers=recipe.data.workers,
+    )
+    started = time.monotonic() - position.seconds
     saved = time.monotonic()
-    loss_sum, loss_count = torch.zeros((), device=fabric.device), 0
+    losses: list[torch.Tensor] = []
     network.train()
-    with TrainingProgress(total=recipe.steps, first=first, enabled=fabric.is_global_zero) as progress:
-        for step, (low, high) in enumerate(feed, start=first):
+    progress = TrainingProgress(total=recipe.steps, first=position.step, enabled=fabric.is_global_zero)
+    with progress, StopRequest() as stop:
+        for step, (low, high) in enumerate(feed, start=position.step):
             rate = learning_rate(recipe.schedule, peak=recipe.optimizer.lr, step=step, steps=recipe.steps)
-            for group in optimizer.param_groups:
+            for group in adam.param_groups:
                 group["lr"] = rate
             low, high = fabric.to_device((low, high))
-            optimizer.zero_grad(set_to_none=True)
+            adam.zero_grad(set_to_none=True)
             loss = F.l1_loss(network(low).float(), high)
             fabric.backward(loss)
             if recipe.clip_norm:
-                fabric.clip_gradients(network, optimizer, max_norm=recipe.clip_norm)
-            optimizer.step()
+                fabric.clip_gradients(network, adam, max_norm=recipe.clip_norm)
+            adam.step()
             average.update(model, step=step + 1)
-            loss_sum += loss.detach()
-            loss_count += 1
-            state["step"] = step + 1
-            state["seconds"] = time.monotonic() - started
-            if (step + 1) % recipe.log_every == 0 or step + 1 == recipe.steps:
-                mean = float(loss_sum) / loss_count
-                if not math.isfinite(mean):
-                    raise TrainingError(
-                        f"the loss is {mean} near step {step + 1}; lower optimizer.lr or set clip_norm, and start again "
-                        f"(the last checkpoint is in {run_dir})"
-                    )
-                fabric.log_dict({"train/loss": mean, "train/lr": rate}, step=step + 1)
-                progress.update(step + 1, loss=mean, lr=rate)
-                loss_sum.zero_()
-                loss_count = 0
-            last = step + 1 == recipe.steps
-            validating = (step + 1) % recipe.validate_every == 0 or last
+            losses.append(loss.detach())
+
+            done = step + 1
+            position.step, position.seconds = done, time.monotonic() - started
+            validating = done % recipe.validate_every == 0 or done == recipe.steps
+            saving = validating or stop.requested or time.monotonic() - saved > 60 * recipe.checkpoint_minutes
+            if saving or done % recipe.log_every == 0:
+                mean = _finite_mean(losses, step=done)
+                losses.clear()
+                fabric.log_dict({"train/loss": mean, "train/lr": rate}, step=done)
+                progress.update(done, loss=mean, lr=rate)
             if validating and fabric.is_global_zero:
-                validate()
-            if validating or time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
-                checkpoint()
+                _validate(fabric, run, average.model, position, progress)
+            if saving and fabric.is_global_zero:
+                run.save(model, average.model, optimizer, position)
                 saved = time.monotonic()
-            fabric.barrier()
-    return run_dir / BEST
+            if validating:
+                fabric.barrier()
+            if stop.requested:
+                raise TrainingError(f"stopped after step {done} of {recipe.steps}; go on with --resume")
+    return run.best
 
 
-def _check_run_dir(run_dir: Path, *, resume: bool) -> None:
-    has = (run_dir / CHECKPOINT).is_file()
-    if resume and not has:
-        raise UsageError(f"nothing to resume: {run_dir / CHECKPOINT} does not exist; start without --resume")
-    if has and not resume:
-        raise UsageError(f"{run_dir} already holds a training; go on with --resume or choose another folder")
+def _initial_model(recipe: Recipe, *, transfer: bool) -> SuperResolutionModel:
+    model = create_model(recipe.model)
+    if recipe.init_from and transfer:
+        result = transfer_weights(model, recipe.init_from)
+        log.info("%d tensors taken from %s", len(result.taken), recipe.init_from)
+        log.info("not taken, fresh: %s", ", ".join(result.fresh) or "none")
+    return model
 
 
-def _restore(
-    path: Path,
-    model: nn.Module,
-    average: Average,
-    optimizer: torch.optim.Optimizer,
-    state: dict[str, Any],
-    recipe: Recipe,
+def _finite_mean(losses: list[torch.Tensor], *, step: int) -> float:
+    mean = float(torch.stack(losses).mean())
+    if not math.isfinite(mean):
+        raise TrainingError(
+            f"the loss is {mean} near step {step}, expected a finite number; lower optimizer.lr or set clip_norm, and "
+            f"go on from the last checkpoint with --resume or start again"
+        )
+    return mean
+
+
+def _validate(
+    fabric: Fabric, run: RunFolder, model: SuperResolutionModel, position: Position, progress: TrainingProgress
 ) -> None:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise TrainingError(f"cannot read the checkpoint {path}: {error}; start again in another folder") from error
-    if content["recipe"]["model"] != recipe.model:
-        raise UsageError(f"{path} is a training of '{content['recipe']['model']}', the recipe says '{recipe.model}'")
-    model.load_state_dict(content["model"])
-    average.model.load_state_dict(content["average"])
-    optimizer.load_state_dict(content["optimizer"])
-    state.update(content["state"])
-
-
-def _append(run_dir: Path, record: dict[str, Any]) -> None:
-    with (run_dir / "log.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+    """Measure the averaged weights and keep them where they are the best so far (always, without a set)."""
+    folder = run.recipe.data.validation
+    if folder is None:
+        run.keep_best(model, step=position.step)
+        return
+    psnr = evaluate(model, folder=folder, scale=model.info.scale, bicubic=False, device=fabric.device).psnr
+    fabric.log("validation/psnr", psnr, step=position.step)
+    run.log({"step": position.step, "psnr": round(psnr, 4), "seconds": round(position.seconds, 1)})
+    progress.message(f"step {position.step}: {folder.name} {psnr:.3f} dB")
+    if psnr > position.best_psnr:
+        position.best_psnr = psnr
+        run.keep_best(model, step=position.step)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -22,7 +22,7 @@ class _ScaledSign(torch.autograd.Function):
         return torch.where(x >= threshold, scale, -scale)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, threshold, alpha = ctx.saved_tensors
         u = (x - threshold) / alpha
         slope = (2 - 2 * u.abs()).clamp_min(0)

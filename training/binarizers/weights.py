@@ -21,7 +21,7 @@ class _StraightThrough(torch.autograd.Function):
         return hard_sign(weight) * scale
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (weight,) = ctx.saved_tensors
         return (grad * (weight.abs() <= 1) if ctx.clip else grad), None, None
 

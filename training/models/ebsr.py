@@ -34,7 +34,7 @@ class EbsrConfig:
 
 
 class EConv(nn.Module):
-    """``y = binary_conv(x) * channel gain * spatial gain + x`` (EBSR, section 4). (N, C, H, W) -> (N, C, H, W)."""
+    """``y = binary_conv(x) * channel gain * spatial gain + x`` (EBSR, section 5.3). (N, C, H, W) -> (N, C, H, W)."""
 
     def __init__(self, config: EbsrConfig) -> None:
         super().__init__()
@@ -51,6 +51,7 @@ class EConv(nn.Module):
         self.spatial = SpatialRescale(channels) if config.spatial else None
 
     def forward(self, x: Tensor) -> Tensor:
+        y: Tensor
         if self.channel is not None:
             shift, gain = self.channel(x)
             y = self.conv(x, shift) * gain

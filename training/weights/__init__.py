@@ -1,4 +1,7 @@
-"""Weights files: safetensors with the model id, the recipe and measured figures in the header."""
+"""Weights files: safetensors with the model id, the recipe and measured figures in the header.
+
+The trained weights of the package and their model cards lie in this folder.
+"""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -34,7 +37,7 @@ class WeightsInfo:
 
 def weights_folder() -> Path:
     """The folder of the weights that come with the package."""
-    return Path(__file__).parent / "weights"
+    return Path(__file__).parent
 
 
 def embedded_weights(model_id: str) -> Path:
@@ -117,7 +120,9 @@ def load_weights(model: SuperResolutionModel, path: Path | str) -> WeightsInfo:
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise WeightsError(f"the tensors of {path} do not fit '{info.model}': {' '.join(str(error).split())}") from error
+        raise WeightsError(
+            f"the tensors of {path} do not fit '{info.model}': {' '.join(str(error).split())}"
+        ) from error
     return info
 
 

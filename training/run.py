@@ -1,0 +1,99 @@
+"""The folder of one training: recipe, checkpoint, best weights, log."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bitsr.common.errors import TrainingError, UsageError
+from bitsr.common.files import atomic_write
+from bitsr.training.recipe import Recipe
+from bitsr.training.weights import WeightsInfo, save_weights
+
+
+@dataclass
+class Position:
+    """Where a training is: steps done, best validation PSNR in dB, seconds spent."""
+
+    step: int = 0
+    best_psnr: float = float("-inf")
+    seconds: float = 0.0
+
+
+class RunFolder:
+    """Files of a training in ``path``; all but the log are written atomically."""
+
+    def __init__(self, path: Path, recipe: Recipe) -> None:
+        self.path = path
+        self.recipe = recipe
+        self.checkpoint = path / "last.pt"
+        self.best = path / "best.safetensors"
+
+    def check(self, *, resume: bool) -> None:
+        """Refuse to overwrite a training, and to resume where there is none.
+
+        Raises:
+            UsageError: as said.
+        """
+        if resume and not self.checkpoint.is_file():
+            raise UsageError(f"nothing to resume: there is no {self.checkpoint}; start without --resume")
+        if self.checkpoint.is_file() and not resume:
+            raise UsageError(f"{self.path} already holds a training; go on with --resume or choose another folder")
+
+    def begin(self) -> None:
+        """Create the folder and store the recipe, every default spelled out."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.recipe.save(self.path / "recipe.yaml")
+
+    def save(self, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
+        """Write the checkpoint: everything that is needed to go on."""
+        content = {
+            "model": model.state_dict(),
+            "average": average.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "position": asdict(position),
+            "id": self.recipe.model,
+        }
+        with atomic_write(self.checkpoint) as temporary:
+            torch.save(content, temporary)
+
+    def restore(self, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
+        """Load the checkpoint into the given objects.
+
+        Raises:
+            TrainingError: the checkpoint is broken.
+            UsageError: it belongs to another model.
+        """
+        try:
+            content = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            found = content["id"]
+        except Exception as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise TrainingError(
+                f"cannot read the checkpoint {self.checkpoint}: {reason}; start again in another folder, with "
+                f"init_from={self.best} to keep its best weights"
+            ) from error
+        if found != self.recipe.model:
+            raise UsageError(f"{self.checkpoint} is a training of '{found}', the recipe says '{self.recipe.model}'")
+        model.load_state_dict(content["model"])
+        average.load_state_dict(content["average"])
+        optimizer.load_state_dict(content["optimizer"])
+        return Position(**content["position"])
+
+    def keep_best(self, average: nn.Module, *, step: int) -> None:
+        """Store the averaged weights in full precision."""
+        info = WeightsInfo(
+            model=self.recipe.model,
+            steps=step,
+            recipe=self.recipe.to_yaml(),
+            data=[folder.name for folder in self.recipe.data.train],
+        )
+        save_weights(self.best, average.state_dict(), info)
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append one line to ``log.jsonl``."""
+        with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
