@@ -60,6 +60,8 @@ bool parse_kernel(const char* name, Kernel* kernel);
 bool kernel_available(Kernel kernel);
 
 constexpr uint32_t kProgramVersion = 1;
+// Longest side of a picture, in pixels.
+constexpr int64_t kMaxSide = 1 << 20;
 
 // A loaded program with its buffers. One run at a time; separate programs are independent.
 class Program {

@@ -1,0 +1,68 @@
+// The 16-lane float vector as two AVX registers (AVX2 and FMA).
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace bitsr {
+namespace avx2 {
+
+constexpr int kLanes = 16;
+
+struct Mask {
+  __m256 lo, hi;
+};
+
+struct F32 {
+  __m256 lo, hi;
+
+  static F32 set(float value) { return {_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
+  static F32 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+  static F32 from_int(const int32_t* p) {
+    return {_mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))),
+            _mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8)))};
+  }
+  void store(float* p) const {
+    _mm256_storeu_ps(p, lo);
+    _mm256_storeu_ps(p + 8, hi);
+  }
+};
+
+inline F32 operator+(F32 a, F32 b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
+inline F32 operator*(F32 a, F32 b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
+inline F32 operator/(F32 a, F32 b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
+inline F32 fma(F32 a, F32 b, F32 c) {
+  return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+inline Mask less(F32 a, F32 b) {
+  return {_mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ)};
+}
+inline F32 select(Mask m, F32 a, F32 b) {
+  return {_mm256_blendv_ps(b.lo, a.lo, m.lo), _mm256_blendv_ps(b.hi, a.hi, m.hi)};
+}
+inline uint32_t greater_equal_bits(F32 a, F32 b) {
+  const int lo = _mm256_movemask_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_GE_OQ));
+  const int hi = _mm256_movemask_ps(_mm256_cmp_ps(a.hi, b.hi, _CMP_GE_OQ));
+  return static_cast<uint32_t>(lo | hi << 8);
+}
+inline __m256 power_of_two(__m256 t) {
+  const __m256i bits = _mm256_slli_epi32(_mm256_castps_si256(t), 23);
+  return _mm256_castsi256_ps(_mm256_add_epi32(bits, _mm256_set1_epi32(0x3f800000)));
+}
+inline F32 power_of_two(F32 t) { return {power_of_two(t.lo), power_of_two(t.hi)}; }
+// Eight of the sixteen sums: lane i is the tree sum of v[i].
+inline __m256 tree_sums_of_8(const F32* v) {
+  __m256 a[8], b[4], c[2];
+  for (int i = 0; i < 8; ++i) a[i] = _mm256_add_ps(v[i].lo, v[i].hi);
+  for (int i = 0; i < 4; ++i)  // b[i] = [v(i) | v(i+4)], four lanes each
+    b[i] = _mm256_add_ps(_mm256_permute2f128_ps(a[i], a[i + 4], 0x20), _mm256_permute2f128_ps(a[i], a[i + 4], 0x31));
+  for (int i = 0; i < 2; ++i)
+    c[i] = _mm256_add_ps(_mm256_shuffle_ps(b[2 * i], b[2 * i + 1], 0x44),
+                         _mm256_shuffle_ps(b[2 * i], b[2 * i + 1], 0xee));
+  return _mm256_add_ps(_mm256_shuffle_ps(c[0], c[1], 0x88), _mm256_shuffle_ps(c[0], c[1], 0xdd));
+}
+inline F32 tree_sums(const F32* v) { return {tree_sums_of_8(v), tree_sums_of_8(v + 8)}; }
+
+}  // namespace avx2
+}  // namespace bitsr

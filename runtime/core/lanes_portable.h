@@ -1,0 +1,98 @@
+// The 16-lane float vector in plain C++: the reference that the other instruction sets must equal bit for bit.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace bitsr {
+namespace portable {
+
+constexpr int kLanes = 16;
+
+struct Mask {
+  bool v[kLanes];
+};
+
+struct F32 {
+  float v[kLanes];
+
+  static F32 set(float value) {
+    F32 r;
+    for (int l = 0; l < kLanes; ++l) r.v[l] = value;
+    return r;
+  }
+  static F32 load(const float* p) {
+    F32 r;
+    memcpy(r.v, p, sizeof(r.v));
+    return r;
+  }
+  static F32 from_int(const int32_t* p) {
+    F32 r;
+    for (int l = 0; l < kLanes; ++l) r.v[l] = static_cast<float>(p[l]);
+    return r;
+  }
+  void store(float* p) const { memcpy(p, v, sizeof(v)); }
+};
+
+inline F32 operator+(const F32& a, const F32& b) {
+  F32 r;
+  for (int l = 0; l < kLanes; ++l) r.v[l] = a.v[l] + b.v[l];
+  return r;
+}
+inline F32 operator*(const F32& a, const F32& b) {
+  F32 r;
+  for (int l = 0; l < kLanes; ++l) r.v[l] = a.v[l] * b.v[l];
+  return r;
+}
+inline F32 operator/(const F32& a, const F32& b) {
+  F32 r;
+  for (int l = 0; l < kLanes; ++l) r.v[l] = a.v[l] / b.v[l];
+  return r;
+}
+inline F32 fma(const F32& a, const F32& b, const F32& c) {
+  F32 r;
+  for (int l = 0; l < kLanes; ++l) r.v[l] = __builtin_fmaf(a.v[l], b.v[l], c.v[l]);
+  return r;
+}
+inline Mask less(const F32& a, const F32& b) {
+  Mask r;
+  for (int l = 0; l < kLanes; ++l) r.v[l] = a.v[l] < b.v[l];
+  return r;
+}
+inline F32 select(const Mask& m, const F32& a, const F32& b) {
+  F32 r;
+  for (int l = 0; l < kLanes; ++l) r.v[l] = m.v[l] ? a.v[l] : b.v[l];
+  return r;
+}
+// Bit l is a[l] >= b[l]; NaN gives 0.
+inline uint32_t greater_equal_bits(const F32& a, const F32& b) {
+  uint32_t bits = 0;
+  for (int l = 0; l < kLanes; ++l) bits |= static_cast<uint32_t>(a.v[l] >= b.v[l]) << l;
+  return bits;
+}
+// 2^n from t = 1.5 * 2^23 + n: the integer n stands in the low bits of t.
+inline F32 power_of_two(const F32& t) {
+  F32 r;
+  for (int l = 0; l < kLanes; ++l) {
+    uint32_t bits;
+    memcpy(&bits, &t.v[l], 4);
+    bits = (bits << 23) + 0x3f800000u;
+    memcpy(&r.v[l], &bits, 4);
+  }
+  return r;
+}
+// Lane i of the result is the sum of the lanes of v[i], added as the tree l+8, l+4, l+2, l+1.
+inline F32 tree_sums(const F32* v) {
+  F32 r;
+  for (int i = 0; i < kLanes; ++i) {
+    float s[kLanes];
+    memcpy(s, v[i].v, sizeof(s));
+    for (int half = kLanes / 2; half > 0; half /= 2)
+      for (int l = 0; l < half; ++l) s[l] = s[l] + s[l + half];
+    r.v[i] = s[0];
+  }
+  return r;
+}
+
+}  // namespace portable
+}  // namespace bitsr

@@ -1,0 +1,123 @@
+#include "layers.h"
+
+#include <cmath>
+
+namespace bitsr {
+namespace {
+
+// Copies `rows` rows of `count` floats to rows of `stride` floats; the rest stays 0.
+bool copy_rows(const void* from, int32_t rows, int32_t count, int32_t stride, Buffer* to) {
+  if (!from) return true;
+  size_t size;
+  if (!multiply(static_cast<size_t>(rows) * 4, static_cast<size_t>(stride), &size) || !to->reserve(size)) return false;
+  for (int32_t r = 0; r < rows; ++r)
+    memcpy(to->as<float>() + static_cast<size_t>(r) * stride, static_cast<const uint8_t*>(from) + static_cast<size_t>(r) * count * 4,
+           static_cast<size_t>(count) * 4);
+  return true;
+}
+
+// accumulator = base - 2 * popcount. Padded taps read bits 0, so they count the 1 bits of their weights: the table adds
+// these back and leaves the padded taps out of K.
+void fill_base(const uint64_t* weights, ConvLayer* layer) {
+  const int32_t k = layer->kernel, taps = k * k;
+  for (int32_t plane = 0; plane < layer->planes; ++plane)
+    for (int32_t o = 0; o < layer->out_channels; ++o) {
+      int32_t ones[9];
+      for (int32_t tap = 0; tap < taps; ++tap) {
+        const uint64_t* word = weights + ((static_cast<size_t>(plane) * layer->out_channels + o) * taps + tap) * layer->words;
+        ones[tap] = 0;
+        for (int32_t w = 0; w < layer->words; ++w) {
+          uint64_t value;
+          memcpy(&value, word + w, 8);
+          ones[tap] += __builtin_popcountll(value);
+        }
+      }
+      for (int32_t border = 0; border < kBorderClasses; ++border) {
+        const int32_t row = border / 4, column = border % 4;
+        int32_t base = 0;
+        for (int32_t tap = 0; tap < taps; ++tap) {
+          const int32_t y = tap / k, x = tap % k;
+          const bool padded = k == 3 && ((y == 0 && (row & 1)) || (y == 2 && (row & 2)) || (x == 0 && (column & 1)) ||
+                                         (x == 2 && (column & 2)));
+          base += padded ? 2 * ones[tap] : layer->in_channels;
+        }
+        layer->base.as<int32_t>()[((static_cast<size_t>(row) * layer->planes + plane) * 4 + column) * layer->out_stride + o] = base;
+      }
+    }
+}
+
+bool prepare_conv(const OpSpec& spec, const ValueSpec& x, const RowKernels& kernels, ConvLayer* layer) {
+  layer->in_channels = x.channels;
+  layer->in_stride = round_up_lanes(x.channels);
+  layer->out_channels = spec.attributes[conv::kOutChannels];
+  layer->out_stride = round_up_lanes(layer->out_channels);
+  layer->kernel = spec.attributes[conv::kKernel];
+  layer->planes = spec.attributes[conv::kPlanes];
+  layer->words = (x.channels + 63) / 64;
+  layer->plane_bytes = kernels.weight_bytes(layer->out_stride, layer->kernel, layer->words);
+  const size_t outs = static_cast<size_t>(layer->out_stride), planes = static_cast<size_t>(layer->planes);
+  if (!layer->threshold.reserve(static_cast<size_t>(layer->in_stride) * 4) || !layer->weights.reserve(planes * layer->plane_bytes) ||
+      !layer->base.reserve(kBorderClasses * planes * outs * 4) || !layer->shift.reserve(outs * 4))
+    return false;
+  float* threshold = layer->threshold.as<float>();
+  for (int32_t c = 0; c < layer->in_stride; ++c) threshold[c] = INFINITY;
+  if (spec.constants[conv::kThresholds].data)
+    memcpy(threshold, spec.constants[conv::kThresholds].data, static_cast<size_t>(x.channels) * 4);
+  // The blob's constants need no alignment: work on an aligned copy.
+  const Constant& bits = spec.constants[conv::kWeights];
+  Buffer aligned;
+  if (!aligned.reserve(bits.bytes)) return false;
+  memcpy(aligned.as<uint8_t>(), bits.data, bits.bytes);
+  const uint64_t* words = aligned.as<uint64_t>();
+  const size_t plane_words = bits.bytes / 8 / planes;
+  for (int32_t plane = 0; plane < layer->planes; ++plane)
+    kernels.pack_weights(words + plane * plane_words, layer->out_channels, layer->out_stride, layer->kernel, layer->words,
+                         layer->weights.as<uint8_t>() + plane * layer->plane_bytes);
+  fill_base(words, layer);
+  const Constant* c = spec.constants;
+  const int32_t out = layer->out_channels, stride = layer->out_stride;
+  return copy_rows(c[conv::kScale].data, layer->planes, out, stride, &layer->scale) &&
+         copy_rows(c[conv::kShift].data, 1, out, stride, &layer->shift) &&
+         copy_rows(c[conv::kInnerSlope].data, 1, out, stride, &layer->inner_slope) &&
+         copy_rows(c[conv::kInnerShift].data, 1, out, stride, &layer->inner_shift) &&
+         copy_rows(c[conv::kSlope].data, 1, out, stride, &layer->slope);
+}
+
+bool prepare_gate(const OpSpec& spec, const ValueSpec& x, GateLayer* layer) {
+  layer->channels = x.channels;
+  layer->hidden = spec.attributes[gate::kHidden];
+  layer->all = spec.attributes[gate::kAll];
+  layer->linear = spec.attributes[gate::kLinearCount];
+  const Constant* c = spec.constants;
+  return copy_rows(c[gate::kW1].data, layer->hidden, layer->channels, layer->channels, &layer->w1) &&
+         copy_rows(c[gate::kB1].data, 1, layer->hidden, layer->hidden, &layer->b1) &&
+         copy_rows(c[gate::kW2].data, layer->all, layer->hidden, layer->hidden, &layer->w2) &&
+         copy_rows(c[gate::kB2].data, 1, layer->all, layer->all, &layer->b2) &&
+         layer->mean.reserve(static_cast<size_t>(layer->channels) * 4) &&
+         layer->hidden_values.reserve(static_cast<size_t>(layer->hidden) * 4) &&
+         layer->values.reserve(static_cast<size_t>(layer->all) * 4);
+}
+
+bool prepare_spatial(const OpSpec& spec, const ValueSpec& x, SpatialLayer* layer) {
+  layer->kernel = spec.attributes[0];
+  layer->stride = round_up_lanes(x.channels);
+  memcpy(&layer->bias, spec.constants[spatial::kBias].data, 4);
+  return copy_rows(spec.constants[spatial::kWeight].data, layer->kernel * layer->kernel, x.channels, layer->stride,
+                   &layer->weight);
+}
+
+}  // namespace
+
+bool prepare_layer(const OpSpec& spec, const ValueSpec& x, const RowKernels& kernels, Layer* layer) {
+  layer->spec = spec;
+  switch (spec.kind) {
+    case OpKind::binary_conv2d: return prepare_conv(spec, x, kernels, &layer->conv);
+    case OpKind::channel_gate: return prepare_gate(spec, x, &layer->gate);
+    case OpKind::spatial_gate: return prepare_spatial(spec, x, &layer->spatial);
+    case OpKind::add:
+    case OpKind::pixel_shuffle: return true;
+  }
+  return false;
+}
+
+}  // namespace bitsr

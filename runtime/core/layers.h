@@ -1,0 +1,46 @@
+// Constants of the ops, checked and laid out for one kernel.
+#pragma once
+
+#include "graph.h"
+#include "row_kernels.h"
+
+namespace bitsr {
+
+constexpr int32_t kBorderClasses = 16;  // 4 * row class + column class; bit 0: first missing, bit 1: last missing
+
+inline int32_t round_up_lanes(int32_t channels) { return (channels + kLaneCount - 1) / kLaneCount * kLaneCount; }
+
+struct ConvLayer {
+  int32_t in_channels, in_stride, out_channels, out_stride, kernel, words, planes;
+  Buffer threshold;  // [in_stride], +inf past the last channel; the static thresholds, or room for those of one image
+  Buffer weights;
+  size_t plane_bytes;
+  Buffer base;     // int32 [4 row classes][planes][4 column classes][out_stride]
+  Buffer scale;    // [planes][out_stride]
+  Buffer shift, inner_slope, inner_shift, slope;  // [out_stride]; empty when absent, shift never
+};
+
+struct GateLayer {
+  int32_t channels, hidden, all, linear;
+  Buffer w1, b1, w2, b2;
+  Buffer mean, hidden_values, values;
+};
+
+struct SpatialLayer {
+  int32_t kernel, stride;
+  Buffer weight;  // [kernel][kernel][stride]
+  float bias;
+};
+
+// One op with its constants; only the member of its kind is used.
+struct Layer {
+  OpSpec spec;
+  ConvLayer conv;
+  GateLayer gate;
+  SpatialLayer spatial;
+};
+
+// False: out of memory. `spec` has passed validate().
+bool prepare_layer(const OpSpec& spec, const ValueSpec& x, const RowKernels& kernels, Layer* layer);
+
+}  // namespace bitsr

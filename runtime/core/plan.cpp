@@ -1,0 +1,85 @@
+#include "plan.h"
+
+namespace bitsr {
+namespace {
+
+bool same_size(const ValueSpec& a, const ValueSpec& b) {
+  return a.kind == b.kind && a.channels == b.channels &&
+         static_cast<int64_t>(a.up) * b.down == static_cast<int64_t>(b.up) * a.down;
+}
+
+// The input whose memory the op may overwrite with its output, element by element; kAbsent where there is none.
+int32_t overwritable(const OpSpec& op, const Graph& graph, const Plan& plan, int32_t index) {
+  const int32_t candidates[2] = {op.kind == OpKind::binary_conv2d ? op.inputs[conv::kResidual]
+                                 : op.kind == OpKind::add         ? op.inputs[0]
+                                                                  : kAbsent,
+                                 op.kind == OpKind::add ? op.inputs[1] : kAbsent};
+  for (const int32_t id : candidates)
+    if (id != kAbsent && !plan.values[id].is_input && plan.values[id].last_use == index &&
+        same_size(graph.values[id], graph.values[op.outputs[0]]))
+      return id;
+  return kAbsent;
+}
+
+}  // namespace
+
+bool make_plan(const Graph& graph, Plan* plan) {
+  for (int32_t i = 0; i < graph.values.count(); ++i)
+    if (!plan->values.push({kAbsent, -1, false, false, true})) return false;
+  for (int32_t i = 0; i < graph.ops.count(); ++i) {
+    const OpSpec& op = graph.ops[i];
+    for (int32_t k = 0; k < op.input_count; ++k)
+      if (op.inputs[k] != kAbsent) {
+        plan->values[op.inputs[k]].last_use = i;
+        if (op.kind != OpKind::pixel_shuffle) plan->values[op.inputs[k]].any_layout = false;
+      }
+    for (int32_t k = 0; k < op.output_count; ++k)
+      if (op.outputs[k] != kAbsent && op.kind != OpKind::pixel_shuffle) plan->values[op.outputs[k]].any_layout = false;
+  }
+  for (int32_t i = 0; i < graph.inputs.count(); ++i) plan->values[graph.inputs[i]].is_input = true;
+  for (int32_t i = 0; i < graph.outputs.count(); ++i) {
+    plan->values[graph.outputs[i]].is_output = true;
+    plan->values[graph.outputs[i]].last_use = INT32_MAX;
+  }
+
+  // A slot is free when `owner` is kAbsent; `sample` is a value that lived in it and gives its size.
+  struct Slot {
+    int32_t owner, sample;
+  };
+  Array<Slot> slots;
+  const auto give = [&](int32_t id) {
+    for (int32_t s = 0; s < slots.count(); ++s)
+      if (slots[s].owner == kAbsent && same_size(graph.values[slots[s].sample], graph.values[id])) {
+        slots[s].owner = id;
+        plan->values[id].slot = s;
+        return true;
+      }
+    plan->values[id].slot = slots.count();
+    return slots.push({id, id});
+  };
+  for (int32_t i = 0; i < graph.inputs.count(); ++i)
+    if (!give(graph.inputs[i])) return false;
+  for (int32_t i = 0; i < graph.ops.count(); ++i) {
+    const OpSpec& op = graph.ops[i];
+    const int32_t overwritten = overwritable(op, graph, *plan, i);
+    for (int32_t k = 0; k < op.output_count; ++k) {
+      const int32_t id = op.outputs[k];
+      if (id == kAbsent) continue;
+      if (overwritten != kAbsent) {
+        plan->values[id].slot = plan->values[overwritten].slot;
+        slots[plan->values[id].slot].owner = id;
+      } else if (!give(id)) {
+        return false;
+      }
+    }
+    // Free what dies here, outputs that nothing reads included.
+    for (int32_t s = 0; s < slots.count(); ++s)
+      if (slots[s].owner != kAbsent && plan->values[slots[s].owner].last_use <= i &&
+          !plan->values[slots[s].owner].is_input)
+        slots[s].owner = kAbsent;
+  }
+  plan->slot_count = slots.count();
+  return true;
+}
+
+}  // namespace bitsr

@@ -1,0 +1,24 @@
+// Which values share memory.
+#pragma once
+
+#include "graph.h"
+
+namespace bitsr {
+
+struct ValuePlan {
+  int32_t slot;       // memory of the value; values whose lives do not overlap share one
+  int32_t last_use;   // op index, or INT32_MAX for program outputs
+  bool is_input;
+  bool is_output;
+  bool any_layout;  // only pixel_shuffle reads and writes it, and it takes any layout
+};
+
+struct Plan {
+  Array<ValuePlan> values;
+  int32_t slot_count = 0;
+};
+
+// False: out of memory. `graph` has passed validate().
+bool make_plan(const Graph& graph, Plan* plan);
+
+}  // namespace bitsr

@@ -1,0 +1,442 @@
+// Executes a program over one picture after the other.
+#include <new>
+
+#include "bitsr/builder.h"
+#include "dispatch.h"
+#include "layers.h"
+#include "plan.h"
+#include "status.h"
+
+namespace bitsr {
+namespace {
+
+// Where a value of the current picture lies. Element (c, y, x) is data[c * channel + y * row + x * column].
+struct Place {
+  float* data;
+  int64_t height, width;
+  int64_t channel, row, column;
+};
+
+// Runs `body(begin, end)` over ranges of [0, count) on the caller's threads.
+template <class Body>
+void for_ranges(const Parallel& parallel, int64_t count, const Body& body) {
+  if (!parallel.run) {
+    body(0, count);
+    return;
+  }
+  const auto task = [](void* arg, int64_t begin, int64_t end) { (*static_cast<const Body*>(arg))(begin, end); };
+  parallel.run(parallel.context, count, task, const_cast<void*>(static_cast<const void*>(&body)));
+}
+
+Place dense(float* data, const Shape& shape, Layout layout) {
+  if (layout == Layout::nhwc) return {data, shape.h, shape.w, 1, shape.w * shape.c, shape.c};
+  return {data, shape.h, shape.w, shape.h * shape.w, shape.w, 1};
+}
+
+void copy(const Place& from, const Place& to, int64_t channels, const Parallel& parallel) {
+  for_ranges(parallel, from.height, [&](int64_t begin, int64_t end) {
+    for (int64_t y = begin; y < end; ++y)
+      for (int64_t x = 0; x < from.width; ++x) {
+        const float* a = from.data + y * from.row + x * from.column;
+        float* b = to.data + y * to.row + x * to.column;
+        for (int64_t c = 0; c < channels; ++c) b[c * to.channel] = a[c * from.channel];
+      }
+  });
+}
+
+bool shape_equal(const Shape& a, const Shape& b) { return a.n == b.n && a.c == b.c && a.h == b.h && a.w == b.w; }
+
+Status no_memory() { return failure(StatusCode::out_of_memory, "out of memory; use smaller tiles"); }
+
+}  // namespace
+
+struct Program::Impl {
+  Graph graph;
+  Plan plan;
+  Kernel kernel = Kernel::portable;
+  const RowKernels* kernels = nullptr;
+  Layer* layers = nullptr;
+  int32_t layer_count = 0;
+  Buffer slot_memory;    // Buffer[plan.slot_count]
+  Buffer places_memory;  // Place[values]
+  Buffer bits;           // packed signs of one map, with a border of zero pixels for 3x3
+  int64_t bits_height = 0, bits_width = 0;
+  int32_t bits_words = 0, bits_kernel = 0;
+  Buffer row_sums;
+  Parallel parallel;
+
+  ~Impl() {
+    for (int32_t i = 0; i < layer_count; ++i) layers[i].~Layer();
+    free(layers);
+    for (int32_t i = 0; i < plan.slot_count && slots(); ++i) slots()[i].~Buffer();
+  }
+
+  Buffer* slots() const { return slot_memory.as<Buffer>(); }
+  Place& place(int32_t id) const { return places_memory.as<Place>()[id]; }
+
+  Status prepare();
+  Status shape_of(int32_t id, const TensorView& first, Shape* shape) const;
+  Status check(const TensorView& view, int32_t id, const TensorView& first, const char* role, int32_t index) const;
+  Status place_values(const TensorView* inputs, const TensorView* outputs, int64_t image);
+  Status run_layer(Layer* layer);
+  Status run_conv(const OpSpec& op, ConvLayer* layer);
+  Status run_gate(const OpSpec& op, GateLayer* layer);
+  void run_spatial(const OpSpec& op, const SpatialLayer& layer);
+  void run_add(const OpSpec& op);
+  void run_shuffle(const OpSpec& op);
+  Status pack(const Place& x, ConvLayer* layer);
+
+  // A map that lies in a caller's memory as the kernels want it: no copy.
+  bool in_place(int32_t id, Layout layout) const {
+    const ValueSpec& v = graph.values[id];
+    return v.kind == ValueKind::map && layout == Layout::nhwc && v.channels % kLaneCount == 0;
+  }
+  TensorView image_of(const TensorView& view, int64_t image) const {
+    TensorView one = view;
+    one.n = 1;
+    one.data += image * view.c * view.h * view.w;
+    return one;
+  }
+};
+
+Status Program::Impl::prepare() {
+  layer_count = 0;
+  layers = static_cast<Layer*>(calloc(static_cast<size_t>(graph.ops.count()), sizeof(Layer)));
+  if (!layers || !slot_memory.reserve(static_cast<size_t>(plan.slot_count) * sizeof(Buffer)) ||
+      !places_memory.reserve(static_cast<size_t>(graph.values.count()) * sizeof(Place)))
+    return no_memory();
+  for (int32_t i = 0; i < plan.slot_count; ++i) new (&slots()[i]) Buffer;
+  for (int32_t i = 0; i < graph.ops.count(); ++i) {
+    Layer* layer = new (&layers[i]) Layer;
+    layer_count = i + 1;
+    if (!prepare_layer(graph.ops[i], graph.values[graph.ops[i].inputs[0]], *kernels, layer)) return no_memory();
+    // The caller's constants may go away after finish().
+    for (Constant& constant : layer->spec.constants) constant.data = nullptr;
+    for (Constant& constant : graph.ops[i].constants) constant.data = nullptr;
+  }
+  return {};
+}
+
+Status Program::Impl::shape_of(int32_t id, const TensorView& first, Shape* shape) const {
+  const ValueSpec& v = graph.values[id];
+  *shape = {first.n, v.channels, 1, 1};
+  if (v.kind == ValueKind::vector) return {};
+  if (first.h * v.up % v.down != 0 || first.w * v.up % v.down != 0)
+    return failure(StatusCode::invalid_argument, "a picture of %lldx%lld can not be divided by %d; pad it",
+                   static_cast<long long>(first.h), static_cast<long long>(first.w), v.down);
+  shape->h = first.h * v.up / v.down;
+  shape->w = first.w * v.up / v.down;
+  return {};
+}
+
+Status Program::Impl::check(const TensorView& view, int32_t id, const TensorView& first, const char* role,
+                            int32_t index) const {
+  Shape want;
+  const Status status = shape_of(id, first, &want);
+  if (!status.ok()) return status;
+  if (!view.data) return failure(StatusCode::invalid_argument, "%s %d has no data", role, index);
+  if (!shape_equal(want, {view.n, view.c, view.h, view.w}))
+    return failure(StatusCode::invalid_argument, "%s %d: expected %lldx%lldx%lldx%lld, got %lldx%lldx%lldx%lld", role, index,
+                   static_cast<long long>(want.n), static_cast<long long>(want.c), static_cast<long long>(want.h),
+                   static_cast<long long>(want.w), static_cast<long long>(view.n), static_cast<long long>(view.c),
+                   static_cast<long long>(view.h), static_cast<long long>(view.w));
+  return {};
+}
+
+// Gives every value of one picture its memory and brings the inputs into the kernels' layout.
+Status Program::Impl::place_values(const TensorView* inputs, const TensorView* outputs, int64_t image) {
+  const auto view_of = [&](const Array<int32_t>& ids, const TensorView* views, int32_t id) {
+    for (int32_t i = 0; i < ids.count(); ++i)
+      if (ids[i] == id) return image_of(views[i], image);
+    return TensorView{};
+  };
+  for (int32_t id = 0; id < graph.values.count(); ++id) {
+    const ValueSpec& spec = graph.values[id];
+    const ValuePlan& value = plan.values[id];
+    if (value.slot == kAbsent) continue;
+    Shape shape;
+    const Status status = shape_of(id, inputs[0], &shape);
+    if (!status.ok()) return status;
+    shape.n = 1;
+    if (value.is_input || value.is_output) {
+      const TensorView view = value.is_input ? view_of(graph.inputs, inputs, id) : view_of(graph.outputs, outputs, id);
+      if ((spec.kind == ValueKind::map && value.any_layout) || in_place(id, view.layout)) {
+        place(id) = dense(view.data, shape, view.layout);
+        continue;
+      }
+    }
+    const int64_t stride = spec.kind == ValueKind::plane ? 1 : round_up_lanes(spec.channels);
+    // gate_row writes whole vectors: the rows of a plane are rounded up.
+    const int64_t width = spec.kind == ValueKind::plane ? (shape.w + kLaneCount - 1) / kLaneCount * kLaneCount : shape.w;
+    size_t size;
+    if (!multiply(static_cast<size_t>(shape.h), static_cast<size_t>(width), &size) ||
+        !multiply(size, static_cast<size_t>(stride) * 4, &size) || !slots()[value.slot].reserve(size))
+      return no_memory();
+    place(id) = {slots()[value.slot].as<float>(), shape.h, shape.w, 1, width * stride, stride};
+    if (value.is_input) {
+      const TensorView view = view_of(graph.inputs, inputs, id);
+      copy(dense(view.data, shape, view.layout), place(id), spec.channels, parallel);
+    }
+  }
+  return {};
+}
+
+Status Program::Impl::pack(const Place& x, ConvLayer* layer) {
+  const int64_t border = layer->kernel / 2;
+  const int64_t height = x.height + 2 * border, width = x.width + 2 * border;
+  const size_t pixel = static_cast<size_t>(layer->words) * static_cast<size_t>(kernels->word_bytes);
+  size_t size;
+  if (!multiply(static_cast<size_t>(height), static_cast<size_t>(width), &size) || !multiply(size, pixel, &size))
+    return no_memory();
+  const bool same = bits_height == height && bits_width == width && bits_words == layer->words && bits_kernel == layer->kernel;
+  if (!same) {
+    if (size <= bits.size())
+      bits.clear();  // the border's pixels must be 0
+    else if (!bits.reserve(size))
+      return no_memory();
+    bits_height = height;
+    bits_width = width;
+    bits_words = layer->words;
+    bits_kernel = layer->kernel;
+  }
+  uint8_t* data = bits.as<uint8_t>();
+  const float* threshold = layer->threshold.as<float>();
+  for_ranges(parallel, x.height, [&](int64_t begin, int64_t end) {
+    for (int64_t y = begin; y < end; ++y)
+      kernels->pack_row(x.data + y * x.row, threshold, x.width, layer->in_stride, layer->words,
+                        data + static_cast<size_t>((y + border) * width + border) * pixel);
+  });
+  return {};
+}
+
+Status Program::Impl::run_conv(const OpSpec& op, ConvLayer* layer) {
+  const Place& x = place(op.inputs[conv::kX]);
+  const Place& out = place(op.outputs[0]);
+  if (op.inputs[conv::kThreshold] != kAbsent)
+    memcpy(layer->threshold.as<float>(), place(op.inputs[conv::kThreshold]).data, static_cast<size_t>(layer->in_channels) * 4);
+  const Status status = pack(x, layer);
+  if (!status.ok()) return status;
+  const int64_t border = layer->kernel / 2;
+  const size_t row_bytes = static_cast<size_t>(bits_width) * layer->words * static_cast<size_t>(kernels->word_bytes);
+  const auto plane_of = [&](conv::Input input) { return op.inputs[input] == kAbsent ? nullptr : &place(op.inputs[input]); };
+  const Place* residual = plane_of(conv::kResidual);
+  const Place* gain = plane_of(conv::kChannelGain);
+  const Place* spatial_gain = plane_of(conv::kSpatialGain);
+  for_ranges(parallel, x.height, [&](int64_t begin, int64_t end) {
+    ConvRow row = {};
+    row.weights = layer->weights.as<uint8_t>();
+    row.kernel = layer->kernel;
+    row.words = layer->words;
+    row.planes = layer->planes;
+    row.width = x.width;
+    row.out_stride = layer->out_stride;
+    row.epilogue = {layer->scale.as<float>(),       layer->shift.as<float>(),       layer->inner_slope.as<float>(),
+                    layer->inner_shift.as<float>(), gain ? gain->data : nullptr,    layer->slope.as<float>()};
+    for (int64_t y = begin; y < end; ++y) {
+      for (int32_t k = 0; k < layer->kernel; ++k) row.bits[k] = bits.as<uint8_t>() + static_cast<size_t>(y + k) * row_bytes;
+      const int64_t border_class = border == 0 ? 0 : (y == 0 ? 1 : 0) | (y == x.height - 1 ? 2 : 0);
+      row.base = layer->base.as<int32_t>() + border_class * layer->planes * 4 * layer->out_stride;
+      row.spatial_gain = spatial_gain ? spatial_gain->data + y * spatial_gain->row : nullptr;
+      row.residual = residual ? residual->data + y * residual->row : nullptr;
+      row.out = out.data + y * out.row;
+      kernels->conv_row(row);
+    }
+  });
+  return {};
+}
+
+Status Program::Impl::run_gate(const OpSpec& op, GateLayer* layer) {
+  const Place& x = place(op.inputs[0]);
+  const int32_t stride = round_up_lanes(layer->channels);
+  size_t size;
+  if (!multiply(static_cast<size_t>(x.height), static_cast<size_t>(stride) * 4, &size) || !row_sums.reserve(size))
+    return no_memory();
+  float* sums = row_sums.as<float>();
+  for_ranges(parallel, x.height, [&](int64_t begin, int64_t end) {
+    for (int64_t y = begin; y < end; ++y) kernels->sum_row(x.data + y * x.row, x.width, stride, sums + y * stride);
+  });
+  float* mean = layer->mean.as<float>();
+  const float pixels = static_cast<float>(x.height * x.width);
+  for (int32_t c = 0; c < layer->channels; ++c) {
+    float total = sums[c];
+    for (int64_t y = 1; y < x.height; ++y) total += sums[y * stride + c];
+    mean[c] = total / pixels;
+  }
+  float* hidden = layer->hidden_values.as<float>();
+  float* values = layer->values.as<float>();
+  kernels->fully_connected({layer->w1.as<float>(), layer->b1.as<float>(), mean, hidden, layer->channels, layer->hidden});
+  for (int32_t i = 0; i < layer->hidden; ++i) hidden[i] = hidden[i] > 0.0f ? hidden[i] : 0.0f;
+  kernels->fully_connected({layer->w2.as<float>(), layer->b2.as<float>(), hidden, values, layer->hidden, layer->all});
+  if (layer->linear > 0)
+    memcpy(place(op.outputs[gate::kLinear]).data, values, static_cast<size_t>(layer->linear) * 4);
+  const int32_t rest = layer->all - layer->linear;
+  if (rest > 0) {
+    float* out = place(op.outputs[gate::kSigmoid]).data;
+    memcpy(out, values + layer->linear, static_cast<size_t>(rest) * 4);
+    kernels->sigmoid(out, round_up_lanes(rest));
+    for (int32_t c = rest; c < round_up_lanes(rest); ++c) out[c] = 0.0f;
+  }
+  return {};
+}
+
+void Program::Impl::run_spatial(const OpSpec& op, const SpatialLayer& layer) {
+  const Place& x = place(op.inputs[0]);
+  const Place& out = place(op.outputs[0]);
+  const int64_t radius = layer.kernel / 2;
+  for_ranges(parallel, x.height, [&](int64_t begin, int64_t end) {
+    for (int64_t y = begin; y < end; ++y) {
+      GateRow row = {{}, layer.weight.as<float>(), layer.bias, layer.kernel, layer.stride, x.width, out.data + y * out.row};
+      for (int32_t k = 0; k < layer.kernel; ++k) {
+        const int64_t source = y + k - radius;
+        row.rows[k] = source >= 0 && source < x.height ? x.data + source * x.row : nullptr;
+      }
+      kernels->gate_row(row);
+    }
+  });
+}
+
+void Program::Impl::run_add(const OpSpec& op) {
+  const Place& a = place(op.inputs[0]);
+  const Place& b = place(op.inputs[1]);
+  const Place& out = place(op.outputs[0]);
+  for_ranges(parallel, a.height, [&](int64_t begin, int64_t end) {
+    for (int64_t y = begin; y < end; ++y)
+      kernels->add_row(a.data + y * a.row, b.data + y * b.row, a.width * a.column, out.data + y * out.row);
+  });
+}
+
+void Program::Impl::run_shuffle(const OpSpec& op) {
+  const Place& x = place(op.inputs[shuffle::kX]);
+  const Place* skip = op.inputs[shuffle::kSkip] == kAbsent ? nullptr : &place(op.inputs[shuffle::kSkip]);
+  const Place& out = place(op.outputs[0]);
+  const int64_t factor = op.attributes[0], channels = graph.values[op.outputs[0]].channels;
+  for_ranges(parallel, x.height, [&](int64_t begin, int64_t end) {
+    for (int64_t y = begin; y < end; ++y)
+      for (int64_t c = 0; c < channels; ++c)
+        for (int64_t i = 0; i < factor; ++i) {
+          float* to = out.data + c * out.channel + (y * factor + i) * out.row;
+          const float* from = x.data + (c * factor + i) * factor * x.channel + y * x.row;
+          const float* add = skip ? skip->data + c * skip->channel + y * skip->row : nullptr;
+          for (int64_t column = 0; column < x.width; ++column)
+            for (int64_t j = 0; j < factor; ++j) {
+              const float value = from[column * x.column + j * x.channel];
+              to[(column * factor + j) * out.column] = add ? value + add[column * skip->column] : value;
+            }
+        }
+  });
+}
+
+Status Program::Impl::run_layer(Layer* layer) {
+  switch (layer->spec.kind) {
+    case OpKind::binary_conv2d: return run_conv(layer->spec, &layer->conv);
+    case OpKind::channel_gate: return run_gate(layer->spec, &layer->gate);
+    case OpKind::spatial_gate: run_spatial(layer->spec, layer->spatial); return {};
+    case OpKind::add: run_add(layer->spec); return {};
+    case OpKind::pixel_shuffle: run_shuffle(layer->spec); return {};
+  }
+  return failure(StatusCode::invalid_program, "unknown op");
+}
+
+Program::~Program() {
+  impl_->~Impl();
+  free(impl_);
+}
+
+void Program::destroy(Program* program) {
+  if (!program) return;
+  program->~Program();
+  free(program);
+}
+
+int32_t Program::input_count() const { return impl_->graph.inputs.count(); }
+int32_t Program::output_count() const { return impl_->graph.outputs.count(); }
+int32_t Program::op_count() const { return impl_->graph.ops.count(); }
+const char* Program::op_name(int32_t op) const { return op_kind_name(impl_->graph.ops[op].kind); }
+Kernel Program::kernel() const { return impl_->kernel; }
+
+Status Program::output_shapes(const TensorView* inputs, Shape* shapes) const {
+  const Impl& impl = *impl_;
+  const TensorView& first = inputs[0];
+  if (first.n < 1 || first.h < 1 || first.w < 1 || first.h > kMaxSide || first.w > kMaxSide)
+    return failure(StatusCode::invalid_argument, "a picture of %lldx%lld (batch %lld): expected sides of 1 to %lld",
+                   static_cast<long long>(first.h), static_cast<long long>(first.w), static_cast<long long>(first.n),
+                   static_cast<long long>(kMaxSide));
+  for (int32_t i = 0; i < input_count(); ++i) {
+    const Status status = impl.check(inputs[i], impl.graph.inputs[i], first, "input", i);
+    if (!status.ok()) return status;
+  }
+  for (int32_t i = 0; i < output_count(); ++i) {
+    const Status status = impl.shape_of(impl.graph.outputs[i], first, &shapes[i]);
+    if (!status.ok()) return status;
+  }
+  return {};
+}
+
+Status Program::run(const TensorView* inputs, const TensorView* outputs, const Parallel& parallel, const Profiler& profiler) {
+  Impl& impl = *impl_;
+  Buffer shapes;
+  if (!shapes.reserve(static_cast<size_t>(output_count()) * sizeof(Shape))) return no_memory();
+  Status status = output_shapes(inputs, shapes.as<Shape>());
+  if (!status.ok()) return status;
+  for (int32_t i = 0; i < output_count(); ++i) {
+    status = impl.check(outputs[i], impl.graph.outputs[i], inputs[0], "output", i);
+    if (!status.ok()) return status;
+  }
+  impl.parallel = parallel;
+  for (int64_t image = 0; image < inputs[0].n; ++image) {
+    status = impl.place_values(inputs, outputs, image);
+    if (!status.ok()) return status;
+    for (int32_t i = 0; i < impl.layer_count; ++i) {
+      if (profiler.begin) profiler.begin(profiler.context, i, op_name(i));
+      status = impl.run_layer(&impl.layers[i]);
+      if (profiler.end) profiler.end(profiler.context, i);
+      if (!status.ok()) return status;
+    }
+    for (int32_t i = 0; i < output_count(); ++i) {
+      const int32_t id = impl.graph.outputs[i];
+      const TensorView view = impl.image_of(outputs[i], image);
+      if (impl.place(id).data == view.data) continue;
+      copy(impl.place(id), dense(view.data, {1, view.c, view.h, view.w}, view.layout), view.c, parallel);
+    }
+  }
+  return {};
+}
+
+ProgramBuilder::ProgramBuilder() : impl_(nullptr) {
+  void* memory = malloc(sizeof(Program::Impl));
+  if (memory) impl_ = new (memory) Program::Impl;
+}
+
+ProgramBuilder::~ProgramBuilder() {
+  if (!impl_) return;
+  impl_->~Impl();
+  free(impl_);
+}
+
+bool ProgramBuilder::add_value(const ValueSpec& value) { return impl_ && impl_->graph.values.push(value); }
+bool ProgramBuilder::add_op(const OpSpec& op) { return impl_ && impl_->graph.ops.push(op); }
+bool ProgramBuilder::add_input(int32_t value) { return impl_ && impl_->graph.inputs.push(value); }
+bool ProgramBuilder::add_output(int32_t value) { return impl_ && impl_->graph.outputs.push(value); }
+
+Status ProgramBuilder::finish(Kernel kernel, Program** program) {
+  *program = nullptr;
+  if (!impl_) return no_memory();
+  Program::Impl* impl = impl_;
+  impl->kernel = kernel == Kernel::automatic ? best_kernel() : kernel;
+  impl->kernels = find_kernels(impl->kernel);
+  if (!impl->kernels)
+    return failure(StatusCode::unsupported_kernel, "this processor or build lacks the '%s' kernel; choose auto or portable",
+                   kernel_name(kernel));
+  Status status = validate(impl->graph);
+  if (!status.ok()) return status;
+  if (!make_plan(impl->graph, &impl->plan)) return no_memory();
+  status = impl->prepare();
+  if (!status.ok()) return status;
+  void* memory = malloc(sizeof(Program));
+  if (!memory) return no_memory();
+  *program = new (memory) Program(impl);
+  impl_ = nullptr;
+  return {};
+}
+
+}  // namespace bitsr

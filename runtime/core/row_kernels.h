@@ -1,0 +1,78 @@
+// What an instruction set offers the program executor: functions over one row of a picture.
+//
+// Maps are NHWC float32; a pixel takes `stride` floats, a multiple of 16, and the lanes past the last channel are 0.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace bitsr {
+
+constexpr int kLaneCount = 16;
+// Output channels of one weight block: 4 vectors of 16 lanes.
+constexpr int kBlockChannels = 64;
+
+struct Epilogue {
+  const float* scale;        // [planes][stride]
+  const float* shift;        // [stride], never null
+  const float* inner_slope;  // [stride] or null, like all below
+  const float* inner_shift;
+  const float* channel_gain;
+  const float* slope;
+};
+
+struct ConvRow {
+  const uint8_t* bits[3];   // rows above, at and below (1x1: only [0]), from the left border pixel on
+  const uint8_t* weights;   // as written by pack_weights
+  const int32_t* base;      // [planes][4 column classes][out_stride]: accumulator = base - 2 * popcount
+  int32_t kernel, words, planes;
+  int64_t width;
+  int32_t out_stride;
+  Epilogue epilogue;
+  const float* spatial_gain;  // [width] or null
+  const float* residual;      // [width][out_stride] or null; may be `out`
+  float* out;                 // [width][out_stride]
+};
+
+struct GateRow {
+  const float* rows[3];  // input rows above, at and below (1x1: only [0]); null where outside the picture
+  const float* weights;  // [kernel][kernel][stride]
+  float bias;
+  int32_t kernel, stride;
+  int64_t width;
+  float* out;  // [width rounded up to 16]
+};
+
+struct FullyConnected {
+  const float* weights;  // [outputs][inputs]
+  const float* bias;     // [outputs]
+  const float* in;
+  float* out;
+  int32_t inputs, outputs;
+};
+
+struct RowKernels {
+  // Bytes of one 64-channel word of one pixel in the bit map of this instruction set.
+  int32_t word_bytes;
+  // Signs of one row; `threshold` is +inf in the lanes past the last channel.
+  void (*pack_row)(const float* x, const float* threshold, int64_t width, int32_t stride, int32_t words, uint8_t* bits);
+  // Bytes of the re-laid weights of one plane.
+  size_t (*weight_bytes)(int32_t out_stride, int32_t kernel, int32_t words);
+  // Re-lays one plane of canonical weights [out_channels][kernel][kernel][words] into zeroed memory.
+  void (*pack_weights)(const uint64_t* canonical, int32_t out_channels, int32_t out_stride, int32_t kernel, int32_t words,
+                       uint8_t* packed);
+  void (*conv_row)(const ConvRow& row);
+  void (*gate_row)(const GateRow& row);
+  void (*sum_row)(const float* x, int64_t width, int32_t stride, float* sums);
+  void (*add_row)(const float* a, const float* b, int64_t count, float* out);  // count: a multiple of 16
+  void (*fully_connected)(const FullyConnected& layer);
+  void (*sigmoid)(float* x, int64_t count);  // in place; count: a multiple of 16
+};
+
+// Null where this build or this processor lacks the instructions.
+const RowKernels* portable_kernels();
+const RowKernels* avx2_kernels();
+const RowKernels* avx512_kernels();
+const RowKernels* neon_kernels();
+
+}  // namespace bitsr
