@@ -1,0 +1,107 @@
+"""The registry and the models' shapes, sizes and facts."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from bitsr.common.errors import UsageError
+from bitsr.training.layers import BinaryConv2d
+from bitsr.training.models import create_model, list_models, model_info
+
+SMALL = [m for m in list_models() if not m.startswith(("ebsr_x", "edsr_x"))]
+
+
+@pytest.mark.parametrize("model_id", SMALL)
+def test_shape_and_facts(model_id: str) -> None:
+    torch.manual_seed(21)
+    model = create_model(model_id).eval()
+    assert model_id.endswith(f"_x{model.info.scale}")
+    assert model.info == model_info(model_id)
+    with torch.no_grad():
+        y = model(torch.rand(1, 3, 5, 4))
+    assert y.shape == (1, 3, 5 * model.info.scale, 4 * model.info.scale)
+
+
+@pytest.mark.parametrize("model_id", ["ebsr_x4", "edsr_x4"])
+def test_large_models_have_facts_without_weights(model_id: str) -> None:
+    info = model_info(model_id)
+    assert (info.channels, info.blocks) == (256, 32)
+
+
+@pytest.mark.parametrize(
+    ("model_id", "thousands"),
+    [("srresnet_x2", 1367.4), ("srresnet_x4", 1514.9), ("edsr_x4", 43090)],
+)
+def test_float_references_have_the_published_size(model_id: str, thousands: float) -> None:
+    """Convolution weights without biases, as the tables of BBCU and EBSR count; rounded there to four digits."""
+    with torch.device("meta"):
+        model = create_model(model_id)
+    weights = sum(p.numel() for name, p in model.named_parameters() if name.endswith("weight"))
+    assert weights / 1000 == pytest.approx(thousands, rel=5e-4)
+
+
+def test_ebsr_light_has_32_binary_convolutions_of_64_channels() -> None:
+    model = create_model("ebsr_light_x4")
+    layers = [m for m in model.modules() if isinstance(m, BinaryConv2d)]
+    assert len(layers) == 32
+    assert {tuple(layer.weight.shape) for layer in layers} == {(64, 64, 3, 3)}
+
+
+def test_unknown_id_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean ebsr_light_x4") as caught:
+        create_model("ebsr_ligth_x4")
+    assert caught.value.exit_code == 2
+
+
+def test_list_models_by_pattern() -> None:
+    assert list_models("e2fif_x*") == ["e2fif_x2", "e2fif_x3", "e2fif_x4"]
+    assert list_models("nothing*") == []
+
+
+def test_nearest_skip_is_the_nearest_neighbour_enlargement() -> None:
+    model = create_model("test_ebsr_plus_x3").eval()
+    with torch.no_grad():
+        model.tail.weight.zero_()
+        model.tail.bias.zero_()
+        x = torch.rand(2, 3, 5, 4)
+        assert torch.equal(model(x), F.interpolate(x, scale_factor=3, mode="nearest"))
+
+
+@pytest.mark.parametrize("model_id", ["test_e2fif_x2", "test_srresnet_x2", "test_srresnet_x3", "test_srresnet_x4"])
+def test_receptive_field_is_not_larger_than_stated(model_id: str) -> None:
+    """A change of one pixel reaches no output pixel beyond the stated radius."""
+    torch.manual_seed(22)
+    model = create_model(model_id).eval()
+    scale, radius = model.info.scale, model.info.receptive_field_radius
+    assert not model.info.global_pooling
+    x = torch.rand(1, 3, 2 * radius + 7, 2 * radius + 7)
+    changed = x.clone()
+    changed[..., 0, 0] += 5.0
+    with torch.no_grad():
+        difference = (model(x) - model(changed)).abs().amax(dim=(0, 1))
+    reached = int((difference.amax(dim=0) > 0).nonzero().max()) // scale
+    assert 0 < reached <= radius
+    assert float(difference[scale * (radius + 1) :, :].max()) == 0
+
+
+@pytest.mark.parametrize("model_id", ["test_ebsr_plus_x2", "test_e2fif_x2", "test_srresnet_x2"])
+def test_training_form_can_be_exported(model_id: str) -> None:
+    """No data-dependent Python: torch.export traces it and the traced program gives the same numbers."""
+    torch.manual_seed(23)
+    model = create_model(model_id).eval()
+    x = torch.rand(1, 3, 8, 6)
+    program = torch.export.export(model, (x,))
+    with torch.no_grad():
+        assert torch.allclose(program.module()(x), model(x), atol=1e-6)
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    """Unused parameters would stop a distributed training."""
+    torch.manual_seed(24)
+    for model_id in SMALL:
+        if not model_id.endswith("_x2"):
+            continue
+        model = create_model(model_id)
+        model(torch.rand(2, 3, 6, 6)).square().mean().backward()
+        missing = [name for name, p in model.named_parameters() if p.grad is None]
+        assert missing == [], model_id
