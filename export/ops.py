@@ -126,8 +126,11 @@ def channel_shift_gate(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor
     Returns:
         ``shift`` (N, C), the first half of v as it is, and ``gain`` (N, C), the sigmoid of the second half.
     """
-    shift, gain = _gate_vector(x, w1, b1, w2, b2).chunk(2, dim=1)
-    return shift.contiguous(), gain.sigmoid().contiguous()
+    # Clones: the halves are views of one tensor, and their strides must be those of a tensor of their own.
+    shift, gain = (
+        half.clone(memory_format=torch.contiguous_format) for half in _gate_vector(x, w1, b1, w2, b2).chunk(2, 1)
+    )
+    return shift, gain.sigmoid()
 
 
 @channel_shift_gate.register_fake

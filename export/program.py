@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitsr.common.errors import BitsrError
-from bitsr.export.packing import words_per_tap
+from bitsr.export.packing import WORD_BITS, words_per_tap
 
 MAGIC = b"BSRP"
 VERSION = 1
@@ -174,12 +174,17 @@ def read_program(blob: bytes) -> Program:
     if zlib.crc32(blob[HEADER_BYTES:]) != crc:
         raise ProgramError("the program blob is corrupt: its checksum does not match its content; export again")
 
+    _check(blob[48:HEADER_BYTES] == bytes(16), "the spare bytes of the header are not zero")
+
     def words(offset: int, count: int, what: str) -> tuple[int, ...]:
         _check(HEADER_BYTES <= offset <= len(blob) and count <= (len(blob) - offset) // 4, f"{what} outside the blob")
         return struct.unpack_from(f"<{count}I", blob, offset)
 
     program = Program()
     _check(value_count <= len(blob) and op_count <= len(blob), "more values or ops than bytes")
+    # The checksum covers what follows the header; that the sections touch each other covers the header's numbers.
+    _check(values_offset == HEADER_BYTES, "the values do not follow the header")
+    _check(ops_offset == values_offset + _VALUE.size * value_count, "the ops do not follow the values")
     for index in range(value_count):
         kind, channels, up, down = words(values_offset + _VALUE.size * index, 4, f"value {index}")
         _check(kind in iter(ValueKind), f"value {index} has the unknown kind {kind}")
@@ -204,6 +209,8 @@ def read_program(blob: bytes) -> Program:
         shapes = _constant_shapes(op, program.values, index)
         arrays = tuple(_as_array(data, shape, index) for data, shape in zip(raw, shapes, strict=True))
         program.ops.append(Op(op.kind, op.inputs, op.outputs, arrays, signed))
+    _check(inputs_offset == cursor, "the input list does not follow the ops")
+    _check(outputs_offset == inputs_offset + 4 * input_count, "the output list does not follow the input list")
     program.inputs = list(words(inputs_offset, input_count, "the input list"))
     program.outputs = list(words(outputs_offset, output_count, "the output list"))
     check_program(program)
@@ -222,6 +229,7 @@ def check_program(program: Program) -> None:
         _check(1 <= value.up <= 64 and 1 <= value.down <= 64, f"value {index} has the ratio {value.up}/{value.down}")
         _check(value.kind is not ValueKind.PLANE or value.channels == 1, f"plane {index} has more than one channel")
     known: set[int] = set()
+    written: set[int] = set()
     for number in program.inputs:
         _check(number < len(program.values), f"input value {number} does not exist")
         _check(number not in known, f"value {number} is an input twice")
@@ -236,9 +244,11 @@ def check_program(program: Program) -> None:
             _check(number not in known, f"op {index} writes value {number} a second time")
             if number is not None:
                 known.add(number)
+                written.add(number)
         _check_op(op, program.values, index)
     for number in program.outputs:
-        _check(number in known, f"output value {number} is never written")
+        _check(number in written, f"no op writes the output value {number}")
+    _check(len(set(program.outputs)) == len(program.outputs), "a value is an output twice")
 
 
 def _check_op(op: Op, values: list[Value], index: int) -> None:
@@ -264,6 +274,9 @@ def _check_op(op: Op, values: list[Value], index: int) -> None:
         _check(planes in (1, 2), f"op {index}: {planes} weight planes, expected 1 or 2")
         _check((threshold is None) != (op.constants[0] is None), f"op {index} needs exactly one threshold")
         _check(op.constants[1] is not None and op.constants[2] is not None, f"op {index} needs weights and scales")
+        if op.constants[1] is not None and x.channels % WORD_BITS:
+            spare = op.constants[1][..., -1] >> np.uint64(x.channels % WORD_BITS)
+            _check(not spare.any(), f"op {index}: weight bits are set beyond channel {x.channels - 1}")
         if threshold is not None:
             channels = value(threshold, ValueKind.VECTOR, "threshold").channels
             _check(channels == x.channels, f"op {index}: {channels} thresholds for {x.channels} channels")
