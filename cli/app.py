@@ -15,6 +15,8 @@ from bitsr.cli import benchmark, demo, doctor, exporting, models, picture, train
 from bitsr.cli.console import error_line
 from bitsr.common.errors import BitsrError
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="bitsr",
     help="1-bit super-resolution: train, export, upscale, measure.",
@@ -48,14 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     try:
         code = app(arguments, prog_name="bitsr", standalone_mode=False)
-        return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        error_line("interrupted; finished files stay, no half-written file is left")
-        return 130
+        code = INTERRUPTED
     except Exception as error:
         if debug and not isinstance(error, typer.TyperException):
             raise
         return _report(error)
+    if code == INTERRUPTED:  # typer's own way of handing on a KeyboardInterrupt, too
+        error_line("interrupted; finished files stay, no half-written file is left")
+    return code if isinstance(code, int) else 0
 
 
 def _report(error: Exception) -> int:

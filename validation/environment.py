@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bitsr.inference.memory import available_memory
+from bitsr.runtime import EXECUTORCH_LIBRARY, RuntimeLibraryError, find_library
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,16 @@ def inspect() -> Environment:
         Finding("threads", str(len(os.sched_getaffinity(0))), ""),
         Finding("free memory", f"{available_memory() / 2**30:.1f} GiB", ""),
     ]
-    return Environment({"packages": packages, "tools": tools, "machine": machine})
+    native = [_native_library()]
+    return Environment({"packages": packages, "native library": native, "tools": tools, "machine": machine})
+
+
+def _native_library() -> Finding:
+    purpose = "running a .pte"
+    try:
+        return Finding(EXECUTORCH_LIBRARY, str(find_library(EXECUTORCH_LIBRARY)), purpose)
+    except RuntimeLibraryError:
+        return Finding(EXECUTORCH_LIBRARY, None, purpose, "make build")
 
 
 def processor() -> str:

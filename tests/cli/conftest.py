@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+import torch
 
 from bitsr.cli import main
+from bitsr.training.models import create_model
+from bitsr.training.weights import WeightsInfo, save_weights
 
 
 @dataclass(frozen=True)
@@ -36,3 +40,12 @@ def bitsr(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
         return Outcome(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untrained weights of the tiny x2 model."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_weights(path, create_model("test_ebsr_plus_x2").state_dict(), WeightsInfo(model="test_ebsr_plus_x2"))
+    return path

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
 from bitsr.inference import upscale
@@ -23,15 +22,6 @@ Bitsr = Callable[..., Outcome]
 def picture(tmp_path: Path) -> Path:
     path = tmp_path / "picture.png"
     Image.new("RGB", (9, 7), "teal").save(path)
-    return path
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Untrained weights of the tiny x2 model."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_weights(path, create_model("test_ebsr_plus_x2").state_dict(), WeightsInfo(model="test_ebsr_plus_x2"))
     return path
 
 

@@ -1,0 +1,167 @@
+"""Commands that work: what they write, and what they say at the end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bitsr.common.pictures import Picture, read_picture, write_picture
+from bitsr.training.models import list_models
+
+from .conftest import Outcome
+
+Bitsr = Callable[..., Outcome]
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_help_names_every_command(bitsr: Bitsr) -> None:
+    for arguments in ([], ["--help"], ["-h"]):
+        outcome = bitsr(*arguments)
+        assert outcome.code == 0
+        for command in ("models", "summary", "train", "evaluate", "export", "upscale", "demo", "bench", "doctor"):
+            assert f" {command} " in outcome.out
+
+
+def test_help_is_quick() -> None:
+    # Loading PyTorch takes seconds; the frame of the command line must not.
+    code = "import sys; from bitsr.cli import main; main(['upscale', '--help']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_models_lists_all_but_the_test_models(bitsr: Bitsr) -> None:
+    outcome = bitsr("models")
+    assert outcome.code == 0
+    for name in list_models():
+        assert (name in outcome.out) is not name.startswith("test_")
+    assert "test_ebsr_plus_x2" in bitsr("models", "test_*").out
+    assert "next:" in outcome.out
+
+
+def test_summary(bitsr: Bitsr) -> None:
+    outcome = bitsr("summary", "ebsr_light_x4")
+    assert outcome.code == 0
+    assert "body.15.conv2.conv" in outcome.out
+    assert "parameters:    1,256,432" in outcome.out
+    for wrong in ("3x3", "1x1x9x9", "1x3x0x9", "axbxcxd"):
+        assert bitsr("summary", "ebsr_light_x4", "--input", wrong).code == 2
+
+
+def test_doctor_reports_versions(bitsr: Bitsr) -> None:
+    outcome = bitsr("doctor")
+    assert outcome.code == 0
+    for word in ("torch", "executorch", "processor", "free memory", "libbitsr_executorch.so"):
+        assert word in outcome.out
+
+
+def test_upscale_a_file(bitsr: Bitsr, tmp_path: Path, weights: Path) -> None:
+    write_picture(tmp_path / "a.jpg", Picture(noise(12, 17)))
+    target = tmp_path / "b.png"
+    outcome = bitsr("upscale", "-i", tmp_path / "a.jpg", "-o", target, "-m", weights, "--runtime", "eager")
+    assert outcome.code == 0
+    assert f"written: {target}" in outcome.out
+    assert "next:" in outcome.out
+    picture = read_picture(target)
+    assert (picture.width, picture.height) == (34, 24)
+
+
+def test_upscale_a_folder_with_a_broken_picture(bitsr: Bitsr, tmp_path: Path, weights: Path) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    write_picture(source / "a.png", Picture(noise(5, 6)))
+    write_picture(source / "b.jpg", Picture(noise(7, 8)))
+    (source / "c.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    command = ["upscale", "-i", source, "-o", target, "-m", weights, "--runtime", "eager", "--format", "webp"]
+    outcome = bitsr(*command)
+    assert outcome.code == 1
+    assert "c.png" in outcome.err
+    assert "1 of 3 pictures failed" in outcome.err
+    assert sorted(os.listdir(target)) == ["a.webp", "b.webp"]
+    before = (target / "a.webp").stat().st_mtime_ns
+    assert bitsr(*command).code == 2
+    again = bitsr(*command, "--skip-existing")
+    assert again.code == 1
+    assert "a.webp exists: left out" in again.err
+    assert (target / "a.webp").stat().st_mtime_ns == before
+
+
+def test_evaluate_writes_the_figures(bitsr: Bitsr, tmp_path: Path, weights: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        Image.fromarray(noise(33, 41)).save(folder / name)
+    report = tmp_path / "figures.json"
+    outcome = bitsr("evaluate", weights, "--set", folder, "-o", report)
+    assert outcome.code == 0
+    figures = json.loads(report.read_text())
+    assert figures["model"] == "test_ebsr_plus_x2"
+    assert set(figures["sets"]["set"]["pictures"]) == {"a", "b"}
+    assert f"{figures['sets']['set']['bicubic_psnr']:.2f}" in outcome.out
+
+
+def test_train_and_go_on(bitsr: Bitsr, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.fromarray(noise(40, 40)).save(folder / "a.png")
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(
+        "model: test_ebsr_plus_x2\nsteps: 2\nbatch_size: 2\naccelerator: cpu\n"
+        f"data: {{train: [{folder}], patch: 8}}\noptimizer: {{lr: 1e-3}}\n"
+    )
+    run = tmp_path / "run"
+    outcome = bitsr("train", recipe, "--run-dir", run)
+    assert outcome.code == 0, outcome.err
+    assert f"written: {run}" in outcome.out
+    assert bitsr("train", recipe, "--run-dir", run).code == 2
+    assert bitsr("train", recipe, "--run-dir", run, "--resume", "steps=3").code == 0
+
+
+def test_an_interruption_leaves_finished_files_only(tmp_path: Path, weights: Path) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    write_picture(source / "a.png", Picture(noise(8, 8)))
+    write_picture(source / "b.png", Picture(noise(3000, 3000)))  # some ten seconds of work
+    command = [
+        sys.executable,
+        "-m",
+        "bitsr.cli",
+        "upscale",
+        "-i",
+        source,
+        "-o",
+        target,
+        "-m",
+        weights,
+        "--runtime",
+        "eager",
+    ]
+    process = subprocess.Popen([*map(str, command), "--tile", "64"], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (target / "a.png").exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    assert os.listdir(target) == ["a.png"]
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["summary", "ebsr_light_x4"]])
+def test_a_closed_pipe_is_no_error_report(arguments: list[str]) -> None:
+    command = f"{sys.executable} -m bitsr.cli {' '.join(arguments)} | head -n 1"
+    outcome = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in outcome.stderr
+    assert "Exception ignored" not in outcome.stderr
