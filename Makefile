@@ -53,7 +53,13 @@ $(STAMP)/debian-test: Makefile $(STAMP)/venv
 	@$(call debian,$(TEST_PACKAGES),all tests)
 	@touch $@
 
-$(STAMP)/editable: pyproject.toml $(STAMP)/packages
+# The editable install knows modules by their files: it is repeated (a second) when one was added, moved or removed.
+.PHONY: always
+$(STAMP)/modules: always | $(STAMP)/venv
+	@find common training export inference validation cli runtime -name '*.py' | sort > $@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(STAMP)/editable: pyproject.toml $(STAMP)/modules $(STAMP)/packages
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps --editable .
 	@touch $@
 
