@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 from bitsr.common.errors import BitsrError, MissingExtraError, UsageError
+from bitsr.runtime.quiet import quiet, silent_stderr
 
 DIRECTORY_VARIABLE = "BITSR_RUNTIME_DIR"
 KERNEL_VARIABLE = "BITSR_KERNEL"
@@ -72,7 +73,9 @@ def load_executorch_backend() -> Path:
             return _loaded
         try:
             # Imported first: it loads the libraries that ours is linked with.
-            from executorch.runtime import Runtime
+            with quiet():
+                from executorch.extension.pybindings import portable_lib
+                from executorch.runtime import Runtime
         except ImportError as error:
             raise MissingExtraError("executorch", extra="executorch", purpose="Running a .pte") from error
         path = find_library(EXECUTORCH_LIBRARY)
@@ -87,5 +90,8 @@ def load_executorch_backend() -> Path:
                 f"{path} was loaded but ExecuTorch does not know {EXECUTORCH_BACKEND}; rebuild it with `make build` "
                 "against the installed executorch"
             )
+        with silent_stderr():
+            # The first use creates the thread pool, which reports the ARM files that it misses on other processors.
+            portable_lib._threadpool_get_thread_count()
         _loaded = path
         return path

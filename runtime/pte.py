@@ -16,7 +16,7 @@ class PteError(BitsrError):
 class PteNetwork:
     """One loaded network with a single input and a single output map.
 
-    One call at a time: the network owns its memory. A network's program and weights live as long as it does.
+    ``channels`` and ``max_pixels`` (H * W) are what its input takes. One call at a time: the network owns its memory.
     """
 
     def __init__(self, source: Path | str | bytes, *, name: str = "the .pte") -> None:
@@ -45,14 +45,19 @@ class PteNetwork:
         inputs, outputs = method.metadata.num_inputs(), method.metadata.num_outputs()
         if (inputs, outputs) != (1, 1):
             raise PteError(f"{self._name} has {inputs} inputs and {outputs} outputs, expected 1 and 1")
+        largest = tuple(method.metadata.input_tensor_meta(0).sizes())
+        if len(largest) != 4:
+            raise PteError(f"{self._name} takes an input of {len(largest)} dimensions, expected 4")
+        self.channels = int(largest[1])
+        self.max_pixels = int(largest[2] * largest[3])
         self._program = program
         self._method = method
 
     def run(self, x: Tensor) -> Tensor:
-        """Run on a contiguous float32 map (1, C, H, W); the result is a new contiguous tensor.
+        """Run on a contiguous float32 map (1, channels, H, W); the result is a new contiguous tensor.
 
         Raises:
-            PteError: the tensor has another type, rank or memory format, or the network fails on it.
+            PteError: the tensor has another type, shape or memory format, is too large, or the network fails on it.
         """
         # ExecuTorch's Python runtime reads the memory as it lies, whatever the strides say.
         if x.dtype != torch.float32 or x.dim() != 4 or not x.is_contiguous():
@@ -60,12 +65,20 @@ class PteNetwork:
                 f"{self._name} takes a contiguous float32 (1, C, H, W) tensor, got {x.dtype} of shape "
                 f"{tuple(x.shape)} with strides {x.stride()}; convert it first"
             )
+        batch, channels, height, width = x.shape
+        if (batch, channels) != (1, self.channels) or min(height, width) < 1:
+            raise PteError(f"{self._name} takes (1, {self.channels}, H, W), got {tuple(x.shape)}")
+        if height * width > self.max_pixels:
+            raise PteError(
+                f"{self._name} takes at most {self.max_pixels} pixels, got {width} x {height}; use tiles, or export "
+                "with a larger pixel budget"
+            )
         try:
             (y,) = self._method.execute([x])
         except RuntimeError as error:
             raise PteError(
                 f"{self._name} failed on an input of shape {tuple(x.shape)} ({_first_line(error)}); the lines above "
-                "say why; is it larger than the pixel budget of the export?"
+                "say why"
             ) from error
         return y  # type: ignore[no-any-return]
 

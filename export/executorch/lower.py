@@ -16,7 +16,7 @@ from bitsr.export.errors import ExportError
 from bitsr.export.executorch.graph import op_name
 from bitsr.export.executorch.partitioner import BACKEND_ID, BitsrPartitioner
 from bitsr.export.lowered import Lowered
-from bitsr.export.quiet import quiet
+from bitsr.runtime.quiet import quiet
 
 XNNPACK = "XNNPACK"
 PORTABLE = "ExecuTorch kernels"
