@@ -1,5 +1,7 @@
-// The public interface of the core: a program of bitsr ops over float32 maps (ARCHITECTURE.md has the laws, the ops and
-// the blob format). No framework, no exceptions, no C++ runtime library.
+// Public interface of the bitsr core: load a program blob, run it on float maps.
+//
+// The core is freestanding C++17: no exceptions, no RTTI, no standard-library runtime, no framework header. The laws that
+// its results obey, the ops and the blob format are in ARCHITECTURE.md.
 #pragma once
 
 #include <cstddef>
@@ -7,125 +9,88 @@
 
 namespace bitsr {
 
-enum class StatusCode : int32_t {
-  ok = 0,
-  invalid_program,     // the blob or the built program is corrupt, truncated or contradicts itself
-  newer_version,       // the blob was written for a later version of the runtime
-  invalid_argument,    // a tensor given to run() does not fit the program
+enum class StatusCode {
+  ok,
+  invalid_program,     // the blob is no valid program
+  newer_version,       // the blob was written for a later version of this library
+  invalid_argument,    // a call's tensors do not fit the program
   out_of_memory,
-  unsupported_kernel,  // the requested kernel is not in this build or not supported by this processor
+  unsupported_kernel,  // this processor lacks the instructions of the wanted kernel
 };
 
-// A message says what was expected, what was got and what to do next.
 struct Status {
   StatusCode code = StatusCode::ok;
-  char message[256] = {0};
-
+  char message[256] = {};  // what, expected, got, what to do; empty when ok
   bool ok() const { return code == StatusCode::ok; }
 };
 
-enum class Layout : int32_t { nchw, nhwc };
+enum class Layout { nchw, nhwc };
 
-// A dense float32 tensor of the caller. A vector value (N, C) has h = w = 1; a plane (N, 1, H, W) has c = 1.
+// A float32 tensor of a caller. Vectors (N, C) have h = w = 1. The data is dense in the named layout.
 struct TensorView {
-  float* data = nullptr;
-  int64_t n = 0, c = 0, h = 0, w = 0;
-  Layout layout = Layout::nchw;
+  float* data;
+  int64_t n, c, h, w;
+  Layout layout;
 };
 
-// The caller's thread pool. run() must execute task(arg, begin, end) for disjoint ranges that cover [0, count) and return
-// when all are done; a null run means one thread. The results do not depend on the number of threads.
+struct Shape {
+  int64_t n, c, h, w;
+};
+
+// The caller's thread pool. `run` splits [0, count) into ranges, calls `task(arg, begin, end)` for each, possibly at the
+// same time, and returns when all are done. A null `run` means the calling thread. Results do not depend on the split.
 struct Parallel {
   void* context = nullptr;
   void (*run)(void* context, int64_t count, void (*task)(void* arg, int64_t begin, int64_t end), void* arg) = nullptr;
-  int64_t threads = 1;  // how many threads run() uses at most: decides how finely the rows are split
 };
 
-// Called around every op, on the calling thread. `op` is the op's index in the program, `name` a static string.
+// Called around every op; both may be null.
 struct Profiler {
   void* context = nullptr;
-  void (*begin)(void* context, int op, const char* name) = nullptr;
-  void (*end)(void* context, int op) = nullptr;
+  void (*begin)(void* context, int32_t op, const char* name) = nullptr;
+  void (*end)(void* context, int32_t op) = nullptr;
 };
 
-enum class Kernel : int32_t { automatic, portable, avx2, avx512, neon };
+enum class Kernel { automatic, portable, avx2, avx512, neon };
 
-// "auto", "portable", "avx2", "avx512", "neon".
 const char* kernel_name(Kernel kernel);
-// Reads a name as kernel_name() writes it; returns false and leaves *kernel for anything else (null included).
+// False, and `kernel` untouched, when `name` is none of auto, portable, avx2, avx512, neon.
 bool parse_kernel(const char* name, Kernel* kernel);
-// True when the kernel is in this build and this processor supports it; `automatic` always is.
+// Whether this build has the kernel and this processor its instructions.
 bool kernel_available(Kernel kernel);
-// The kernel that `automatic` stands for on this processor.
-Kernel best_kernel();
 
-enum class ValueKind : uint32_t { map = 0, vector = 1, plane = 2 };
-enum class OpKind : uint32_t { binary_conv2d = 1, channel_gate = 2, spatial_gate = 3, add = 4, pixel_shuffle = 5 };
+constexpr uint32_t kProgramVersion = 1;
+// Longest side of a picture, in pixels.
+constexpr int64_t kMaxSide = 1 << 20;
 
-constexpr uint32_t kBlobVersion = 1;
-constexpr uint32_t kAbsent = 0xFFFFFFFFu;  // an absent reference
-
-// A loaded program. One run() at a time; different programs are independent of each other.
+// A loaded program with its buffers. One run at a time; separate programs are independent.
 class Program {
  public:
-  // Checks and loads a program blob. The blob needs no alignment and may be freed afterwards. On success *program is set
-  // and must be given to destroy(); on failure it is null.
+  // Checks the whole blob and copies what it needs: the blob may be freed and needs no alignment.
   static Status load(const void* blob, size_t size, Kernel kernel, Program** program);
   static void destroy(Program* program);
 
-  Kernel kernel() const;  // never `automatic`
-  uint32_t input_count() const;
-  uint32_t output_count() const;
-  uint32_t op_count() const;
+  int32_t input_count() const;
+  int32_t output_count() const;
+  int32_t op_count() const;
+  const char* op_name(int32_t op) const;
+  Kernel kernel() const;  // the one in use, never `automatic`
 
-  // The shape of output `index` for the given inputs: fills n, c, h, w of *shape and leaves data and layout.
-  // The inputs' data pointers are not read.
-  Status output_shape(const TensorView* inputs, uint32_t input_count, uint32_t index, TensorView* shape) const;
+  // Shapes of all outputs for these input shapes; `shapes` has room for output_count().
+  Status output_shapes(const TensorView* inputs, Shape* shapes) const;
 
-  // Runs the program on every image of the batch. Inputs are read only; outputs must not overlap inputs or each other.
-  // `parallel` and `profiler` may be null. Working memory grows with the picture and is kept until destroy().
-  Status run(const TensorView* inputs, uint32_t input_count, const TensorView* outputs, uint32_t output_count,
-             const Parallel* parallel, const Profiler* profiler);
+  // Computes all outputs; their views must have the shapes above. Input data is not changed.
+  Status run(const TensorView* inputs, const TensorView* outputs, const Parallel& parallel, const Profiler& profiler);
 
-  // Bytes that the program holds: constants as laid out for the kernel, and working memory after the last run().
-  size_t constant_bytes() const;
-  size_t working_bytes() const;
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
 
  private:
   friend class ProgramBuilder;
-  Program() = default;
-  ~Program() = default;
   struct Impl;
-  Impl* impl_ = nullptr;
-};
-
-// Constant data of an op: bytes of float32 or uint64 values, copied by add_op(). Absent: data null.
-struct Constant {
-  const void* data = nullptr;
-  size_t bytes = 0;
-};
-
-// Builds a program in memory. Roles of inputs, outputs, constants and attributes go by position as in the program blob;
-// an absent input or output is kAbsent, an absent constant has null data. Everything is checked by finish().
-class ProgramBuilder {
- public:
-  ProgramBuilder();
-  ~ProgramBuilder();
-  ProgramBuilder(const ProgramBuilder&) = delete;
-  ProgramBuilder& operator=(const ProgramBuilder&) = delete;
-
-  // Returns the value's id. A map or plane is (H * up / down) by (W * up / down) of the program's first input.
-  uint32_t add_value(ValueKind kind, uint32_t channels, uint32_t up = 1, uint32_t down = 1);
-  void add_input(uint32_t value);
-  void add_output(uint32_t value);
-  void add_op(OpKind kind, const uint32_t* inputs, uint32_t input_count, const uint32_t* outputs, uint32_t output_count,
-              const Constant* constants, uint32_t constant_count, const int32_t* attributes, uint32_t attribute_count);
-
-  // Checks the whole program and prepares it for the kernel; once per builder. As Program::load otherwise.
-  Status finish(Kernel kernel, Program** program);
-
- private:
-  struct Graph* graph_;
+  explicit Program(Impl* impl) : impl_(impl) {}
+  ~Program();
+  Impl* impl_;
 };
 
 }  // namespace bitsr
