@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from bitsr.cli.console import closing, note, table
-from bitsr.common.errors import BitsrError, MissingExtraError
+from bitsr.cli.options import needs
+from bitsr.common.errors import BitsrError
 from bitsr.common.files import atomic_write
 
 
@@ -26,10 +27,8 @@ def bench(
     ] = 9,
 ) -> None:
     """Time our kernels against XNNPACK in float32: one layer and whole networks, in one run."""
-    try:
+    with needs("executorch", "executorch", purpose="`bitsr bench`"):
         from bitsr.validation.bench import baselines, report, run_bench
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name), extra="executorch", purpose="`bitsr bench`") from error
     try:
         counts = tuple(int(part) for part in threads.split(","))
     except ValueError:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from bitsr.cli.console import closing, note, table
+from bitsr.cli.options import needs
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +24,9 @@ def demo(
 ) -> None:
     """Show the whole chain on a photo: export, upscale through the .pte, compare with bicubic and with PyTorch."""
     from bitsr.inference.open import default_model, find_weights
-    from bitsr.validation.demo import run_demo
+
+    with needs("train", "torchmetrics", purpose="`bitsr demo`"):
+        from bitsr.validation.demo import run_demo
 
     weights, model_id = find_weights(model or default_model(scale))
     result = run_demo(photo, weights=weights, model=model_id, folder=folder, overwrite=overwrite, say=note)

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from bitsr.cli.console import closing, table
-from bitsr.cli.options import Runtime
-from bitsr.common.errors import MissingExtraError
+from bitsr.cli.options import Runtime, needs
 from bitsr.common.files import atomic_write
+
+TRAIN_PACKAGES = ("lightning", "tensorboard", "torchmetrics")
 
 
 def register(app: typer.Typer) -> None:
@@ -31,10 +32,8 @@ def train(
 
     path = find_recipe(recipe)
     checked = load_recipe(path, overrides)
-    try:
+    with needs("train", *TRAIN_PACKAGES, purpose="training"):
         from bitsr.training.trainer import train as run
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name), extra="train", purpose="training") from error
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     folder = run_dir or Path("runs") / path.stem
     weights = run(checked, run_dir=folder, resume=resume)
@@ -52,10 +51,8 @@ def evaluate(
     """Measure PSNR and SSIM on folders of pictures, by the protocol of the literature, beside bicubic."""
     import torch
 
-    try:
+    with needs("train", *TRAIN_PACKAGES, purpose="evaluation"):
         from bitsr.training.evaluate import evaluate as measure
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name), extra="train", purpose="evaluation") from error
     from bitsr.inference.open import open_session
 
     session = open_session(model, runtime=(runtime or Runtime.eager).value, scale=scale)

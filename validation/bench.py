@@ -21,9 +21,9 @@ from bitsr.common.errors import UsageError
 from bitsr.export.deploy import FusedBinaryConv2d, fold
 from bitsr.export.executorch.lower import lower
 from bitsr.export.executorch.partitioner import BitsrPartitioner
-from bitsr.export.quiet import quiet
 from bitsr.runtime import KERNEL_VARIABLE, load_executorch_backend
 from bitsr.runtime.pte import PteNetwork
+from bitsr.runtime.quiet import quiet
 from bitsr.training.models import create_model
 from bitsr.validation.environment import instruction_sets, processor
 from bitsr.validation.timing import Timing, interleave
