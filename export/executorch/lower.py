@@ -42,8 +42,11 @@ def capture(module: nn.Module, *, channels: int, side: int) -> ExportedProgram:
     sizes = {2: Dim("height", min=2, max=side), 3: Dim("width", min=2, max=side)}
     try:
         with torch.no_grad(), quiet():
-            return export(module, (example,), dynamic_shapes=(sizes,), strict=False)
-    except (torch._dynamo.exc.UserError, RuntimeError, ValueError) as error:
+            program = export(module, (example,), dynamic_shapes=(sizes,), strict=False)
+            # A reshape to the example's size is captured without complaint and fails at the next size.
+            program.module()(torch.rand(1, channels, 21, 30))
+            return program
+    except (torch._dynamo.exc.UserError, RuntimeError, ValueError, AssertionError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise ExportError(
             f"torch.export can not capture {type(module).__name__} with dynamic sizes: {first_line}"

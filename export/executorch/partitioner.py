@@ -108,6 +108,8 @@ def refusal(program: ExportedProgram, node: torch.fx.Node) -> str | None:
     x = fake(given["x"])
     if x.dtype != torch.float32 or x.dim() != 4:
         return f"x is {x.dtype} with {x.dim()} dimensions, expected float32 with 4"
+    if tuple(x.dim_order()) not in ((0, 1, 2, 3), (0, 2, 3, 1)):
+        return f"the dimension order of x is {tuple(x.dim_order())}, expected NCHW or NHWC"
     if x.shape[0] != 1:
         return f"the batch is {x.shape[0]}, expected 1"
     if int(x.shape[1]) > MAX_CHANNELS:

@@ -1,0 +1,167 @@
+"""Partitions, program blobs and refusals; nothing here needs the native library."""
+
+import re
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bitsr.export.delegation import OURS
+from bitsr.export.deploy import FusedBinaryConv2d, SuperResolver, fold
+from bitsr.export.errors import ExportError
+from bitsr.export.executorch import lower as lowering
+from bitsr.export.program import OpKind, Program, read_program
+from bitsr.training.models import SuperResolutionModel
+
+BINARY = ["test_ebsr_plus_x2", "test_e2fif_x3", "baseline", "spatial", "unfused", "fused"]
+
+
+def programs(pte: bytes) -> list[Program]:
+    """The program blobs in a .pte, in the order of their delegate calls."""
+    found = []
+    for match in re.finditer(b"BSRP", pte):
+        (size,) = struct.unpack_from("<I", pte, match.start() + 8)
+        found.append(read_program(pte[match.start() : match.start() + size]))
+    return sorted(found, key=lambda program: program.ops[0].kind is OpKind.PIXEL_SHUFFLE)
+
+
+@pytest.fixture(scope="module")
+def lowered(build_model: Callable[[str], SuperResolutionModel]) -> Callable[[str], tuple[nn.Module, Any, list[str]]]:
+    """Deploy form, what ``lower`` gives for it, and the types of the nodes that XNNPACK serialized; once per model."""
+    import executorch.backends.xnnpack.xnnpack_preprocess as xnnpack
+
+    cache: dict[str, tuple[nn.Module, Any, list[str]]] = {}
+
+    def get(name: str) -> tuple[nn.Module, Any, list[str]]:
+        if name not in cache:
+            nodes: list[str] = []
+            serialize = xnnpack.serialize_xnnpack_binary
+
+            def record(graph: Any, constants: Any) -> bytes:
+                nodes.extend(type(node.xnode_union).__name__ for node in graph.xnodes)
+                return serialize(graph, constants)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(xnnpack, "serialize_xnnpack_binary", record)
+                deployed = fold(build_model(name))
+                cache[name] = deployed, lowering.lower(deployed, channels=3, max_pixels=64 * 64), nodes
+        return cache[name]
+
+    return get
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_the_body_is_one_partition(name: str, lowered: Callable[[str], tuple[nn.Module, Any, list[str]]]) -> None:
+    deployed, result, xnnpack_nodes = lowered(name)
+    body, shuffle = programs(result.content)
+    layers = sum(isinstance(m, FusedBinaryConv2d) for m in deployed.modules())
+    assert layers > 0
+    assert sum(op.kind is OpKind.BINARY_CONV2D for op in body.ops) == layers
+    assert body.ops[-1].kind is OpKind.ADD  # the skip around the body
+    assert [op.kind for op in shuffle.ops] == [OpKind.PIXEL_SHUFFLE]
+    assert result.table.partitions == {"XNNPACK": 2, OURS: 2}
+    assert {row.place for row in result.table.rows} == {"XNNPACK", OURS}
+    # The picture comes in as NCHW; no other transpose is left around the convolutions.
+    assert [node for node in xnnpack_nodes if "Transpose" in node] == ["XNNStaticTranspose"]
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_the_blobs_compute_the_deploy_form(
+    name: str,
+    lowered: Callable[[str], tuple[nn.Module, Any, list[str]]],
+    run_program: Callable[[Program, list[Tensor]], list[Tensor]],
+    make_picture: Callable[..., Tensor],
+) -> None:
+    deployed, result, _ = lowered(name)
+    assert isinstance(deployed, SuperResolver)
+    body, shuffle = programs(result.content)
+    x = make_picture(11, 14)
+    with torch.no_grad():
+        head = deployed.head(x - deployed.mean).to(memory_format=torch.channels_last)
+        (features,) = run_program(body, [head])
+        tail = deployed.tail(features)
+        # The order of the delegate's inputs is the exporter's choice: the picture is the one with 3 channels.
+        inputs = [x if shuffle.values[number].channels == 3 else tail for number in shuffle.inputs]
+        (y,) = run_program(shuffle, inputs)
+        # The same ops on the same numbers.
+        assert torch.equal(y, deployed(x))
+
+
+def test_pixel_shuffles_of_float_networks_run_in_our_kernel(
+    lowered: Callable[[str], tuple[nn.Module, Any, list[str]]],
+) -> None:
+    _, result, _ = lowered("test_srresnet_x4")
+    assert [(row.op, row.count, row.place) for row in result.table.rows if row.op.startswith("bitsr")] == [
+        ("bitsr::pixel_shuffle", 2, OURS)
+    ]
+    # Both are the same program, which the .pte holds once.
+    assert [program.ops[0].attributes for program in programs(result.content)] == [(2,)]
+
+
+class Layer(nn.Module):
+    """A binary layer with what a test wants to break."""
+
+    def __init__(self, kernel: int = 3, change: Callable[["Layer", Tensor], Tensor] | None = None) -> None:
+        super().__init__()
+        self.change = change
+        self.conv = FusedBinaryConv2d(torch.ones(4, 4, kernel, kernel), torch.ones(4), threshold=torch.zeros(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) if self.change is None else self.change(self, x)
+
+
+def computed_weights(layer: Layer, x: Tensor) -> Tensor:
+    conv = layer.conv
+    return torch.ops.bitsr.binary_conv2d(x, conv.threshold, conv.weight_bits, conv.scale * x.mean())
+
+
+def float_gain(layer: Layer, x: Tensor) -> Tensor:
+    return layer.conv(x, spatial_gain=torch.sigmoid(x[:, :1]))
+
+
+def swapped_strides(layer: Layer, x: Tensor) -> Tensor:
+    strides = (x.shape[1] * x.shape[2] * x.shape[3], x.shape[2] * x.shape[3], 1, x.shape[2])
+    return layer.conv(torch.empty_strided(x.shape, strides) + x)
+
+
+def double_input(layer: Layer, x: Tensor) -> Tensor:
+    return layer.conv(x.double())
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (Layer(kernel=5), "the kernel size is 5, expected 1 or 3"),
+        (Layer(change=computed_weights), "scale is computed, not a constant"),
+        (Layer(change=float_gain), "the spatial gain does not come from bitsr::spatial_gate"),
+        (Layer(change=swapped_strides), r"the dimension order of x is \(0, 1, 3, 2\), expected NCHW or NHWC"),
+        (Layer(change=double_input), "x is torch.float64"),
+    ],
+    ids=["kernel", "weights", "gain", "dim-order", "dtype"],
+)
+def test_a_binary_op_that_is_not_lowered_fails_with_the_reason(layer: nn.Module, reason: str) -> None:
+    with pytest.raises(ExportError, match=f"not every binary op was lowered.*bitsr::binary_conv2d x1: {reason}"):
+        lowering.lower(layer, channels=4, max_pixels=32 * 32)
+
+
+def test_without_our_backend_a_binary_op_fails() -> None:
+    with pytest.raises(ExportError, match="bitsr::binary_conv2d x1: BitsrBackend was not asked"):
+        lowering.lower(Layer(), channels=4, max_pixels=32 * 32, ours=False)
+
+
+def test_a_pixel_budget_below_the_minimum_is_refused() -> None:
+    with pytest.raises(ExportError, match="the pixel budget is 1000, expected at least 1024"):
+        lowering.lower(Layer(), channels=4, max_pixels=1000)
+
+
+class FixedSize(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(1, 4, 24 * 32) * 2
+
+
+def test_a_module_without_dynamic_sizes_is_refused() -> None:
+    with pytest.raises(ExportError, match=r"torch\.export can not capture FixedSize with dynamic sizes"):
+        lowering.lower(FixedSize(), channels=4, max_pixels=32 * 32)
