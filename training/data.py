@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from bitsr.common.errors import PictureError, UsageError
-from bitsr.training.pictures import Picture, crop_to_multiple, list_pictures, read_rgb, read_size
+from bitsr.common.pictures import picture_size
+from bitsr.training.pictures import Rgb, crop_to_multiple, list_pictures, read_rgb
 from bitsr.training.resize import imresize
 
 log = logging.getLogger(__name__)
@@ -26,15 +27,15 @@ log = logging.getLogger(__name__)
 class Pair:
     """One picture: ``low`` (h, w, 3) and ``high`` (scale*h, scale*w, 3), both uint8."""
 
-    low: Picture
-    high: Picture
+    low: Rgb
+    high: Rgb
 
     @property
     def nbytes(self) -> int:
         return self.low.nbytes + self.high.nbytes
 
 
-def make_pair(picture: Picture, *, scale: int) -> Pair:
+def make_pair(picture: Rgb, *, scale: int) -> Pair:
     """Low resolution by MATLAB's bicubic of the whole picture, rounded to 8 bit."""
     high = crop_to_multiple(picture, scale=scale)
     low = imresize(high, scale=1 / scale)
@@ -72,13 +73,13 @@ class PairFolder:
         side = patch * scale
         for path in (path for folder in folders for path in list_pictures(folder)):
             try:
-                height, width = read_size(path)
+                shorter = min(picture_size(path))
             except PictureError as error:
                 if on_broken == "refuse":
                     raise
                 log.warning("skipped: %s", error)
                 continue
-            if min(height, width) < side:
+            if shorter < side:
                 self.too_small += 1
             else:
                 self.paths.append(path)
@@ -137,13 +138,13 @@ class PairFolder:
         return _to_tensor(low), _to_tensor(high)
 
 
-def _turn(picture: Picture, symmetry: int) -> Picture:
+def _turn(picture: Rgb, symmetry: int) -> Rgb:
     """One of the 8 symmetries of the square: ``symmetry // 2`` quarter turns, mirrored when odd."""
     turned = np.rot90(picture, symmetry // 2)
     return turned[:, ::-1] if symmetry % 2 else turned
 
 
-def _to_tensor(pictures: Picture) -> Tensor:
+def _to_tensor(pictures: Rgb) -> Tensor:
     """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1]; the permutation leaves it channels-last in memory."""
     return torch.from_numpy(pictures).float().div_(255.0).permute(0, 3, 1, 2)
 

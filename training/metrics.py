@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
+SSIM_WINDOW = 11
+
 
 def luminance(rgb: Tensor) -> Tensor:
     """Y of BT.601 as MATLAB's ``rgb2ycbcr``: RGB (N, 3, H, W) in [0, 255] -> (N, 1, H, W) in [16, 235]; not rounded."""
@@ -31,18 +33,22 @@ def ssim(prediction: Tensor, target: Tensor, *, data_range: float, crop: int) ->
 
     (N, C, H, W) pictures, ``crop`` pixels ignored on each side; the rest must be at least 11x11.
     """
-    value = structural_similarity_index_measure(
-        _crop(prediction, crop).contiguous(),
-        _crop(target, crop).contiguous(),
+    prediction, target = _crop(prediction, crop).contiguous(), _crop(target, crop).contiguous()
+    if min(target.shape[-2:]) < SSIM_WINDOW:
+        raise ValueError(f"SSIM needs at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels, got {tuple(target.shape[-2:])}")
+    _, full = structural_similarity_index_measure(
+        prediction,
+        target,
         gaussian_kernel=True,
         sigma=1.5,
-        kernel_size=11,
+        kernel_size=SSIM_WINDOW,
         data_range=float(data_range),
         k1=0.01,
         k2=0.03,
+        return_full_image=True,
     )
-    assert isinstance(value, Tensor)
-    return float(value)
+    # torchmetrics also averages windows over mirrored borders; the published figures use full windows only.
+    return float(_crop(full, SSIM_WINDOW // 2).mean())
 
 
 def to_8bit(picture: Tensor) -> Tensor:

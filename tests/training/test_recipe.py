@@ -1,0 +1,75 @@
+"""Strict recipes: unknown keys are named with the nearest known one; overrides; the shipped files are valid."""
+
+from pathlib import Path
+
+import pytest
+
+from bitsr.common.errors import UsageError
+from bitsr.training.models import list_models
+from bitsr.training.recipe import Schedule, find_recipe, load_recipe, recipe_folder
+from bitsr.training.schedule import learning_rate
+
+SHIPPED = sorted(recipe_folder().glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_recipes_are_valid_and_named_after_their_model(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.model == path.stem
+    assert recipe.model in list_models()
+
+
+def test_the_papers_recipe_of_ebsr_light() -> None:
+    """EBSR, section 6.1."""
+    recipe = load_recipe(find_recipe("ebsr_light_x4"))
+    assert (recipe.data.patch, recipe.batch_size, recipe.steps) == (48, 16, 300_000)
+    assert recipe.optimizer.lr == 2e-4
+    assert learning_rate(recipe.schedule, peak=2e-4, step=200_000, steps=300_000) == pytest.approx(1e-4)
+
+
+def test_overrides_and_round_trip(tmp_path: Path) -> None:
+    recipe = load_recipe(SHIPPED[0], ["optimizer.lr=3e-3", "steps=7", "data.train=[a, b]", "compile=true"])
+    assert (recipe.optimizer.lr, recipe.steps, recipe.compile) == (3e-3, 7, True)
+    recipe.save(tmp_path / "recipe.yaml")
+    assert load_recipe(tmp_path / "recipe.yaml") == recipe
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimiser={}", "unknown key 'optimiser'; did you mean 'optimizer'"),
+        ("optimizer.lrate=1", "unknown key 'optimizer.lrate'; did you mean 'lr'"),
+        ("steps=-1", "'steps': input should be greater than or equal to 1, got -1"),
+        ("precision=fp16", "'precision': input should be 'fp32' or 'bf16'"),
+        ("steps", "expected key=value"),
+        ("steps.more=1", "'steps' is a single value"),
+        ("steps=[", "not valid YAML"),
+    ],
+)
+def test_wrong_overrides(override: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_recipe(SHIPPED[0], [override])
+    assert message in str(caught.value)
+
+
+def test_wrong_files(tmp_path: Path) -> None:
+    (tmp_path / "list.yaml").write_text("- a\n")
+    (tmp_path / "broken.yaml").write_text("a: [")
+    (tmp_path / "empty.yaml").write_text("model: ebsr_light_x4\n")
+    for name, message in (("list", "key: value"), ("broken", "cannot read"), ("empty", "'data' is missing")):
+        with pytest.raises(UsageError, match=message):
+            load_recipe(tmp_path / f"{name}.yaml")
+    with pytest.raises(UsageError, match="did you mean ebsr_light_x4"):
+        find_recipe("ebsr_lite_x4")
+
+
+def test_schedules() -> None:
+    step = Schedule(kind="step", every=100, gamma=0.5)
+    assert [learning_rate(step, peak=1.0, step=s, steps=300) for s in (0, 99, 100, 250)] == [1, 1, 0.5, 0.25]
+    cosine = Schedule(kind="cosine", warmup=10, final=0.02)
+    rates = [learning_rate(cosine, peak=1.0, step=s, steps=110) for s in range(111)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9] == rates[10] == 1
+    assert rates[60] == pytest.approx(0.51)
+    assert rates[110] == pytest.approx(0.02)
+    assert rates[10:] == sorted(rates[10:], reverse=True)

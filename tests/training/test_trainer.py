@@ -1,0 +1,152 @@
+"""The training loop on tiny models: it learns, resumes bit for bit, and refuses what it must."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bitsr.common.errors import TrainingError, UsageError
+from bitsr.training.models import create_model
+from bitsr.training.publish import publish
+from bitsr.training.recipe import Recipe, load_recipe, make_recipe
+from bitsr.training.run import RunFolder
+from bitsr.training.schedule import Average
+from bitsr.training.trainer import main, train
+from bitsr.training.weights import load_model, read_info
+
+
+def recipe(pictures: Path, **changes: Any) -> Recipe:
+    content: dict[str, Any] = {
+        "model": "test_ebsr_plus_x2",
+        "data": {"train": [str(pictures)], "patch": 10},
+        "steps": 8,
+        "batch_size": 2,
+        "optimizer": {"lr": 3e-3},
+        "schedule": {"kind": "cosine", "warmup": 2, "final": 0.02},
+        "ema": 0.9,
+        "clip_norm": 1.0,
+        "validate_every": 4,
+        "log_every": 2,
+        "seed": 71,
+        "tensorboard": False,
+        "accelerator": "cpu",
+    }
+    return make_recipe({**content, **changes})
+
+
+def everything(run_dir: Path) -> dict[str, Tensor]:
+    content = torch.load(run_dir / "last.pt", weights_only=True)
+    tensors = {f"{part}.{name}": t for part in ("model", "average") for name, t in content[part].items()}
+    for index, values in content["optimizer"]["state"].items():
+        tensors.update({f"optimizer.{index}.{name}": t for name, t in values.items()})
+    return tensors
+
+
+@pytest.mark.parametrize("model", ["test_ebsr_plus_x2", "test_e2fif_x2"])
+def test_resume_continues_bit_for_bit(pictures: Path, tmp_path: Path, model: str) -> None:
+    """8 steps equal 4 steps, a new start, 4 steps: weights, average, Adam's moments and batch statistics."""
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    train(recipe(pictures, model=model), run_dir=whole)
+
+    class InterruptedHereError(Exception):
+        pass
+
+    # The checkpoint of step 4 is what an interruption after it leaves.
+    def save_then_stop(self: Any, *arguments: Any) -> None:
+        original(self, *arguments)
+        raise InterruptedHereError
+
+    original = RunFolder.save
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunFolder, "save", save_then_stop)
+        with pytest.raises(InterruptedHereError):
+            train(recipe(pictures, model=model), run_dir=halves)
+    assert torch.load(halves / "last.pt", weights_only=True)["position"]["step"] == 4
+    train(recipe(pictures, model=model), run_dir=halves, resume=True)
+
+    first, second = everything(whole), everything(halves)
+    assert first.keys() == second.keys()
+    different = [name for name, tensor in first.items() if not torch.equal(tensor, second[name])]
+    assert different == []
+
+
+def test_it_learns(pictures: Path, tmp_path: Path) -> None:
+    data = {"train": [str(pictures)], "validation": str(pictures), "patch": 10}
+    best = train(recipe(pictures, steps=60, data=data, validate_every=20), run_dir=tmp_path / "run")
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in log] == [20, 40, 60]
+    assert log[-1]["psnr"] > log[0]["psnr"] + 0.5
+    info = read_info(best)
+    assert info.model == "test_ebsr_plus_x2"
+    assert info.steps == max(log, key=lambda entry: entry["psnr"])["step"]
+    assert load_recipe(tmp_path / "run" / "recipe.yaml").steps == 60
+
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    path, published = publish(tmp_path / "run", sets=[pictures], folder=folder)
+    (figures,) = published.figures.values()
+    assert figures["psnr"] == pytest.approx(max(entry["psnr"] for entry in log), abs=0.02)
+    assert path.with_suffix(".md").read_text().startswith("# test_ebsr_plus_x2")
+    _, kept = publish(tmp_path / "run", sets=[pictures], folder=folder, only_if_better=True)
+    assert kept == published
+
+
+def test_init_from_another_scale(pictures: Path, tmp_path: Path) -> None:
+    best = train(recipe(pictures, steps=2), run_dir=tmp_path / "x2")
+    start = recipe(pictures, model="test_ebsr_plus_x3", steps=1, init_from=str(best), optimizer={"lr": 1e-12}, ema=0.0)
+    got = load_model(train(start, run_dir=tmp_path / "x3"))
+    assert torch.allclose(got.body[1].conv2.conv.weight, load_model(best).body[1].conv2.conv.weight, atol=1e-6)
+
+
+def test_existing_and_missing_runs(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing to resume"):
+        train(recipe(pictures), run_dir=tmp_path / "new", resume=True)
+    train(recipe(pictures, steps=1), run_dir=tmp_path / "run")
+    with pytest.raises(UsageError, match="already holds a training"):
+        train(recipe(pictures), run_dir=tmp_path / "run")
+    with pytest.raises(UsageError, match="is a training of 'test_ebsr_plus_x2'"):
+        train(recipe(pictures, model="test_e2fif_x2"), run_dir=tmp_path / "run", resume=True)
+    (tmp_path / "run" / "last.pt").write_bytes(b"broken")
+    with pytest.raises(TrainingError, match="cannot read the checkpoint"):
+        train(recipe(pictures), run_dir=tmp_path / "run", resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(pictures: Path, tmp_path: Path) -> None:
+    broken = recipe(
+        pictures, model="test_srresnet_x2", optimizer={"lr": 1e30}, clip_norm=0.0, steps=40, validate_every=1000
+    )
+    with pytest.raises(TrainingError, match=r"the loss is (nan|inf)"):
+        train(broken, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run" / "last.pt").exists()
+
+
+def test_bf16_trains(pictures: Path, tmp_path: Path) -> None:
+    best = train(recipe(pictures, precision="bf16", steps=2), run_dir=tmp_path / "run")
+    assert all(t.dtype == torch.float32 for t in load_model(best).state_dict().values() if t.is_floating_point())
+
+
+def test_average_warm_up_and_decay() -> None:
+    model = create_model("test_srresnet_x2")
+    average = Average(model, decay=0.5)
+    start = model.head.bias.detach().clone()
+    with torch.no_grad():
+        model.head.bias.add_(1.0)
+    average.update(model, step=1)  # Decay min(0.5, 2/11).
+    assert torch.allclose(average.model.head.bias, start + 9 / 11)
+    average.update(model, step=1000)
+    assert torch.allclose(average.model.head.bias, start + 1 - (2 / 11) / 2)
+
+
+def test_command_line_errors(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["no_such_recipe"]) == 2
+    assert main(["ebsr_light_x4", "step=3"]) == 2
+    missing = str(tmp_path / "missing")
+    code = main(["ebsr_light_x4", "--run-dir", str(tmp_path), f"data.train=[{missing}]", "tensorboard=false"])
+    assert code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert [line.startswith("error: ") for line in lines[:2]] == [True, True]
+    assert "did you mean 'steps'" in lines[1]
+    assert "there is no picture folder" in lines[-1]
