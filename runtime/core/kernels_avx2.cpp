@@ -29,7 +29,8 @@ constexpr Tables make_tables() {
 constexpr Tables kTables = make_tables();
 
 struct Popcount {
-  static constexpr int32_t kWordBytes = 16;
+  static constexpr int32_t kWordBytes = 16;    // of 64 channels of a pixel
+  static constexpr int32_t kWeightBytes = 16;  // of 64 weights
   static constexpr int kPixels = 4;  // 4 pixels x 2 vectors of sums, 2 of weights, one table
   static constexpr int kGatePixels = 4;
   static constexpr int kNibbles = 16;  // of a word

@@ -9,7 +9,8 @@ namespace neon {
 namespace {
 
 struct Popcount {
-  static constexpr int32_t kWordBytes = 8;
+  static constexpr int32_t kWordBytes = 8;    // of 64 channels of a pixel
+  static constexpr int32_t kWeightBytes = 8;  // of 64 weights
   static constexpr int kPixels = 4;  // 4 pixels x 4 registers of sums, 4 of weights
   static constexpr int kGatePixels = 4;
   // A byte of a sum grows by at most 8 a step.

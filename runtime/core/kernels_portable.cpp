@@ -7,7 +7,8 @@ namespace portable {
 namespace {
 
 struct Popcount {
-  static constexpr int32_t kWordBytes = 8;
+  static constexpr int32_t kWordBytes = 8;    // of 64 channels of a pixel
+  static constexpr int32_t kWeightBytes = 8;  // of 64 weights
   static constexpr int kPixels = 4;
   static constexpr int kGatePixels = 4;
 

@@ -57,7 +57,7 @@ void pack_row(const float* x, const float* threshold, int64_t width, int32_t str
 
 // Weight blocks of 64 output channels (the last one smaller), inside a block as Popcount wants it.
 size_t weight_bytes(int32_t out_stride, int32_t kernel, int32_t words) {
-  return static_cast<size_t>(out_stride) * kernel * kernel * words * Popcount::kWordBytes;
+  return static_cast<size_t>(out_stride) * kernel * kernel * words * Popcount::kWeightBytes;
 }
 
 void pack_weights(const uint64_t* canonical, int32_t out_channels, int32_t out_stride, int32_t kernel, int32_t words,
@@ -65,73 +65,123 @@ void pack_weights(const uint64_t* canonical, int32_t out_channels, int32_t out_s
   const int32_t steps = kernel * kernel * words;
   for (int32_t first = 0; first < out_stride; first += kBlockChannels) {
     const int32_t channels = out_stride - first < kBlockChannels ? out_stride - first : kBlockChannels;
-    uint8_t* block = packed + static_cast<size_t>(first) * steps * Popcount::kWordBytes;
+    uint8_t* block = packed + static_cast<size_t>(first) * steps * Popcount::kWeightBytes;
     for (int32_t o = 0; o < channels && first + o < out_channels; ++o)
       for (int32_t s = 0; s < steps; ++s)
         Popcount::store_weight(block, steps, channels, s, o, canonical[static_cast<size_t>(first + o) * steps + s]);
   }
 }
 
-// The float part of `pixels` neighbouring pixels of one column class, for 16 output channels from `c` on.
-inline void finish(const ConvRow& row, int64_t x, int32_t column, const int32_t* counts, int64_t plane_size, int32_t c) {
+// Pixels whose sums are counted before their float part runs: a multiple of every kPixels; the sums stay in the L1 cache.
+constexpr int kStrip = 24;
+constexpr int64_t kStripCounts = static_cast<int64_t>(kStrip) * kBlockChannels;
+static_assert(kStrip % Popcount::kPixels == 0, "tiles fill a strip");
+
+// What an epilogue has; the instances of finish_strip for all combinations hold no other branch in their loop.
+enum EpilogueFlags { kTwoPlanes = 1, kInner = 2, kGains = 4, kResidual = 8, kSlope = 16, kEpilogues = 32 };
+
+int epilogue_flags(const ConvRow& row) {
   const Epilogue& e = row.epilogue;
-  F32 z = F32::load(e.shift + c);
-  for (int32_t plane = 0; plane < row.planes; ++plane) {
-    const int32_t* base = row.base + (static_cast<int64_t>(plane) * 4 + column) * row.out_stride + c;
-    alignas(64) int32_t dot[kLanes];
-    for (int l = 0; l < kLanes; ++l) dot[l] = base[l] - 2 * counts[plane * plane_size + l];
-    z = fma(F32::from_int(dot), F32::load(e.scale + static_cast<int64_t>(plane) * row.out_stride + c), z);
-  }
-  const F32 zero = F32::set(0.0f);
-  if (e.inner_slope) z = select(less(z, zero), z * F32::load(e.inner_slope + c), z);
-  if (e.inner_shift) z = z + F32::load(e.inner_shift + c);
-  if (e.channel_gain) z = z * F32::load(e.channel_gain + c);
-  if (row.spatial_gain) z = z * F32::set(row.spatial_gain[x]);
-  if (row.residual) z = z + F32::load(row.residual + x * row.out_stride + c);
-  if (e.slope) z = select(less(z, zero), z * F32::load(e.slope + c), z);
-  z.store(row.out + x * row.out_stride + c);
+  return (row.planes == 2 ? kTwoPlanes : 0) | (e.inner_slope || e.inner_shift ? kInner : 0) |
+         (e.channel_gain || row.spatial_gain ? kGains : 0) | (row.residual ? kResidual : 0) | (e.slope ? kSlope : 0);
 }
+
+// A missing factor is 1 and a missing summand -0: neither changes a bit of z.
+inline F32 load_or(const float* p, int32_t c, float missing) { return p ? F32::load(p + c) : F32::set(missing); }
+
+// The float part (law 5) of `pixels` pixels from x on, for the `channels` output channels from `first` on.
+template <int kFlags>
+void finish_strip(const ConvRow& row, int64_t x, int pixels, int32_t first, int32_t channels, const int32_t* counts) {
+  const Epilogue& e = row.epilogue;
+  const F32 zero = F32::set(0.0f), one = F32::set(1.0f);
+  const int32_t plane_base = 4 * row.out_stride;
+  for (int32_t c = first; c < first + channels; c += kLanes, counts += kLanes) {
+    const F32 scale = F32::load(e.scale + c), shift = F32::load(e.shift + c);
+    const F32 scale1 = kFlags & kTwoPlanes ? F32::load(e.scale + row.out_stride + c) : zero;
+    const F32 inner_slope = kFlags & kInner ? load_or(e.inner_slope, c, 1.0f) : one;
+    const F32 inner_shift = kFlags & kInner ? load_or(e.inner_shift, c, -0.0f) : zero;
+    const F32 channel_gain = kFlags & kGains ? load_or(e.channel_gain, c, 1.0f) : one;
+    const F32 slope = kFlags & kSlope ? F32::load(e.slope + c) : one;
+    const float* residual = kFlags & kResidual ? row.residual + x * row.out_stride + c : nullptr;
+    float* out = row.out + x * row.out_stride + c;
+    for (int p = 0; p < pixels; ++p) {
+      const int32_t column = (x + p == 0 ? 1 : 0) | (x + p == row.width - 1 ? 2 : 0);
+      const int32_t* base = row.base + column * row.out_stride + c;
+      F32 z = fma(F32::dot(base, counts + p * kBlockChannels), scale, shift);
+      if constexpr ((kFlags & kTwoPlanes) != 0)
+        z = fma(F32::dot(base + plane_base, counts + kStripCounts + p * kBlockChannels), scale1, z);
+      if constexpr ((kFlags & kInner) != 0) z = select(less(z, zero), z * inner_slope, z) + inner_shift;
+      if constexpr ((kFlags & kGains) != 0)
+        z = z * channel_gain * (row.spatial_gain ? F32::set(row.spatial_gain[x + p]) : one);
+      if constexpr ((kFlags & kResidual) != 0) z = z + F32::load(residual + p * static_cast<int64_t>(row.out_stride));
+      if constexpr ((kFlags & kSlope) != 0) z = select(less(z, zero), z * slope, z);
+      z.store(out + p * static_cast<int64_t>(row.out_stride));
+    }
+  }
+}
+
+using FinishStrip = void (*)(const ConvRow&, int64_t, int, int32_t, int32_t, const int32_t*);
+constexpr FinishStrip kFinishStrip[kEpilogues] = {
+    finish_strip<0>,  finish_strip<1>,  finish_strip<2>,  finish_strip<3>,  finish_strip<4>,  finish_strip<5>,
+    finish_strip<6>,  finish_strip<7>,  finish_strip<8>,  finish_strip<9>,  finish_strip<10>, finish_strip<11>,
+    finish_strip<12>, finish_strip<13>, finish_strip<14>, finish_strip<15>, finish_strip<16>, finish_strip<17>,
+    finish_strip<18>, finish_strip<19>, finish_strip<20>, finish_strip<21>, finish_strip<22>, finish_strip<23>,
+    finish_strip<24>, finish_strip<25>, finish_strip<26>, finish_strip<27>, finish_strip<28>, finish_strip<29>,
+    finish_strip<30>, finish_strip<31>};
 
 void conv_row(const ConvRow& row) {
   const int32_t steps = row.kernel * row.kernel * row.words;
   const size_t pixel_bytes = static_cast<size_t>(row.words) * Popcount::kWordBytes;
   const size_t plane_bytes = weight_bytes(row.out_stride, row.kernel, row.words);
-  constexpr int64_t kTile = static_cast<int64_t>(Popcount::kPixels) * kBlockChannels;
-  alignas(64) int32_t counts[2 * kTile];
+  const FinishStrip finish = kFinishStrip[epilogue_flags(row)];
+  alignas(64) int32_t counts[2 * kStripCounts];
   for (int32_t first = 0; first < row.out_stride; first += kBlockChannels) {
     const int32_t channels = row.out_stride - first < kBlockChannels ? row.out_stride - first : kBlockChannels;
-    const uint8_t* block = row.weights + static_cast<size_t>(first) * steps * Popcount::kWordBytes;
-    for (int64_t x = 0; x < row.width; x += Popcount::kPixels) {
-      const int pixels = row.width - x < Popcount::kPixels ? static_cast<int>(row.width - x) : Popcount::kPixels;
-      const uint8_t* bits[3];
-      for (int32_t k = 0; k < row.kernel; ++k) bits[k] = row.bits[k] + static_cast<size_t>(x) * pixel_bytes;
+    const uint8_t* block = row.weights + static_cast<size_t>(first) * steps * Popcount::kWeightBytes;
+    for (int64_t x = 0; x < row.width; x += kStrip) {
+      const int pixels = row.width - x < kStrip ? static_cast<int>(row.width - x) : kStrip;
       for (int32_t plane = 0; plane < row.planes; ++plane)
-        Popcount::tile(bits, row.kernel, row.words, block + plane * plane_bytes, pixels, channels, counts + plane * kTile);
-      for (int p = 0; p < pixels; ++p) {
-        const int32_t column = (x + p == 0 ? 1 : 0) | (x + p == row.width - 1 ? 2 : 0);
-        for (int32_t c = 0; c < channels; c += kLanes)
-          finish(row, x + p, column, counts + p * kBlockChannels + c, kTile, first + c);
-      }
+        for (int p = 0; p < pixels; p += Popcount::kPixels) {
+          const uint8_t* bits[3] = {};
+          for (int32_t k = 0; k < row.kernel; ++k) bits[k] = row.bits[k] + static_cast<size_t>(x + p) * pixel_bytes;
+          Popcount::tile(bits, row.kernel, row.words, block + plane * plane_bytes,
+                         pixels - p < Popcount::kPixels ? pixels - p : Popcount::kPixels, channels,
+                         counts + plane * kStripCounts + p * kBlockChannels);
+        }
+      finish(row, x, pixels, first, channels, counts);
     }
   }
 }
 
-// Sums of `count` neighbouring pixels of one kernel row: `vectors` contiguous vectors of x times those of w.
-inline void gate_partial(const float* x, const float* w, int32_t vectors, int32_t stride, int count, F32* partial) {
-  F32 acc[Popcount::kGatePixels];
-  for (int p = 0; p < Popcount::kGatePixels; ++p) acc[p] = F32::set(0.0f);
-  if (count == Popcount::kGatePixels) {
-    for (int32_t v = 0; v < vectors; ++v) {
-      const F32 weight = F32::load(w + v * kLanes);
-      for (int p = 0; p < Popcount::kGatePixels; ++p)
-        acc[p] = fma(F32::load(x + static_cast<int64_t>(p) * stride + v * kLanes), weight, acc[p]);
-    }
-  } else {
-    for (int p = 0; p < count; ++p)
-      for (int32_t v = 0; v < vectors; ++v)
-        acc[p] = fma(F32::load(x + static_cast<int64_t>(p) * stride + v * kLanes), F32::load(w + v * kLanes), acc[p]);
+// Sums of kCount neighbouring pixels of one kernel row: `vectors` contiguous vectors of x times those of w.
+template <int kCount>
+inline void gate_partial(const float* x, const float* w, int32_t vectors, int32_t stride, F32* partial) {
+  F32 acc[kCount];
+  for (int p = 0; p < kCount; ++p) acc[p] = F32::set(0.0f);
+  for (int32_t v = 0; v < vectors; ++v) {
+    const F32 weight = F32::load(w + v * kLanes);
+    for (int p = 0; p < kCount; ++p)
+      acc[p] = fma(F32::load(x + static_cast<int64_t>(p) * stride + v * kLanes), weight, acc[p]);
   }
-  for (int p = 0; p < count; ++p) partial[p] = acc[p];
+  for (int p = 0; p < kCount; ++p) partial[p] = acc[p];
+}
+
+// As many pixels as fit, at most `limit`; returns how many.
+inline int gate_partials(const float* x, const float* w, int32_t vectors, int32_t stride, int limit, F32* partial) {
+  if (limit >= Popcount::kGatePixels) {
+    gate_partial<Popcount::kGatePixels>(x, w, vectors, stride, partial);
+    return Popcount::kGatePixels;
+  }
+  if (Popcount::kGatePixels > 4 && limit >= 4) {
+    gate_partial<4>(x, w, vectors, stride, partial);
+    return 4;
+  }
+  if (limit >= 2) {
+    gate_partial<2>(x, w, vectors, stride, partial);
+    return 2;
+  }
+  gate_partial<1>(x, w, vectors, stride, partial);
+  return 1;
 }
 
 void gate_row(const GateRow& row) {
@@ -148,16 +198,11 @@ void gate_row(const GateRow& row) {
         for (int p = 0; p < count;) {
           const int64_t x = x0 + p;
           const bool left = x < radius, right = x + radius >= row.width;
-          int group = 1;
-          if (!left && !right) {
-            const int64_t inside = row.width - radius - x;
-            group = count - p < Popcount::kGatePixels ? count - p : Popcount::kGatePixels;
-            if (group > inside) group = static_cast<int>(inside);
-          }
+          const int64_t inside = left || right ? 1 : row.width - radius - x;
           const int32_t begin = left ? 1 : 0, end = row.kernel - (right ? radius : 0);
-          gate_partial(row.rows[k] + (x - radius + begin) * row.stride, w + static_cast<int64_t>(begin) * row.stride,
-                       (end - begin) * vectors, row.stride, group, partial + p);
-          p += group;
+          p += gate_partials(row.rows[k] + (x - radius + begin) * row.stride, w + static_cast<int64_t>(begin) * row.stride,
+                             (end - begin) * vectors, row.stride, static_cast<int>(inside < count - p ? inside : count - p),
+                             partial + p);
         }
       }
       const F32 sums = tree_sums(partial);
