@@ -106,8 +106,8 @@ def evaluate(
     try:
         for path in paths:
             pair = make_pair(read_rgb(path), scale=scale)
-            low = torch.from_numpy(pair.low).permute(2, 0, 1)[None].float() / 255.0
-            high = torch.from_numpy(pair.high).permute(2, 0, 1)[None].float() / 255.0
+            low = torch.tensor(pair.low).permute(2, 0, 1)[None].float() / 255.0
+            high = torch.tensor(pair.high).permute(2, 0, 1)[None].float() / 255.0
             with torch.no_grad():
                 output = model(low.to(device)).float().cpu()
             own = score(output, high, scale=scale)
