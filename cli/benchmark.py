@@ -28,7 +28,7 @@ def bench(
 ) -> None:
     """Time our kernels against XNNPACK in float32: one layer and whole networks, in one run."""
     with needs("executorch", "executorch", purpose="`bitsr bench`"):
-        from bitsr.validation.bench import baselines, report, run_bench
+        from bitsr.validation.bench import FLOAT_KERNEL, baselines, report, run_bench
     try:
         counts = tuple(int(part) for part in threads.split(","))
     except ValueError:
@@ -38,7 +38,7 @@ def bench(
     lines = []
     for row in rows:
         ratios = [f"{row.ratio(other):.2f} x {other.network}" for other in baselines(row, rows) if other is not row]
-        is_ours = row.kernel != "xnnpack fp32"
+        is_ours = row.kernel != FLOAT_KERNEL
         lines.append(
             (
                 row.case,

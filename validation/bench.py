@@ -10,6 +10,7 @@ import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -22,7 +23,6 @@ from bitsr.export.deploy import FusedBinaryConv2d, fold
 from bitsr.export.executorch.lower import lower
 from bitsr.export.executorch.partitioner import BitsrPartitioner
 from bitsr.runtime import KERNEL_VARIABLE, load_executorch_backend
-from bitsr.runtime.pte import PteNetwork
 from bitsr.runtime.quiet import quiet
 from bitsr.training.models import create_model
 from bitsr.validation.environment import instruction_sets, processor
@@ -33,6 +33,7 @@ SIDE = 128
 CHANNELS = 64
 NETWORKS = ("ebsr_light_plus_x4", "ebsr_light_x4")
 FLOAT_NETWORK = "srresnet_x4"
+FLOAT_KERNEL = "xnnpack fp32"
 _KERNEL_OF_ISA = {"AVX2": "avx2", "AVX-512 VPOPCNTDQ": "avx512", "NEON": "neon"}
 
 
@@ -113,22 +114,27 @@ def run_bench(
         raise UsageError(f"the kernel '{unknown[0]}' does not run here; available: {', '.join(available_kernels())}")
     load_executorch_backend()
     torch.manual_seed(0)
+    say("export the candidates")
+    layer = _layer_programs()
+    networks = {name: _network_programs(name) for name in NETWORKS}
+    in_networks = [name for name in own if kernels or name != "portable"]
     rows = []
-    layer = _layer_candidates(own)
-    networks = {name: _network_candidates(name, [k for k in own if kernels or k != "portable"]) for name in NETWORKS}
     for count in threads:
+        # Before the programs are loaded: they keep the pool that they find.
         _set_threads(count)
         say(f"{count} thread{'s' if count > 1 else ''}: layer")
-        rows += _time("layer 3x3 64->64", layer, threads=count, rounds=layer_rounds)
-        for name, candidates in networks.items():
+        rows += _time("layer 3x3 64->64", _load(layer, own, _layer_input()), threads=count, rounds=layer_rounds)
+        for name, programs in networks.items():
             say(f"{count} thread{'s' if count > 1 else ''}: {name}")
-            rows += _time(name, candidates, threads=count, rounds=network_rounds)
+            rows += _time(
+                name, _load(programs, in_networks, torch.rand(1, 3, SIDE, SIDE)), threads=count, rounds=network_rounds
+            )
     return rows
 
 
 def baselines(row: Row, rows: list[Row]) -> list[Row]:
     """The float candidates of the row's case and thread count."""
-    return [r for r in rows if (r.case, r.threads) == (row.case, row.threads) and r.kernel == "xnnpack fp32"]
+    return [r for r in rows if (r.case, r.threads) == (row.case, row.threads) and r.kernel == FLOAT_KERNEL]
 
 
 def report(rows: list[Row]) -> dict[str, Any]:
@@ -160,62 +166,71 @@ def report(rows: list[Row]) -> dict[str, Any]:
 
 
 Candidate = tuple[str, str]
+Calls = dict[Candidate, Callable[[], object]]
 
 
-def _time(case: str, candidates: dict[Candidate, Callable[[], object]], *, threads: int, rounds: int) -> list[Row]:
+@dataclass(frozen=True)
+class _Program:
+    """A lowered candidate; ``ours`` says whether it runs in our kernels, once with each."""
+
+    network: str
+    content: bytes
+    ours: bool
+
+
+def _time(case: str, candidates: Calls, *, threads: int, rounds: int) -> list[Row]:
     names = {f"{network} | {kernel}": (network, kernel) for network, kernel in candidates}
     calls = {label: candidates[key] for label, key in names.items()}
     timings = interleave(calls, rounds=rounds)
     return [Row(case, *names[label], threads, timing) for label, timing in timings.items()]
 
 
-def _layer_candidates(kernels: list[str]) -> dict[Candidate, Callable[[], object]]:
+def _layer_programs() -> list[_Program]:
     """Both read and write channels-last maps, so that no transpose is part of either time."""
-    from executorch.runtime import Runtime
-
-    x = torch.randn(1, CHANNELS, SIDE, SIDE).to(memory_format=torch.channels_last)
-    keep: list[object] = []
-
-    def candidate(module: nn.Module, kernel: str) -> Callable[[], object]:
-        with _kernel(kernel):
-            program = Runtime.get().load_program(_lower_layer(module, x))
-            method = program.load_method("forward")
-        assert method is not None
-        keep.append(program)
-        return lambda: method.execute([x])
-
-    result = {("binary", kernel): candidate(BinaryLayer(), kernel) for kernel in kernels}
-    float_layer = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
-    result["float", "xnnpack fp32"] = candidate(float_layer, "auto")
-    return result
-
-
-def _lower_layer(module: nn.Module, x: Tensor) -> bytes:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
-    with quiet(), torch.no_grad():
-        program = torch.export.export(module.eval(), (x,), strict=False)
-        edge = to_edge_transform_and_lower(program, partitioner=[BitsrPartitioner(), XnnpackPartitioner()])
-        return bytes(edge.to_executorch().buffer)
+    def lowered(module: nn.Module) -> bytes:
+        with quiet(), torch.no_grad():
+            program = torch.export.export(module.eval(), (_layer_input(),), strict=False)
+            edge = to_edge_transform_and_lower(program, partitioner=[BitsrPartitioner(), XnnpackPartitioner()])
+            return bytes(edge.to_executorch().buffer)
+
+    return [
+        _Program("binary", lowered(BinaryLayer()), True),
+        _Program("float", lowered(nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)), False),
+    ]
 
 
-def _network_candidates(name: str, kernels: list[str]) -> dict[Candidate, Callable[[], object]]:
-    x = torch.rand(1, 3, SIDE, SIDE)
-    result: dict[Candidate, Callable[[], object]] = {}
+def _layer_input() -> Tensor:
+    return torch.randn(1, CHANNELS, SIDE, SIDE).to(memory_format=torch.channels_last)
 
-    def add(network: str, module: nn.Module, kernel: str, *, ours: bool) -> None:
-        content = lower(module.eval(), channels=3, max_pixels=SIDE * SIDE, ours=ours).content
-        with _kernel("auto" if kernel not in available_kernels() else kernel):
-            loaded = PteNetwork(content, name=network)
-        result[network, kernel] = lambda: loaded.run(x)
 
-    binary = fold(create_model(name))
-    for kernel in kernels:
-        add(name, binary, kernel, ours=True)
-    add("float convolutions", FloatTwin(scale=4), "xnnpack fp32", ours=False)
-    add(FLOAT_NETWORK, fold(create_model(FLOAT_NETWORK)), "xnnpack fp32", ours=False)
-    return result
+def _network_programs(name: str) -> list[_Program]:
+    def lowered(module: nn.Module, *, ours: bool) -> bytes:
+        return lower(module.eval(), channels=3, max_pixels=SIDE * SIDE, ours=ours).content
+
+    return [
+        _Program(name, lowered(fold(create_model(name)), ours=True), True),
+        _Program("float convolutions", lowered(FloatTwin(scale=4), ours=False), False),
+        _Program(FLOAT_NETWORK, lowered(fold(create_model(FLOAT_NETWORK)), ours=False), False),
+    ]
+
+
+def _load(programs: list[_Program], kernels: list[str], x: Tensor) -> Calls:
+    """One call for every program, ours once with each kernel."""
+    from executorch.extension.pybindings import portable_lib
+
+    calls: Calls = {}
+    for program in programs:
+        for kernel in kernels if program.ours else ["auto"]:
+            with _kernel(kernel):
+                module = portable_lib._load_for_executorch_from_buffer(program.content)
+            # Outputs stay in the runtime's memory: a copy of them would be timed with fresh pages from the system.
+            calls[program.network, kernel if program.ours else FLOAT_KERNEL] = partial(
+                module.forward, [x], clone_outputs=False
+            )
+    return calls
 
 
 @contextmanager
