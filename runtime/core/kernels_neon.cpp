@@ -9,15 +9,17 @@ namespace neon {
 namespace {
 
 struct Popcount {
-  static constexpr int32_t kWordBytes = 8;    // of 64 channels of a pixel
+  static constexpr int32_t kWordBytes = 16;   // of 64 channels of a pixel: the word twice, so that a plain load spreads it
   static constexpr int32_t kWeightBytes = 8;  // of 64 weights
-  static constexpr int kPixels = 4;  // 4 pixels x 4 registers of sums, 4 of weights
+  static constexpr int kPixels = 4;           // 4 pixels x 4 registers of sums, 4 of weights
   static constexpr int kGatePixels = 4;
-  // A byte of a sum grows by at most 8 a step.
-  static constexpr int32_t kStepsPerFlush = 31;
-  static_assert(kStepsPerFlush * 8 <= 255, "a byte of the sums must not overflow");
+  // A byte of a sum grows by at most 8 a step; flush() adds two bytes in a byte.
+  static constexpr int32_t kStepsPerFlush = 15;
+  static constexpr int32_t kFlushesPerDrain = 68;
+  static_assert(2 * kStepsPerFlush * 8 <= 255, "a byte of the sums must not overflow");
+  static_assert(kFlushesPerDrain * kStepsPerFlush * 64 <= 65535, "a 16-bit sum must not overflow");
 
-  static void store_word(uint8_t* bits, uint64_t value) { memcpy(bits, &value, 8); }
+  static void store_word(uint8_t* bits, uint64_t value) { vst1q_u64(reinterpret_cast<uint64_t*>(bits), vdupq_n_u64(value)); }
 
   // A block is [group of 8 channels][step][channel] words.
   static void store_weight(uint8_t* block, int32_t steps, int32_t /*channels*/, int32_t step, int32_t channel,
@@ -25,52 +27,66 @@ struct Popcount {
     memcpy(block + ((static_cast<size_t>(channel / 8) * steps + step) * 8 + channel % 8) * 8, &value, 8);
   }
 
+  // The sums of 8 channels; acc[j] holds 8 bytes of channel 2j, then 8 of channel 2j+1.
+  static uint16x8_t flush(const uint8x16_t* acc) {
+    const uint16x8_t low = vpaddlq_u8(vpaddq_u8(acc[0], acc[1])), high = vpaddlq_u8(vpaddq_u8(acc[2], acc[3]));
+    return vpaddq_u16(low, high);
+  }
+
   template <int kCount>
   static inline __attribute__((always_inline)) void sums(const uint8_t* const* bits, int32_t kernel, int32_t words,
                                                          const uint8_t* w, int32_t* counts) {
     const int32_t row_steps = kernel * words;
-    const int32_t pixel_step = 8 * words;
-    uint32x4_t total[kCount][2];
+    const size_t pixel_step = static_cast<size_t>(kWordBytes) * words;
+    uint16x8_t total[kCount];
     uint8x16_t acc[kCount][4];
     for (int p = 0; p < kCount; ++p) {
-      total[p][0] = total[p][1] = vdupq_n_u32(0);
-      for (int j = 0; j < 4; ++j) acc[p][j] = vdupq_n_u8(0);
+      total[p] = vdupq_n_u16(0);
+      for (int j = 0; j < 4; ++j) {
+        acc[p][j] = vdupq_n_u8(0);
+        if (j < 2) vst1q_s32(counts + p * 64 + 4 * j, vdupq_n_s32(0));
+      }
     }
-    int32_t room = kStepsPerFlush;
-    const auto flush = [&] {
+    const auto drain = [&] {
       for (int p = 0; p < kCount; ++p) {
-        uint32x4_t halves[4];  // low and high half of channel 2j, then of channel 2j+1
-        for (int j = 0; j < 4; ++j) {
-          halves[j] = vpaddlq_u16(vpaddlq_u8(acc[p][j]));
-          acc[p][j] = vdupq_n_u8(0);
-        }
-        total[p][0] = vaddq_u32(total[p][0], vpaddq_u32(halves[0], halves[1]));
-        total[p][1] = vaddq_u32(total[p][1], vpaddq_u32(halves[2], halves[3]));
+        int32_t* at = counts + p * 64;
+        vst1q_s32(at, vaddq_s32(vld1q_s32(at), vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(total[p])))));
+        vst1q_s32(at + 4, vaddq_s32(vld1q_s32(at + 4), vreinterpretq_s32_u32(vmovl_high_u16(total[p]))));
+        total[p] = vdupq_n_u16(0);
+      }
+    };
+    int32_t room = kStepsPerFlush, flushes = 0;
+    const auto flush_all = [&] {
+      for (int p = 0; p < kCount; ++p) {
+        total[p] = vaddq_u16(total[p], flush(acc[p]));
+        for (int j = 0; j < 4; ++j) acc[p][j] = vdupq_n_u8(0);
       }
       room = kStepsPerFlush;
     };
     for (int32_t k = 0; k < kernel; ++k) {
       const uint8_t* a = bits[k];
       for (int32_t s = 0; s < row_steps;) {
-        int32_t run = row_steps - s;
-        if (run > room) run = room;
-        for (int32_t i = 0; i < run; ++i, a += 8, w += 64) {
+        const int32_t run = row_steps - s < room ? row_steps - s : room;
+        for (int32_t i = 0; i < run; ++i, a += kWordBytes, w += 64) {
           uint8x16_t v[4];
           for (int j = 0; j < 4; ++j) v[j] = vld1q_u8(w + 16 * j);
           for (int p = 0; p < kCount; ++p) {
-            const uint8x8_t half = vld1_u8(a + p * pixel_step);
-            const uint8x16_t x = vcombine_u8(half, half);
+            const uint8x16_t x = vld1q_u8(a + p * pixel_step);
             for (int j = 0; j < 4; ++j) acc[p][j] = vaddq_u8(acc[p][j], vcntq_u8(veorq_u8(x, v[j])));
           }
         }
         s += run;
         room -= run;
-        if (room == 0) flush();
+        if (room > 0) continue;
+        flush_all();
+        if (++flushes == kFlushesPerDrain) {
+          drain();
+          flushes = 0;
+        }
       }
     }
-    flush();
-    for (int p = 0; p < kCount; ++p)
-      for (int j = 0; j < 2; ++j) vst1q_s32(counts + p * 64 + 4 * j, vreinterpretq_s32_u32(total[p][j]));
+    flush_all();
+    drain();
   }
 
   static void tile(const uint8_t* const* bits, int32_t kernel, int32_t words, const uint8_t* block, int pixels,
@@ -83,7 +99,7 @@ struct Popcount {
       }
       const uint8_t* rest[3] = {};
       for (int p = 0; p < pixels; ++p) {
-        for (int32_t k = 0; k < kernel; ++k) rest[k] = bits[k] + static_cast<size_t>(p) * words * 8;
+        for (int32_t k = 0; k < kernel; ++k) rest[k] = bits[k] + static_cast<size_t>(p) * words * kWordBytes;
         sums<1>(rest, kernel, words, block, counts + p * 64 + c);
       }
     }

@@ -46,10 +46,17 @@ inline Mask less(F32 a, F32 b) {
 inline F32 select(Mask m, F32 a, F32 b) {
   return {_mm256_blendv_ps(b.lo, a.lo, m.lo), _mm256_blendv_ps(b.hi, a.hi, m.hi)};
 }
+// Bit l is a[l] >= b[l]; NaN gives 0.
 inline uint32_t greater_equal_bits(F32 a, F32 b) {
   const int lo = _mm256_movemask_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_GE_OQ));
   const int hi = _mm256_movemask_ps(_mm256_cmp_ps(a.hi, b.hi, _CMP_GE_OQ));
   return static_cast<uint32_t>(lo | hi << 8);
+}
+// The same for 64 lanes.
+inline uint64_t greater_equal_word(const F32* a, const F32* b) {
+  uint64_t word = 0;
+  for (int j = 0; j < 4; ++j) word |= static_cast<uint64_t>(greater_equal_bits(a[j], b[j])) << (16 * j);
+  return word;
 }
 inline __m256 power_of_two(__m256 t) {
   const __m256i bits = _mm256_slli_epi32(_mm256_castps_si256(t), 23);

@@ -30,7 +30,14 @@ inline F32 operator/(F32 a, F32 b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline F32 fma(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 inline Mask less(F32 a, F32 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
 inline F32 select(Mask m, F32 a, F32 b) { return {_mm512_mask_blend_ps(m, b.v, a.v)}; }
+// Bit l is a[l] >= b[l]; NaN gives 0.
 inline uint32_t greater_equal_bits(F32 a, F32 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ); }
+// The same for 64 lanes.
+inline uint64_t greater_equal_word(const F32* a, const F32* b) {
+  uint64_t word = 0;
+  for (int j = 0; j < 4; ++j) word |= static_cast<uint64_t>(greater_equal_bits(a[j], b[j])) << (16 * j);
+  return word;
+}
 inline F32 power_of_two(F32 t) {
   const __m512i bits = _mm512_slli_epi32(_mm512_castps_si512(t.v), 23);
   return {_mm512_castsi512_ps(_mm512_add_epi32(bits, _mm512_set1_epi32(0x3f800000)))};

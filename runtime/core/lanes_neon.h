@@ -64,12 +64,27 @@ inline F32 select(const Mask& m, const F32& a, const F32& b) {
   for (int i = 0; i < 4; ++i) r.v[i] = vbslq_f32(m.v[i], a.v[i], b.v[i]);
   return r;
 }
+// Byte l is a[l] >= b[l] as the bit that it has in its byte of the mask.
+inline uint8x16_t greater_equal_bytes(const F32& a, const F32& b) {
+  const uint16x8_t low = vuzp1q_u16(vreinterpretq_u16_u32(vcgeq_f32(a.v[0], b.v[0])),
+                                    vreinterpretq_u16_u32(vcgeq_f32(a.v[1], b.v[1])));
+  const uint16x8_t high = vuzp1q_u16(vreinterpretq_u16_u32(vcgeq_f32(a.v[2], b.v[2])),
+                                     vreinterpretq_u16_u32(vcgeq_f32(a.v[3], b.v[3])));
+  const uint8x16_t all = vuzp1q_u8(vreinterpretq_u8_u16(low), vreinterpretq_u8_u16(high));
+  return vandq_u8(all, vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201u)));
+}
+// Bit l is a[l] >= b[l]; NaN gives 0.
 inline uint32_t greater_equal_bits(const F32& a, const F32& b) {
-  static const uint32_t kWeights[4] = {1, 2, 4, 8};
-  const uint32x4_t weights = vld1q_u32(kWeights);
-  uint32_t bits = 0;
-  for (int i = 0; i < 4; ++i) bits |= vaddvq_u32(vandq_u32(vcgeq_f32(a.v[i], b.v[i]), weights)) << (4 * i);
-  return bits;
+  uint8x16_t bytes = greater_equal_bytes(a, b);
+  for (int i = 0; i < 3; ++i) bytes = vpaddq_u8(bytes, bytes);
+  return vgetq_lane_u16(vreinterpretq_u16_u8(bytes), 0);
+}
+// The same for 64 lanes.
+inline uint64_t greater_equal_word(const F32* a, const F32* b) {
+  const uint8x16_t low = vpaddq_u8(greater_equal_bytes(a[0], b[0]), greater_equal_bytes(a[1], b[1]));
+  const uint8x16_t high = vpaddq_u8(greater_equal_bytes(a[2], b[2]), greater_equal_bytes(a[3], b[3]));
+  const uint8x16_t pairs = vpaddq_u8(low, high);
+  return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(pairs, pairs)), 0);
 }
 inline F32 power_of_two(const F32& t) {
   F32 r;

@@ -71,6 +71,12 @@ inline uint32_t greater_equal_bits(const F32& a, const F32& b) {
   for (int l = 0; l < kLanes; ++l) bits |= static_cast<uint32_t>(a.v[l] >= b.v[l]) << l;
   return bits;
 }
+// The same for 64 lanes.
+inline uint64_t greater_equal_word(const F32* a, const F32* b) {
+  uint64_t word = 0;
+  for (int j = 0; j < 4; ++j) word |= static_cast<uint64_t>(greater_equal_bits(a[j], b[j])) << (16 * j);
+  return word;
+}
 // 2^n from t = 1.5 * 2^23 + n: the integer n stands in the low bits of t.
 inline F32 power_of_two(const F32& t) {
   F32 r;

@@ -41,6 +41,15 @@ void sigmoid(float* x, int64_t count) {
 
 void pack_row(const float* x, const float* threshold, int64_t width, int32_t stride, int32_t words, uint8_t* bits) {
   const int32_t vectors = stride / kLanes;
+  if (vectors == 4) {  // one whole word a pixel: the thresholds stay in registers
+    F32 thresholds[4], values[4];
+    for (int j = 0; j < 4; ++j) thresholds[j] = F32::load(threshold + j * kLanes);
+    for (int64_t i = 0; i < width; ++i, x += stride, bits += Popcount::kWordBytes) {
+      for (int j = 0; j < 4; ++j) values[j] = F32::load(x + j * kLanes);
+      Popcount::store_word(bits, greater_equal_word(values, thresholds));
+    }
+    return;
+  }
   for (int64_t i = 0; i < width; ++i, x += stride) {
     for (int32_t word = 0; word < words; ++word, bits += Popcount::kWordBytes) {
       uint64_t value = 0;
