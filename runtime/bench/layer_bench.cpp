@@ -40,6 +40,19 @@ std::vector<float> random_floats(size_t count, uint64_t* state) {
   return values;
 }
 
+class AlignedFloats {
+ public:
+  explicit AlignedFloats(size_t count)
+      : data_(static_cast<float*>(std::aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64))) {}
+  ~AlignedFloats() { std::free(data_); }
+  AlignedFloats(const AlignedFloats&) = delete;
+  AlignedFloats& operator=(const AlignedFloats&) = delete;
+  float* get() const { return data_; }
+
+ private:
+  float* data_;
+};
+
 struct Case {
   const char* name;
   int32_t channels;
@@ -137,9 +150,12 @@ bool measure(const Case& c, bitsr::Kernel kernel, int threads, double seconds) {
   bitsr::Program* program = nullptr;
   bitsr::Status status = build(c, kernel, &program);
   uint64_t state = 2;
-  std::vector<float> in = random_floats(static_cast<size_t>(c.channels * c.width * c.height), &state), out(in.size());
-  const bitsr::TensorView x = {in.data(), 1, c.channels, c.height, c.width, bitsr::Layout::nhwc};
-  const bitsr::TensorView y = {out.data(), 1, c.channels, c.height, c.width, bitsr::Layout::nhwc};
+  const std::vector<float> values = random_floats(static_cast<size_t>(c.channels * c.width * c.height), &state);
+  // Aligned as the maps inside a program are.
+  const AlignedFloats in(values.size()), out(values.size());
+  std::copy(values.begin(), values.end(), in.get());
+  const bitsr::TensorView x = {in.get(), 1, c.channels, c.height, c.width, bitsr::Layout::nhwc};
+  const bitsr::TensorView y = {out.get(), 1, c.channels, c.height, c.width, bitsr::Layout::nhwc};
   bitsr::Parallel parallel;
   parallel.context = &threads;
   if (threads > 1) parallel.run = run_threads;

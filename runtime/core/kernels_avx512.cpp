@@ -12,7 +12,7 @@ struct Popcount {
   static constexpr int32_t kWordBytes = 8;    // of 64 channels of a pixel
   static constexpr int32_t kWeightBytes = 8;  // of 64 weights
   static constexpr int kPixels = 6;  // 6 pixels x 4 vectors of sums and 4 of weights fill the 32 registers
-  static constexpr int kGatePixels = 16;
+  static constexpr int kGatePixels = 8;
 
   static void store_word(uint8_t* bits, uint64_t value) { memcpy(bits, &value, 8); }
 
