@@ -1,6 +1,8 @@
 """The training loop on tiny models: it learns, resumes bit for bit, and refuses what it must."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +152,16 @@ def test_command_line_errors(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert [line.startswith("error: ") for line in lines[:2]] == [True, True]
     assert "did you mean 'steps'" in lines[1]
     assert "there is no picture folder" in lines[-1]
+
+
+def test_two_processes_train_together(pictures: Path, tmp_path: Path) -> None:
+    """DistributedDataParallel on two CPU processes, started by Fabric; the batch is shared between them."""
+    recipe(pictures, devices=2, threads=1, steps=4).save(tmp_path / "two.yaml")
+    command = [sys.executable, "-m", "bitsr.training.trainer", str(tmp_path / "two.yaml"), "--run-dir"]
+    done = subprocess.run([*command, str(tmp_path / "run")], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    position = torch.load(tmp_path / "run" / "last.pt", weights_only=True)["position"]
+    assert position["step"] == 4
+    odd = subprocess.run([*command, str(tmp_path / "odd"), "batch_size=3"], capture_output=True, text=True, timeout=300)
+    assert odd.returncode == 2
+    assert "batch_size 3 is not a multiple of the 2 devices" in odd.stderr
