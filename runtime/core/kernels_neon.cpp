@@ -33,28 +33,36 @@ struct Popcount {
     return vpaddq_u16(low, high);
   }
 
+  // Adds `steps` neighbouring words of kCount pixels to the sums of 8 channels.
   template <int kCount>
-  static inline __attribute__((always_inline)) void sums(const uint8_t* const* bits, int32_t kernel, int32_t words,
-                                                         const uint8_t* w, int32_t* counts) {
+  static inline __attribute__((always_inline)) void add_steps(const uint8_t* a, size_t pixel_step, const uint8_t* w,
+                                                              int32_t steps, uint8x16_t (*acc)[4]) {
+    for (int32_t i = 0; i < steps; ++i, a += kWordBytes, w += 64) {
+      uint8x16_t v[4];
+      for (int j = 0; j < 4; ++j) v[j] = vld1q_u8(w + 16 * j);
+      for (int p = 0; p < kCount; ++p) {
+        const uint8x16_t x = vld1q_u8(a + p * pixel_step);
+        for (int j = 0; j < 4; ++j) acc[p][j] = vaddq_u8(acc[p][j], vcntq_u8(veorq_u8(x, v[j])));
+      }
+    }
+  }
+
+  static void add_counts(uint16x8_t total, int32_t* counts) {
+    vst1q_s32(counts, vaddq_s32(vld1q_s32(counts), vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(total)))));
+    vst1q_s32(counts + 4, vaddq_s32(vld1q_s32(counts + 4), vreinterpretq_s32_u32(vmovl_high_u16(total))));
+  }
+
+  // Any number of steps.
+  template <int kCount>
+  static void sums(const uint8_t* const* bits, int32_t kernel, int32_t words, const uint8_t* w, int32_t* counts) {
     const int32_t row_steps = kernel * words;
-    const size_t pixel_step = static_cast<size_t>(kWordBytes) * words;
     uint16x8_t total[kCount];
     uint8x16_t acc[kCount][4];
     for (int p = 0; p < kCount; ++p) {
       total[p] = vdupq_n_u16(0);
-      for (int j = 0; j < 4; ++j) {
-        acc[p][j] = vdupq_n_u8(0);
-        if (j < 2) vst1q_s32(counts + p * 64 + 4 * j, vdupq_n_s32(0));
-      }
+      for (int j = 0; j < 4; ++j) acc[p][j] = vdupq_n_u8(0);
+      for (int j = 0; j < 2; ++j) vst1q_s32(counts + p * 64 + 4 * j, vdupq_n_s32(0));
     }
-    const auto drain = [&] {
-      for (int p = 0; p < kCount; ++p) {
-        int32_t* at = counts + p * 64;
-        vst1q_s32(at, vaddq_s32(vld1q_s32(at), vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(total[p])))));
-        vst1q_s32(at + 4, vaddq_s32(vld1q_s32(at + 4), vreinterpretq_s32_u32(vmovl_high_u16(total[p]))));
-        total[p] = vdupq_n_u16(0);
-      }
-    };
     int32_t room = kStepsPerFlush, flushes = 0;
     const auto flush_all = [&] {
       for (int p = 0; p < kCount; ++p) {
@@ -63,45 +71,68 @@ struct Popcount {
       }
       room = kStepsPerFlush;
     };
+    const auto drain = [&] {
+      for (int p = 0; p < kCount; ++p) {
+        add_counts(total[p], counts + p * 64);
+        total[p] = vdupq_n_u16(0);
+      }
+      flushes = 0;
+    };
     for (int32_t k = 0; k < kernel; ++k) {
-      const uint8_t* a = bits[k];
       for (int32_t s = 0; s < row_steps;) {
         const int32_t run = row_steps - s < room ? row_steps - s : room;
-        for (int32_t i = 0; i < run; ++i, a += kWordBytes, w += 64) {
-          uint8x16_t v[4];
-          for (int j = 0; j < 4; ++j) v[j] = vld1q_u8(w + 16 * j);
-          for (int p = 0; p < kCount; ++p) {
-            const uint8x16_t x = vld1q_u8(a + p * pixel_step);
-            for (int j = 0; j < 4; ++j) acc[p][j] = vaddq_u8(acc[p][j], vcntq_u8(veorq_u8(x, v[j])));
-          }
-        }
+        add_steps<kCount>(bits[k] + static_cast<size_t>(s) * kWordBytes, static_cast<size_t>(kWordBytes) * words, w, run, acc);
+        w += static_cast<size_t>(run) * 64;
         s += run;
         room -= run;
         if (room > 0) continue;
         flush_all();
-        if (++flushes == kFlushesPerDrain) {
-          drain();
-          flushes = 0;
-        }
+        if (++flushes == kFlushesPerDrain) drain();
       }
     }
     flush_all();
     drain();
   }
 
+  // At most kStepsPerFlush steps over all rows: up to 64 channels of 3x3, 960 of 1x1.
+  template <int kCount>
+  static void sums_of_few(const uint8_t* const* bits, int32_t kernel, int32_t words, const uint8_t* w, int32_t* counts) {
+    const int32_t row_steps = kernel * words;
+    uint8x16_t acc[kCount][4];
+    for (int p = 0; p < kCount; ++p)
+      for (int j = 0; j < 4; ++j) acc[p][j] = vdupq_n_u8(0);
+    for (int32_t k = 0; k < kernel; ++k, w += static_cast<size_t>(row_steps) * 64)
+      add_steps<kCount>(bits[k], static_cast<size_t>(kWordBytes) * words, w, row_steps, acc);
+    for (int p = 0; p < kCount; ++p) {
+      const uint16x8_t total = flush(acc[p]);
+      vst1q_s32(counts + p * 64, vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(total))));
+      vst1q_s32(counts + p * 64 + 4, vreinterpretq_s32_u32(vmovl_high_u16(total)));
+    }
+  }
+
+  template <int kCount>
+  static void groups(const uint8_t* const* bits, int32_t kernel, int32_t words, const uint8_t* block, int32_t channels,
+                     int32_t* counts) {
+    const int32_t steps = kernel * kernel * words;
+    for (int32_t c = 0; c < channels; c += 8, block += static_cast<size_t>(steps) * 64) {
+      if (steps <= kStepsPerFlush)
+        sums_of_few<kCount>(bits, kernel, words, block, counts + c);
+      else
+        sums<kCount>(bits, kernel, words, block, counts + c);
+    }
+  }
+
+  // counts[pixel][64]: differing bits of every pixel and channel over all taps.
   static void tile(const uint8_t* const* bits, int32_t kernel, int32_t words, const uint8_t* block, int pixels,
                    int32_t channels, int32_t* counts) {
-    const size_t group_bytes = static_cast<size_t>(kernel) * kernel * words * 64;
-    for (int32_t c = 0; c < channels; c += 8, block += group_bytes) {
-      if (pixels == kPixels) {
-        sums<kPixels>(bits, kernel, words, block, counts + c);
-        continue;
-      }
-      const uint8_t* rest[3] = {};
-      for (int p = 0; p < pixels; ++p) {
-        for (int32_t k = 0; k < kernel; ++k) rest[k] = bits[k] + static_cast<size_t>(p) * words * kWordBytes;
-        sums<1>(rest, kernel, words, block, counts + p * 64 + c);
-      }
+    if (pixels == kPixels) {
+      groups<kPixels>(bits, kernel, words, block, channels, counts);
+      return;
+    }
+    const uint8_t* rest[3] = {};
+    for (int p = 0; p < pixels; ++p) {
+      for (int32_t k = 0; k < kernel; ++k) rest[k] = bits[k] + static_cast<size_t>(p) * words * kWordBytes;
+      groups<1>(rest, kernel, words, block, channels, counts + p * 64);
     }
   }
 };
