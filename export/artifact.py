@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from bitsr.common.files import atomic_write
 from bitsr.export.errors import ArtifactError
 
-FORMAT = "bitsr-artifact"
-FORMAT_VERSION = 1
+FORMAT: Literal["bitsr-artifact"] = "bitsr-artifact"
+FORMAT_VERSION: Literal[1] = 1
 # Version of the ops' meaning (ARCHITECTURE.md, "Ops"); a change of their maths raises it.
-OPS_VERSION = 1
+OPS_VERSION: Literal[1] = 1
 
 Positive = Annotated[int, Field(ge=1)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]

@@ -28,7 +28,8 @@ def pack_weight(signs: Tensor) -> Tensor:
     bits[..., :in_channels] = (signs.permute(0, 2, 3, 1) > 0).to(torch.int64)
     places = torch.arange(WORD_BITS, device=signs.device)
     # Bit 63 is the sign bit of an int64; the shifted bits are disjoint, so their wrapping sum is their union.
-    return (bits.unflatten(-1, (words, WORD_BITS)) << places).sum(dim=-1)
+    packed: Tensor = (bits.reshape(out_channels, height, width, words, WORD_BITS) << places).sum(dim=-1)
+    return packed
 
 
 def unpack_weight(weight_bits: Tensor, *, channels: int) -> Tensor:

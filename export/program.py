@@ -187,12 +187,12 @@ def read_program(blob: bytes) -> Program:
     _check(ops_offset == values_offset + _VALUE.size * value_count, "the ops do not follow the values")
     for index in range(value_count):
         kind, channels, up, down = words(values_offset + _VALUE.size * index, 4, f"value {index}")
-        _check(kind in iter(ValueKind), f"value {index} has the unknown kind {kind}")
+        _check(kind in list(ValueKind), f"value {index} has the unknown kind {kind}")
         program.values.append(Value(ValueKind(kind), channels, up, down))
     cursor = ops_offset
     for index in range(op_count):
         kind, inputs, outputs, constants, attributes = words(cursor, 5, f"op {index}")
-        _check(kind in iter(OpKind), f"op {index} has the unknown kind {kind}")
+        _check(kind in list(OpKind), f"op {index} has the unknown kind {kind}")
         _check((inputs, outputs, constants, attributes) == _ARITY[OpKind(kind)], f"op {index} has the wrong arity")
         cursor += _OP.size
         body = words(cursor, inputs + outputs + 2 * constants + attributes, f"op {index}")
@@ -237,14 +237,14 @@ def check_program(program: Program) -> None:
     first = program.values[program.inputs[0]]
     _check(first.kind is ValueKind.MAP and first.up == first.down == 1, "the first input must be a map of ratio 1")
     for index, op in enumerate(program.ops):
-        for number in op.inputs:
-            _check(number is None or number in known, f"op {index} reads value {number} before it is written")
-        for number in op.outputs:
-            _check(number is None or number < len(program.values), f"op {index} writes value {number}: no such value")
-            _check(number not in known, f"op {index} writes value {number} a second time")
-            if number is not None:
-                known.add(number)
-                written.add(number)
+        for source in op.inputs:
+            _check(source is None or source in known, f"op {index} reads value {source} before it is written")
+        for result in op.outputs:
+            if result is not None:
+                _check(result < len(program.values), f"op {index} writes value {result}: no such value")
+                _check(result not in known, f"op {index} writes value {result} a second time")
+                known.add(result)
+                written.add(result)
         _check_op(op, program.values, index)
     for number in program.outputs:
         _check(number in written, f"no op writes the output value {number}")
@@ -275,7 +275,7 @@ def _check_op(op: Op, values: list[Value], index: int) -> None:
         _check((threshold is None) != (op.constants[0] is None), f"op {index} needs exactly one threshold")
         _check(op.constants[1] is not None and op.constants[2] is not None, f"op {index} needs weights and scales")
         if op.constants[1] is not None and x.channels % WORD_BITS:
-            spare = op.constants[1][..., -1] >> np.uint64(x.channels % WORD_BITS)
+            spare = op.constants[1][..., -1].astype(np.uint64) >> np.uint64(x.channels % WORD_BITS)
             _check(not spare.any(), f"op {index}: weight bits are set beyond channel {x.channels - 1}")
         if threshold is not None:
             channels = value(threshold, ValueKind.VECTOR, "threshold").channels

@@ -59,7 +59,7 @@ class FusedBinaryConv2d(nn.Module):
         """(N, Ci, H, W) -> (N, Co, H, W); ``threshold`` (N, Ci) is for layers without a constant one."""
         if (threshold is None) == (self.threshold is None):
             raise ValueError("a binary layer needs either a constant threshold or one for each picture, not both")
-        return ops.binary_conv2d(
+        y: Tensor = ops.binary_conv2d(
             x,
             self.threshold if threshold is None else threshold,
             self.weight_bits,
@@ -72,6 +72,7 @@ class FusedBinaryConv2d(nn.Module):
             residual,
             self.slope,
         )
+        return y
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
@@ -86,7 +87,8 @@ class ChannelGate(nn.Module):
         _register_linears(self, fc1, fc2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.channel_gate(x, self.w1, self.b1, self.w2, self.b2, self.sigmoid)
+        v: Tensor = ops.channel_gate(x, self.w1, self.b1, self.w2, self.b2, self.sigmoid)
+        return v
 
 
 class ChannelShiftGate(nn.Module):
@@ -97,7 +99,8 @@ class ChannelShiftGate(nn.Module):
         _register_linears(self, fc1, fc2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return ops.channel_shift_gate(x, self.w1, self.b1, self.w2, self.b2)
+        shift, gain = ops.channel_shift_gate(x, self.w1, self.b1, self.w2, self.b2)
+        return shift, gain
 
 
 class SpatialGate(nn.Module):
@@ -109,7 +112,8 @@ class SpatialGate(nn.Module):
         self.register_buffer("bias", _constant(_bias(conv)))
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.spatial_gate(x, self.weight, self.bias)
+        gain: Tensor = ops.spatial_gate(x, self.weight, self.bias)
+        return gain
 
 
 class PixelShuffle(nn.Module):
@@ -120,7 +124,8 @@ class PixelShuffle(nn.Module):
         self.factor = factor
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
-        return ops.pixel_shuffle(x, skip, self.factor)
+        y: Tensor = ops.pixel_shuffle(x, skip, self.factor)
+        return y
 
 
 class SuperResolver(nn.Module):
@@ -147,7 +152,7 @@ class SuperResolver(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 3, H s, W s), not clamped."""
         head = self.head(x - self.mean).to(memory_format=torch.channels_last)
-        y = self.shuffle(self.tail(self.body(head) + head), x if self.nearest_skip else None)
+        y: Tensor = self.shuffle(self.tail(self.body(head) + head), x if self.nearest_skip else None)
         return y.to(memory_format=torch.contiguous_format)
 
 

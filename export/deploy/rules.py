@@ -32,7 +32,7 @@ def fold_conv(
     """
     signs, scale = conv.weight_binarizer.deploy(conv.weight)
     scale = scale * conv.activation_binarizer.gain()
-    shift = conv.bias
+    shift: Tensor | None = conv.bias
     if norm is not None:
         scale, shift = _fold_norm(norm, scale, shift)
     return FusedBinaryConv2d(
@@ -88,8 +88,13 @@ def fold_tail(tail: nn.Conv2d, *, input_scale: float = 1.0, mean: Tensor | None 
 
 
 def _with_weight(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
+    kernel, padding = conv.weight.shape[2:], conv.padding
+    if conv.stride != (1, 1) or padding != (kernel[0] // 2, kernel[1] // 2) or conv.groups != 1:
+        raise ExportError(
+            f"the float convolution {conv} is neither head nor tail: expected stride 1 and 'same' padding"
+        )
     folded = nn.Conv2d(
-        conv.in_channels, conv.out_channels, tuple(conv.kernel_size), padding=conv.padding, bias=bias is not None
+        conv.in_channels, conv.out_channels, (kernel[0], kernel[1]), padding=padding, bias=bias is not None
     )
     with torch.no_grad():
         folded.weight.copy_(weight)

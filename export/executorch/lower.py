@@ -1,14 +1,16 @@
 """Lowering of a deploy form to a .pte: our partitions, XNNPACK for the float rest, dynamic height and width."""
 
+import copy
 import math
 import operator
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.exir import EdgeCompileConfig, EdgeProgramManager, to_edge_transform_and_lower
 from executorch.exir.lowered_backend_module import executorch_call_delegate
-from torch import nn
+from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 
 from bitsr.export.delegation import OURS, DelegationTable
@@ -16,6 +18,7 @@ from bitsr.export.errors import ExportError
 from bitsr.export.executorch.graph import op_name
 from bitsr.export.executorch.partitioner import BACKEND_ID, BitsrPartitioner
 from bitsr.export.lowered import Lowered
+from bitsr.export.ops import memory_format
 from bitsr.runtime.quiet import quiet
 
 XNNPACK = "XNNPACK"
@@ -38,19 +41,39 @@ def capture(module: nn.Module, *, channels: int, side: int) -> ExportedProgram:
         ExportError: the network does not allow dynamic sizes.
     """
     # The example's sides differ, so that the tracer does not take them for the same dimension.
-    example = torch.rand(1, channels, 24, 32)
+    example = torch.zeros(1, channels, 24, 32)
     sizes = {2: Dim("height", min=2, max=side), 3: Dim("width", min=2, max=side)}
     try:
         with torch.no_grad(), quiet():
             program = export(module, (example,), dynamic_shapes=(sizes,), strict=False)
             # A reshape to the example's size is captured without complaint and fails at the next size.
-            program.module()(torch.rand(1, channels, 21, 30))
+            program.module()(torch.zeros(1, channels, 21, 30))
             return program
     except (torch._dynamo.exc.UserError, RuntimeError, ValueError, AssertionError) as error:
-        first_line = str(error).strip().splitlines()[0]
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ExportError(
             f"torch.export can not capture {type(module).__name__} with dynamic sizes: {first_line}"
         ) from error
+
+
+class _StockPixelShuffle(nn.Module):
+    """A pixel shuffle for ExecuTorch's own kernels, whose views of a channels-last map give wrong values (1.5.1)."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.pixel_shuffle(x.to(memory_format=torch.contiguous_format), self.factor)
+        return y.to(memory_format=memory_format(x))
+
+
+def _with_stock_shuffles(module: nn.Module) -> nn.Module:
+    copied = copy.deepcopy(module)
+    for name, child in module.named_modules():
+        if isinstance(child, nn.PixelShuffle):
+            copied.set_submodule(name, _StockPixelShuffle(child.upscale_factor))
+    return copied
 
 
 def lower(module: nn.Module, *, channels: int, max_pixels: int, ours: bool = True) -> Lowered:
@@ -61,7 +84,7 @@ def lower(module: nn.Module, *, channels: int, max_pixels: int, ours: bool = Tru
             lowered to our backend.
     """
     side = _largest_side(max_pixels)
-    program = capture(module, channels=channels, side=side)
+    program = capture(module if ours else _with_stock_shuffles(module), channels=channels, side=side)
     partitioner = BitsrPartitioner()
     partitioners = [partitioner, XnnpackPartitioner()] if ours else [XnnpackPartitioner()]
     with quiet():
@@ -86,7 +109,7 @@ def delegation_table(edge: EdgeProgramManager, refusals: dict[str, str], *, ours
     graph_module = edge.exported_program().graph_module
     for node in _calls(graph_module.graph):
         if node.target is executorch_call_delegate:
-            lowered = getattr(graph_module, node.args[0].target)  # type: ignore[union-attr]
+            lowered = graph_module.get_submodule(str(node.args[0].target))  # type: ignore[union-attr]
             is_ours = lowered.backend_id == BACKEND_ID
             place = OURS if is_ours else XNNPACK
             partitions[place] = partitions.get(place, 0) + 1

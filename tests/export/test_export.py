@@ -1,0 +1,154 @@
+"""``export_model``: steps, results, refusals; the check needs the native library (`make build`)."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bitsr.common.errors import UnknownNameError, UsageError, WeightsError
+from bitsr.export.artifact import read_artifact, weights_digest
+from bitsr.export.delegation import OURS
+from bitsr.export.deploy import fold
+from bitsr.export.errors import ExportError
+from bitsr.export.export import export_model
+from bitsr.runtime import DIRECTORY_VARIABLE
+from bitsr.runtime.pte import PteNetwork
+from bitsr.training.models import SuperResolutionModel, create_model
+from bitsr.training.weights import WeightsInfo, save_weights
+
+BUDGET = 32 * 32
+MODEL = "test_e2fif_x2"
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "weights.safetensors"
+    torch.manual_seed(3)
+    state = create_model(MODEL).state_dict()
+    info = WeightsInfo(model=MODEL, steps=7, data=["toys"], recipe="lr: 1\n", figures={"Set5": {"psnr": 30.5}})
+    save_weights(path, state, info)
+    return path
+
+
+def test_export_by_id_with_weights(weights: Path, tmp_path: Path) -> None:
+    steps: list[tuple[int, int, str]] = []
+    result = export_model(
+        MODEL,
+        weights=weights,
+        output=tmp_path / "new" / "folder",
+        max_pixels=33 * 33 + 20,
+        progress=lambda *s: steps.append(s),
+    )
+    file = result.files["pte"]
+    assert (result.name, list(result.files), result.binary_layers) == (MODEL, ["pte"], 2)
+    assert file.path == tmp_path / "new" / "folder" / f"{MODEL}.pte"
+    assert read_artifact(file.path) == file.info
+    info = file.info
+    assert (info.model, info.scale, info.in_channels, info.out_channels) == (MODEL, 2, 3, 3)
+    assert (info.recipe, info.training_steps, info.training_data) == ("lr: 1\n", 7, ["toys"])
+    assert info.figures == {"Set5": {"psnr": 30.5}}
+    assert info.sizes.max_pixels == 33 * 33  # the largest square within the budget
+    assert (info.receptive_field_radius, info.global_pooling) == (4, False)
+    assert set(info.versions) == {"bitsr", "torch", "executorch"}
+    assert [s[:2] for s in steps] == [(i, 5) for i in range(1, 6)]
+    model = create_model(MODEL)
+    assert result.latent_bytes == 4 * sum(p.numel() for p in model.parameters())
+    assert file.arena_bytes >= 4 * BUDGET * 8
+    assert file.verification is not None
+    assert file.verification.psnr > 60
+    assert not file.table.not_lowered()
+    assert {row.place for row in file.table.rows if row.op.startswith("bitsr::")} == {OURS}
+
+
+def test_same_weights_same_digest(weights: Path) -> None:
+    torch.manual_seed(3)
+    first = weights_digest(create_model(MODEL).state_dict())
+    torch.manual_seed(4)
+    assert weights_digest(create_model(MODEL).state_dict()) != first
+
+
+def test_requests_that_are_wrong(
+    weights: Path, tmp_path: Path, build_model: Callable[[str], SuperResolutionModel]
+) -> None:
+    baseline = build_model("baseline")
+    with pytest.raises(UnknownNameError, match="test_e2fif_x2"):
+        export_model("test_e2fif_x5", output=tmp_path)
+    with pytest.raises(UsageError, match="holds weights of 'test_e2fif_x2', but 'test_e2fif_x3' is to be exported"):
+        export_model("test_e2fif_x3", weights=weights, output=tmp_path)
+    with pytest.raises(WeightsError, match="no trained weights of 'test_e2fif_x3'"):
+        export_model("test_e2fif_x3", output=tmp_path)
+    with pytest.raises(UsageError, match="the export format is 'onnx'; expected some of: pte"):
+        export_model(baseline, output=tmp_path, formats=("onnx",))
+    with pytest.raises(UsageError, match="is a x2 model, but scale 4 was asked for"):
+        export_model(baseline, output=tmp_path, scale=4)
+    with pytest.raises(UsageError, match="give its name and scale"):
+        export_model(nn.Identity(), output=tmp_path)
+    with pytest.raises(UsageError, match="has 2 binary layers, which only run in our kernels"):
+        export_model(baseline, output=tmp_path, kernels=False)
+    with pytest.raises(UsageError, match="cannot create the folder"):
+        export_model(baseline, output=weights / "folder")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["weights.safetensors"]
+
+
+def test_an_existing_artifact_is_only_replaced_on_request(
+    tmp_path: Path, build_model: Callable[[str], SuperResolutionModel]
+) -> None:
+    (tmp_path / "baseline.pte").write_bytes(b"precious")
+    with pytest.raises(UsageError, match=r"baseline\.pte exists; choose another folder, or overwrite it"):
+        export_model(build_model("baseline"), output=tmp_path, max_pixels=BUDGET)
+    assert (tmp_path / "baseline.pte").read_bytes() == b"precious"
+    export_model(build_model("baseline"), output=tmp_path, max_pixels=BUDGET, overwrite=True)
+    read_artifact(tmp_path / "baseline.pte")
+
+
+def test_an_artifact_that_disagrees_is_not_written(
+    tmp_path: Path, build_model: Callable[[str], SuperResolutionModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = PteNetwork.run
+    monkeypatch.setattr(PteNetwork, "run", lambda self, x: run(self, x).flip(-1))
+    with pytest.raises(ExportError, match=r"baseline\.pte does not compute what the deploy form computes"):
+        export_model(build_model("baseline"), output=tmp_path, max_pixels=BUDGET)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_native_library_the_artifact_is_written_unchecked(
+    tmp_path: Path, build_model: Callable[[str], SuperResolutionModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bitsr.runtime._loaded", None)  # as in a fresh process
+    monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
+    file = export_model(build_model("baseline"), output=tmp_path, max_pixels=BUDGET).files["pte"]
+    assert file.verification is None
+    assert "`make build`" in file.not_verified
+    read_artifact(file.path)
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_float_network_with_and_without_our_kernels(
+    kernels: bool, tmp_path: Path, make_picture: Callable[..., Tensor]
+) -> None:
+    model = create_model("test_srresnet_x2").eval()
+    file = export_model(model, output=tmp_path, max_pixels=BUDGET, kernels=kernels).files["pte"]
+    assert (OURS in file.table.partitions) == kernels
+    x = make_picture(13, 30)
+    with torch.no_grad():
+        torch.testing.assert_close(PteNetwork(file.path).run(x), fold(model)(x), rtol=0, atol=1e-4)
+
+
+def test_a_plain_float_layer(tmp_path: Path, make_picture: Callable[..., Tensor]) -> None:
+    """One convolution of any width, as the benchmark's opponent needs it."""
+    conv = nn.Conv2d(16, 16, 3, padding=1)
+    result = export_model(
+        conv, output=tmp_path, name="layer", scale=1, in_channels=16, max_pixels=BUDGET, kernels=False
+    )
+    file = result.files["pte"]
+    assert file.path.name == "layer.pte"
+    assert (file.info.in_channels, file.info.out_channels, file.info.channel_order) == (16, 16, "any")
+    assert file.table.partitions == {"XNNPACK": 1}
+    assert file.verification is not None
+    assert math.isfinite(file.verification.largest_difference)
+    x = make_picture(9, 11, channels=16)
+    with torch.no_grad():
+        torch.testing.assert_close(PteNetwork(file.path).run(x), conv(x), rtol=0, atol=1e-5)
