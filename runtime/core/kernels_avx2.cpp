@@ -48,8 +48,8 @@ struct Popcount {
   }
 
   // A block is [step][nibble][channel] bytes.
-  static void store_weight(uint8_t* block, int32_t /*steps*/, int32_t channels, int32_t step, int32_t channel,
-                           uint64_t value) {
+  static void store_weight(uint8_t* block, int32_t /*kernel*/, int32_t /*words*/, int32_t channels, int32_t step,
+                           int32_t channel, uint64_t value) {
     for (int n = 0; n < kNibbles; ++n)
       block[(static_cast<size_t>(step) * kNibbles + n) * channels + channel] = static_cast<uint8_t>(value >> (4 * n) & 15);
   }

@@ -22,8 +22,9 @@ struct Popcount {
   static void store_word(uint8_t* bits, uint64_t value) { vst1q_u64(reinterpret_cast<uint64_t*>(bits), vdupq_n_u64(value)); }
 
   // A block is [group of 8 channels][step][channel] words.
-  static void store_weight(uint8_t* block, int32_t steps, int32_t /*channels*/, int32_t step, int32_t channel,
-                           uint64_t value) {
+  static void store_weight(uint8_t* block, int32_t kernel, int32_t words, int32_t /*channels*/, int32_t step,
+                           int32_t channel, uint64_t value) {
+    const int32_t steps = kernel * kernel * words;
     memcpy(block + ((static_cast<size_t>(channel / 8) * steps + step) * 8 + channel % 8) * 8, &value, 8);
   }
 

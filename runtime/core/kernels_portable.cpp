@@ -15,8 +15,9 @@ struct Popcount {
   static void store_word(uint8_t* bits, uint64_t value) { memcpy(bits, &value, 8); }
 
   // A block is [channel][step] words.
-  static void store_weight(uint8_t* block, int32_t steps, int32_t /*channels*/, int32_t step, int32_t channel,
-                           uint64_t value) {
+  static void store_weight(uint8_t* block, int32_t kernel, int32_t words, int32_t /*channels*/, int32_t step,
+                           int32_t channel, uint64_t value) {
+    const int32_t steps = kernel * kernel * words;
     memcpy(block + (static_cast<size_t>(channel) * steps + step) * 8, &value, 8);
   }
 

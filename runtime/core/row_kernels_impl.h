@@ -77,7 +77,7 @@ void pack_weights(const uint64_t* canonical, int32_t out_channels, int32_t out_s
     uint8_t* block = packed + static_cast<size_t>(first) * steps * Popcount::kWeightBytes;
     for (int32_t o = 0; o < channels && first + o < out_channels; ++o)
       for (int32_t s = 0; s < steps; ++s)
-        Popcount::store_weight(block, steps, channels, s, o, canonical[static_cast<size_t>(first + o) * steps + s]);
+        Popcount::store_weight(block, kernel, words, channels, s, o, canonical[static_cast<size_t>(first + o) * steps + s]);
   }
 }
 
@@ -103,7 +103,10 @@ template <int kFlags>
 void finish_strip(const ConvRow& row, int64_t x, int pixels, int32_t first, int32_t channels, const int32_t* counts) {
   const Epilogue& e = row.epilogue;
   const F32 zero = F32::set(0.0f), one = F32::set(1.0f);
-  const int32_t plane_base = 4 * row.out_stride;
+  const int64_t stride = row.out_stride, plane_base = 4 * stride;
+  // The column class changes at the row's first and last pixel only: 1, 2, or 3 where they are the same.
+  const int64_t last = row.width - 1 - x;
+  const int64_t first_class = x == 0 ? 1 : 0, last_class = row.width == 1 ? 3 : 2;
   for (int32_t c = first; c < first + channels; c += kLanes, counts += kLanes) {
     const F32 scale = F32::load(e.scale + c), shift = F32::load(e.shift + c);
     const F32 scale1 = kFlags & kTwoPlanes ? F32::load(e.scale + row.out_stride + c) : zero;
@@ -111,20 +114,26 @@ void finish_strip(const ConvRow& row, int64_t x, int pixels, int32_t first, int3
     const F32 inner_shift = kFlags & kInner ? load_or(e.inner_shift, c, -0.0f) : zero;
     const F32 channel_gain = kFlags & kGains ? load_or(e.channel_gain, c, 1.0f) : one;
     const F32 slope = kFlags & kSlope ? F32::load(e.slope + c) : one;
-    const float* residual = kFlags & kResidual ? row.residual + x * row.out_stride + c : nullptr;
-    float* out = row.out + x * row.out_stride + c;
-    for (int p = 0; p < pixels; ++p) {
-      const int32_t column = (x + p == 0 ? 1 : 0) | (x + p == row.width - 1 ? 2 : 0);
-      const int32_t* base = row.base + column * row.out_stride + c;
-      F32 z = fma(F32::dot(base, counts + p * kBlockChannels), scale, shift);
-      if constexpr ((kFlags & kTwoPlanes) != 0)
-        z = fma(F32::dot(base + plane_base, counts + kStripCounts + p * kBlockChannels), scale1, z);
+    const int32_t* count = counts;
+    const float* residual = kFlags & kResidual ? row.residual + x * stride + c : nullptr;
+    float* out = row.out + x * stride + c;
+    for (int p = 0; p < pixels; ++p, count += kBlockChannels, out += stride) {
+      const int32_t* base = row.base + c;
+      if (p == last)
+        base += last_class * stride;
+      else if (p == 0)
+        base += first_class * stride;
+      F32 z = fma(F32::dot(base, count), scale, shift);
+      if constexpr ((kFlags & kTwoPlanes) != 0) z = fma(F32::dot(base + plane_base, count + kStripCounts), scale1, z);
       if constexpr ((kFlags & kInner) != 0) z = select(less(z, zero), z * inner_slope, z) + inner_shift;
       if constexpr ((kFlags & kGains) != 0)
         z = z * channel_gain * (row.spatial_gain ? F32::set(row.spatial_gain[x + p]) : one);
-      if constexpr ((kFlags & kResidual) != 0) z = z + F32::load(residual + p * static_cast<int64_t>(row.out_stride));
+      if constexpr ((kFlags & kResidual) != 0) {
+        z = z + F32::load(residual);
+        residual += stride;
+      }
       if constexpr ((kFlags & kSlope) != 0) z = select(less(z, zero), z * slope, z);
-      z.store(out + p * static_cast<int64_t>(row.out_stride));
+      z.store(out);
     }
   }
 }
