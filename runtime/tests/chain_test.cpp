@@ -1,0 +1,230 @@
+// Programs of several ops: memory that is shared, overwritten and kept must not change a bit. What a chain should give is
+// computed op by op, each as a program of its own.
+#include "random.h"
+#include "random_conv.h"
+
+namespace bitsr_test {
+namespace {
+
+// Every op of `net` alone, on the portable kernel. Returns the values of the net's outputs.
+std::vector<Map> op_by_op(const Net& net, const std::vector<Map>& inputs) {
+  std::vector<Map> values(net.values.size());
+  for (size_t i = 0; i < net.inputs.size(); ++i) values[static_cast<size_t>(net.inputs[i])] = inputs[i];
+  for (const NetOp& op : net.ops) {
+    Net one;
+    NetOp copy = op;
+    std::vector<Map> in;
+    std::vector<int> ids(net.values.size(), kNone);
+    const NetValue& first = net.values[static_cast<size_t>(op.inputs[0])];
+    const auto add_value = [&](int id) {
+      // Sizes of the program count from its first input.
+      const NetValue& v = net.values[static_cast<size_t>(id)];
+      return one.value(v.kind, v.channels, v.up * first.down, v.down * first.up);
+    };
+    for (int& id : copy.inputs)
+      if (id != kNone) {
+        int& mine = ids[static_cast<size_t>(id)];
+        if (mine == kNone) {
+          mine = add_value(id);
+          if (one.inputs.empty()) one.values.back().up = one.values.back().down = 1;
+          one.inputs.push_back(mine);
+          in.push_back(values[static_cast<size_t>(id)]);
+        }
+        id = mine;
+      }
+    for (int& id : copy.outputs)
+      if (id != kNone) {
+        id = add_value(id);
+        one.outputs.push_back(id);
+      }
+    one.ops.push_back(copy);
+    const std::vector<Map> out = run(one, in, Kernel::portable);
+    size_t next = 0;
+    for (const int id : op.outputs)
+      if (id != kNone) values[static_cast<size_t>(id)] = out.at(next++);
+  }
+  std::vector<Map> outputs;
+  for (const int id : net.outputs) outputs.push_back(values[static_cast<size_t>(id)]);
+  return outputs;
+}
+
+// A net under construction; its ops get random constants.
+struct Builder {
+  Random random;
+  Net net;
+
+  explicit Builder(uint64_t seed) : random(seed) {}
+
+  struct ConvIds {
+    int threshold = kNone, channel_gain = kNone, spatial_gain = kNone, residual = kNone;
+  };
+
+  int conv(int x, int out, int kernel, int planes, const ConvIds& ids) {
+    const NetValue from = net.values[static_cast<size_t>(x)];
+    const int parts = ConvCase::kShift | ConvCase::kSlope | (ids.threshold == kNone ? 0 : ConvCase::kVectorThreshold);
+    const ConvCase part = random_conv(&random, from.channels, out, kernel, planes, 1, 1, 1, parts);
+    const int y = net.value(ValueKind::map, out, from.up, from.down);
+    net.ops.push_back(part.op({x, ids.threshold, ids.channel_gain, ids.spatial_gain, ids.residual}, y));
+    return y;
+  }
+  int add(int a, int b) {
+    const NetValue from = net.values[static_cast<size_t>(a)];
+    const int y = net.value(ValueKind::map, from.channels, from.up, from.down);
+    net.ops.push_back({OpKind::add, {a, b}, {y}, {}, {}});
+    return y;
+  }
+  // Returns the sigmoid part's id; the linear part's is the one before, where `linear` is not 0.
+  int channel_gate(int x, int all, int linear) {
+    const auto channels = static_cast<size_t>(net.values[static_cast<size_t>(x)].channels), outs = static_cast<size_t>(all);
+    const int first = linear ? net.value(ValueKind::vector, linear) : kNone;
+    const int second = net.value(ValueKind::vector, all - linear);
+    net.ops.push_back({OpKind::channel_gate,
+                       {x},
+                       {first, second},
+                       {to_bytes(random.reals(4 * channels)), to_bytes(random.reals(4)), to_bytes(random.reals(4 * outs)),
+                        to_bytes(random.reals(outs))},
+                       {4, all, linear}});
+    return second;
+  }
+  int spatial_gate(int x, int kernel) {
+    const NetValue from = net.values[static_cast<size_t>(x)];
+    const auto taps = static_cast<size_t>(kernel * kernel * from.channels);
+    const int s = net.value(ValueKind::plane, 1, from.up, from.down);
+    net.ops.push_back({OpKind::spatial_gate,
+                       {x},
+                       {s},
+                       {to_bytes(random.reals(taps)), to_bytes(random.reals(1))},
+                       {kernel}});
+    return s;
+  }
+  int shuffle(int x, int factor, int skip) {
+    const NetValue from = net.values[static_cast<size_t>(x)];
+    const int y = net.value(ValueKind::map, from.channels / factor / factor, from.up * factor, from.down);
+    net.ops.push_back({OpKind::pixel_shuffle, {x, skip}, {y}, {}, {factor}});
+    return y;
+  }
+};
+
+void check(Builder* b, const std::vector<Map>& inputs) {
+  expect_everywhere(b->net, inputs, op_by_op(b->net, inputs));
+}
+
+// A residual block whose input lives on, and one whose input dies in it (and is overwritten in place).
+TEST(Chain, ResidualsKeptAndOverwritten) {
+  for (const int channels : {64, 20}) {
+    Builder b(run_seed());
+    const int x = b.net.input(ValueKind::map, channels);
+    const int a = b.conv(x, channels, 3, 1, {kNone, kNone, kNone, x});
+    const int c = b.conv(a, channels, 3, 1, {kNone, kNone, kNone, a});
+    const int d = b.conv(c, channels, 1, 2, {kNone, kNone, kNone, a});
+    const int e = b.conv(d, channels, 3, 1, {kNone, kNone, kNone, d});
+    b.net.outputs = {b.add(b.add(e, c), x)};
+    Random random(run_seed());
+    check(&b, {random_map(&random, 2, channels, 7, 9)});
+  }
+}
+
+// The block of EBSR-light: gates and thresholds computed from the same map, then the convolution.
+TEST(Chain, GatedBlocks) {
+  Builder b(run_seed());
+  const int x = b.net.input(ValueKind::map, 64);
+  int body = x;
+  for (int i = 0; i < 3; ++i) {
+    const int gain = b.channel_gate(body, 128, 64);
+    const int spatial = b.spatial_gate(body, i == 1 ? 1 : 3);
+    body = b.conv(body, 64, 3, 1, {gain - 1, gain, spatial, body});
+  }
+  const int tail = b.conv(body, 48, 3, 1, {});
+  const int skip = b.net.input(ValueKind::map, 3);
+  b.net.outputs = {b.shuffle(tail, 4, skip), b.add(body, x)};
+  Random random(run_seed());
+  check(&b, {random_map(&random, 2, 64, 6, 11), random_map(&random, 2, 3, 6, 11)});
+}
+
+TEST(Chain, OutputsThatAreReadLaterAndNeverRead) {
+  Builder b(run_seed());
+  const int x = b.net.input(ValueKind::map, 32);
+  const int a = b.conv(x, 32, 3, 1, {});
+  const int unread = b.conv(a, 32, 3, 1, {});
+  const int c = b.conv(a, 32, 3, 1, {kNone, kNone, kNone, a});
+  const int d = b.add(c, a);
+  b.conv(d, 32, 1, 1, {});  // written, never read, no output
+  const int e = b.add(d, d);
+  b.net.outputs = {c, a, e, unread, d};
+  Random random(run_seed());
+  check(&b, {random_map(&random, 2, 32, 5, 6)});
+}
+
+TEST(Chain, ConvolutionsAfterAShuffle) {
+  Builder b(run_seed());
+  const int x = b.net.input(ValueKind::map, 64);
+  const int large = b.shuffle(b.conv(x, 64, 3, 1, {}), 2, kNone);
+  const int a = b.conv(large, 16, 3, 1, {kNone, kNone, b.spatial_gate(large, 3), large});
+  const int gain = b.channel_gate(a, 12, 0);
+  const int c = b.conv(a, 12, 3, 1, {kNone, gain, kNone, kNone});
+  b.net.outputs = {b.shuffle(c, 2, kNone), c};
+  Random random(run_seed());
+  check(&b, {random_map(&random, 1, 64, 3, 5)});
+}
+
+TEST(Chain, RandomPrograms) {
+  for (uint64_t i = 0; i < 25; ++i) {
+    SCOPED_TRACE("program " + std::to_string(i));
+    Builder b(run_seed() + i);
+    Random& random = b.random;
+    const std::vector<int> widths = {16, 24, 64};
+    std::vector<int> maps = {b.net.input(ValueKind::map, random.pick(widths))};
+    const auto channels = [&](int id) { return b.net.values[static_cast<size_t>(id)].channels; };
+    const auto some_map = [&](int wanted) {
+      std::vector<int> fitting;
+      for (const int id : maps)
+        if (wanted == 0 || channels(id) == wanted) fitting.push_back(id);
+      return fitting.empty() ? kNone : random.pick(fitting);
+    };
+    for (int op = 0; op < 12; ++op) {
+      const int x = some_map(0);
+      if (random.below(4) == 0) {
+        maps.push_back(b.add(x, some_map(channels(x))));
+        continue;
+      }
+      Builder::ConvIds ids;
+      const int out = random.pick(widths);
+      if (random.coin()) ids.residual = some_map(out);
+      if (random.below(3) == 0) ids.spatial_gain = b.spatial_gate(some_map(0), random.coin() ? 3 : 1);
+      if (random.below(3) == 0) ids.channel_gain = b.channel_gate(some_map(0), out, 0);
+      if (random.below(3) == 0) ids.threshold = b.channel_gate(some_map(0), channels(x) + 1, channels(x)) - 1;
+      maps.push_back(b.conv(x, out, random.coin() ? 3 : 1, random.coin() ? 2 : 1, ids));
+    }
+    b.net.outputs = {maps.back()};
+    for (const int id : {maps[maps.size() / 2], maps[maps.size() - 2]})
+      if (id != b.net.outputs[0] && id != maps[0]) b.net.outputs.push_back(id);
+    const int64_t h = 1 + random.below(6), w = 1 + random.below(6);
+    check(&b, {random_map(&random, 1 + random.below(2), channels(maps[0]), h, w)});
+    if (HasFatalFailure()) return;
+  }
+}
+
+// One loaded program over pictures of many sizes: nothing of an earlier one may show, least of all in the borders.
+TEST(Chain, PicturesOfChangingSizes) {
+  Builder b(run_seed());
+  const int x = b.net.input(ValueKind::map, 40);
+  const int a = b.conv(x, 72, 3, 1, {kNone, kNone, b.spatial_gate(x, 3), kNone});
+  const int c = b.conv(a, 40, 1, 1, {b.channel_gate(a, 73, 72) - 1, kNone, kNone, x});
+  const int d = b.conv(c, 40, 3, 2, {kNone, b.channel_gate(c, 40, 0), b.spatial_gate(c, 1), c});
+  b.net.outputs = {b.shuffle(d, 2, kNone), a};
+  const int64_t sizes[][2] = {{16, 20}, {5, 3}, {16, 20}, {1, 1}, {3, 5}, {20, 16}, {4, 40}, {1, 7}, {7, 1}};
+  for (const Kernel kernel : kernels()) {
+    ProgramPointer program;
+    ASSERT_TRUE(build(b.net, kernel, &program).ok());
+    Random random(run_seed());
+    for (const auto& size : sizes) {
+      SCOPED_TRACE(std::string(bitsr::kernel_name(kernel)) + ", " + std::to_string(size[0]) + "x" + std::to_string(size[1]));
+      const std::vector<Map> inputs = {random_map(&random, 1, 40, size[0], size[1])};
+      const std::vector<Map> expected = op_by_op(b.net, inputs), got = run(program.get(), inputs);
+      for (size_t i = 0; i < expected.size(); ++i) ASSERT_TRUE(same_bits(expected[i], got.at(i))) << "output " << i;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace bitsr_test
