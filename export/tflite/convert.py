@@ -1,0 +1,58 @@
+"""ONNX -> SavedModel -> .tflite. Imports TensorFlow, so it is imported where it is used."""
+
+import os
+import tempfile
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+# Before the first import of TensorFlow: onnx2tf builds on Keras 2, and the C++ side has much to say.
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+import onnx
+import onnx2tf
+import tensorflow as tf
+
+from bitsr.export.errors import ExportError
+from bitsr.export.tflite.plugin import plugins
+from bitsr.runtime.quiet import quiet
+
+
+def to_tflite(model: onnx.ModelProto, *, fused: bool) -> bytes:
+    """Convert the graph of :mod:`bitsr.export.tflite.onnx_graph`; maps become (N, H, W, C).
+
+    Raises:
+        ExportError: onnx2tf or TensorFlow refuses it.
+    """
+    with tempfile.TemporaryDirectory(prefix="bitsr-") as folder, quiet(), plugins(fused=fused):
+        path = Path(folder) / "model.onnx"
+        onnx.save(model, path)
+        chatter = StringIO()
+        try:
+            with redirect_stdout(chatter):
+                network = onnx2tf.convert(
+                    input_onnx_file_path=str(path),
+                    output_folder_path=folder,
+                    not_use_onnxsim=True,
+                    disable_model_save=True,
+                    non_verbose=True,
+                )
+        except SystemExit as error:  # how onnx2tf reports what it can not do
+            last = chatter.getvalue().strip().splitlines()[-1:]
+            raise ExportError(f"onnx2tf can not convert the model: {' '.join(last) or error}") from error
+        (taken,) = network.inputs
+        signature = [tf.TensorSpec(taken.shape, taken.dtype, name="x")]
+
+        @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
+        def serve(x: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"y": network(x)}
+
+        saved = str(Path(folder) / "saved")
+        tf.saved_model.save(network, saved, signatures=serve.get_concrete_function())
+        # From the SavedModel: from_concrete_functions would inline our functions and lose the custom ops.
+        converter = tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=["serving_default"])
+        converter.allow_custom_ops = fused
+        content: bytes = converter.convert()
+        return content

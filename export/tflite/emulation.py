@@ -1,0 +1,67 @@
+"""Our ops in plain TensorFlow: the float twin, and the body that the converter replaces by a custom op.
+
+Maps are (N, H, W, C). ``given`` has a tensor for each input role and a NumPy array for each constant role.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import torch
+
+from bitsr.export.packing import unpack_weight
+
+
+def binary_conv2d(given: Mapping[str, Any]) -> list[tf.Tensor]:
+    """ARCHITECTURE.md, law 5, with ``dot * scale + shift`` rounded twice: TensorFlow Lite has no fused multiply-add."""
+    x = given["x"]
+    threshold = _of_pixel(given["picture_threshold"]) if "picture_threshold" in given else given["threshold"]
+    # (planes, Co, Ci, k, k) -> (planes, k, k, Ci, Co)
+    signs = unpack_weight(torch.from_numpy(given["weight_bits"]), channels=x.shape[-1]).numpy().transpose(0, 3, 4, 2, 1)
+    bits = tf.where(x >= threshold, 1.0, -1.0)
+    z = None
+    for plane, scale in zip(signs, given["scale"], strict=True):
+        # The dot product is an integer already. Rounding it keeps the converter from folding the scale into the
+        # weights, after which sums that should be zero no longer are, and signs flip.
+        dot = tf.round(tf.nn.conv2d(bits, np.ascontiguousarray(plane), 1, "SAME")) * scale
+        if z is None:
+            z = dot + given["shift"] if "shift" in given else dot
+        else:
+            z = z + dot
+    if "inner_slope" in given:
+        z = tf.where(z < 0.0, z * given["inner_slope"], z)
+    if "inner_shift" in given:
+        z = z + given["inner_shift"]
+    if "channel_gain" in given:
+        z = z * _of_pixel(given["channel_gain"])
+    if "spatial_gain" in given:
+        z = z * given["spatial_gain"]
+    if "residual" in given:
+        z = z + given["residual"]
+    if "slope" in given:
+        z = tf.where(z < 0.0, z * given["slope"], z)
+    return [z]
+
+
+def channel_gate(given: Mapping[str, Any], *, linear: int) -> list[tf.Tensor]:
+    mean = tf.reduce_mean(given["x"], axis=(1, 2))
+    hidden = tf.nn.relu(tf.matmul(mean, given["w1"].T) + given["b1"])
+    parts = ((slice(0, linear), False), (slice(linear, None), True))
+    outputs = []
+    for rows, sigmoid in parts:
+        weight, bias = given["w2"][rows], given["b2"][rows]
+        if weight.size:
+            v = tf.matmul(hidden, weight.T) + bias
+            outputs.append(tf.sigmoid(v) if sigmoid else v)
+    return outputs
+
+
+def spatial_gate(given: Mapping[str, Any]) -> list[tf.Tensor]:
+    """``weight`` is (k, k, C)."""
+    return [tf.sigmoid(tf.nn.conv2d(given["x"], given["weight"][..., None], 1, "SAME") + given["bias"])]
+
+
+def _of_pixel(vector: tf.Tensor) -> tf.Tensor:
+    """(N, C) -> (N, 1, 1, C), N being 1."""
+    return tf.reshape(vector, (1, 1, 1, vector.shape[-1]))

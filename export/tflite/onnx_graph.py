@@ -1,0 +1,226 @@
+"""A deploy form as an ONNX graph: our ops as nodes of domain ``bitsr``, the pixel shuffle in ONNX's own DCR order."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram, export
+
+import bitsr.export.ops  # noqa: F401 (registers the ops)
+from bitsr.export.errors import ExportError
+from bitsr.export.tflite.roles import BINARY_CONV2D, CHANNEL_GATE, SPATIAL_GATE, VERSION, CustomOp
+from bitsr.runtime.quiet import quiet
+
+DOMAIN = "bitsr"
+PIXEL_SHUFFLE = "BitsrPixelShuffle"
+_OPSET = 18
+
+
+def to_onnx(module: nn.Module, *, channels: int, max_pixels: int) -> onnx.ModelProto:
+    """Trace a deploy form with dynamic height and width.
+
+    Raises:
+        ExportError: it does not allow dynamic sizes, or has an op that ONNX can not hold.
+    """
+    example = torch.rand(1, channels, 24, 32)  # sides that differ, or the tracer takes them for one dimension
+    side = math.isqrt(max_pixels)
+    sizes = {2: Dim("height", min=2, max=side), 3: Dim("width", min=2, max=side)}
+    try:
+        with torch.no_grad(), quiet():
+            program = export(module, (example,), dynamic_shapes=(sizes,), strict=False)
+            program = _with_our_nodes(program)
+            exported = torch.onnx.export(
+                program, input_names=["x"], output_names=["y"], opset_version=_OPSET, dynamo=True, verbose=False
+            )
+    except (torch._dynamo.exc.UserError, torch.onnx.OnnxExporterError, RuntimeError, ValueError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise ExportError(
+            f"torch.onnx can not export {type(module).__name__} with dynamic sizes: {first_line}"
+        ) from error
+    model: onnx.ModelProto = exported.model_proto
+    _expand_pixel_shuffles(model.graph)
+    _name_same_padding(model.graph)
+    return model
+
+
+def _with_our_nodes(program: ExportedProgram) -> ExportedProgram:
+    """Replace calls of ``bitsr::`` ops by ONNX nodes, and ATen's pixel shuffle by ours before it is decomposed."""
+    for node in program.graph.nodes:
+        if node.op == "call_function" and node.target == torch.ops.aten.pixel_shuffle.default:
+            x, factor = node.args
+            node.target, node.args = torch.ops.bitsr.pixel_shuffle.default, (x, None, factor)
+    table: dict[Any, Callable[..., Any]] = dict(torch.export.default_decompositions())
+    table.update(
+        {
+            torch.ops.bitsr.binary_conv2d.default: _binary_conv2d,
+            torch.ops.bitsr.channel_shift_gate.default: _channel_shift_gate,
+            torch.ops.bitsr.channel_gate.default: _channel_gate,
+            torch.ops.bitsr.spatial_gate.default: _spatial_gate,
+            torch.ops.bitsr.pixel_shuffle.default: _pixel_shuffle,
+        }
+    )
+    return program.run_decompositions(table)
+
+
+def _node(
+    op: CustomOp, given: dict[str, Tensor | None], shapes: dict[str, tuple[Any, ...]], attributes: tuple[int, ...]
+) -> tuple[Tensor, ...]:
+    present = {role: tensor for role, tensor in given.items() if tensor is not None}
+    results = sum(1 << place for place, role in enumerate(op.outputs) if role in shapes)
+    options = {"version": VERSION, "operands": op.mask(present), "results": results}
+    return tuple(
+        torch.onnx.ops.symbolic_multi_out(
+            f"{DOMAIN}::{op.name}",
+            [present[role] for role in op.operands if role in present],
+            {**options, **dict(zip(op.attributes, attributes, strict=True))},
+            dtypes=[torch.float32] * len(shapes),
+            shapes=[shapes[role] for role in op.outputs if role in shapes],
+            version=1,
+        )
+    )
+
+
+def _binary_conv2d(
+    x: Tensor,
+    threshold: Tensor,
+    weight_bits: Tensor,
+    scale: Tensor,
+    shift: Tensor | None = None,
+    inner_slope: Tensor | None = None,
+    inner_shift: Tensor | None = None,
+    channel_gain: Tensor | None = None,
+    spatial_gain: Tensor | None = None,
+    residual: Tensor | None = None,
+    slope: Tensor | None = None,
+) -> Tensor:
+    planes, out_channels, kernel = weight_bits.shape[:3]
+    # Of each picture: (N, C); of the layer: (C,).
+    of_picture = threshold.dim() == 2
+    given = {
+        "x": x,
+        "picture_threshold": threshold if of_picture else None,
+        "channel_gain": channel_gain,
+        "spatial_gain": spatial_gain,
+        "residual": residual,
+        "threshold": None if of_picture else threshold,
+        "weight_bits": weight_bits,
+        "scale": scale,
+        "shift": shift,
+        "inner_slope": inner_slope,
+        "inner_shift": inner_shift,
+        "slope": slope,
+    }
+    shape = (x.shape[0], out_channels, x.shape[2], x.shape[3])
+    return _node(BINARY_CONV2D, given, {"y": shape}, (out_channels, kernel, planes))[0]
+
+
+def _gate(
+    x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, outputs: dict[str, tuple[Any, ...]], linear: int
+) -> tuple[Tensor, ...]:
+    given: dict[str, Tensor | None] = {"x": x, "w1": w1, "b1": b1, "w2": w2, "b2": b2}
+    return _node(CHANNEL_GATE, given, outputs, (w1.shape[0], w2.shape[0], linear))
+
+
+def _channel_shift_gate(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> tuple[Tensor, ...]:
+    half = w2.shape[0] // 2
+    return _gate(x, w1, b1, w2, b2, {"linear": (x.shape[0], half), "sigmoid": (x.shape[0], half)}, half)
+
+
+def _channel_gate(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, sigmoid: bool) -> Tensor:
+    total = w2.shape[0]
+    role = "sigmoid" if sigmoid else "linear"
+    return _gate(x, w1, b1, w2, b2, {role: (x.shape[0], total)}, 0 if sigmoid else total)[0]
+
+
+def _spatial_gate(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    shape = (x.shape[0], 1, x.shape[2], x.shape[3])
+    return _node(SPATIAL_GATE, {"x": x, "weight": weight, "bias": bias}, {"s": shape}, (weight.shape[-1],))[0]
+
+
+def _pixel_shuffle(x: Tensor, skip: Tensor | None, factor: int) -> Tensor:
+    batch, channels, height, width = x.shape
+    shape = (batch, channels // factor**2, height * factor, width * factor)
+    inputs = [x] if skip is None else [x, skip]
+    attributes = {"factor": factor, "channels": channels}
+    return torch.onnx.ops.symbolic(
+        f"{DOMAIN}::{PIXEL_SHUFFLE}", inputs, attributes, dtype=torch.float32, shape=shape, version=1
+    )
+
+
+def _expand_pixel_shuffles(graph: onnx.GraphProto) -> None:
+    """``DepthToSpace(x' + skip')`` in DCR order, the only one that TFLite has.
+
+    x' is x with its channels permuted, in the weights of the convolution that makes it where there is one, else by a
+    1x1 convolution. skip' is the skip repeated factor^2 times, by a 1x1 convolution: all of these are exact, because
+    their weights are 0 and 1.
+    """
+    expanded = []
+    for index, node in enumerate(list(graph.node)):
+        if node.op_type != PIXEL_SHUFFLE:
+            expanded.append(node)
+            continue
+        options = {a.name: a.i for a in node.attribute}
+        factor, channels = options["factor"], options["channels"]
+        colours = channels // factor**2
+        # DCR reads channel (i f + j) C + c where PyTorch has c f f + i f + j.
+        order = np.arange(channels).reshape(colours, factor**2).T.reshape(-1)
+        x = node.input[0]
+        if not _permute_producer(graph, x, order):
+            matrix = np.eye(channels, dtype=np.float32)[order]
+            x = _matrix_conv(graph, expanded, x, matrix, f"shuffle{index}_order")
+        if len(node.input) > 1:
+            repeat = np.tile(np.eye(colours, dtype=np.float32), (factor**2, 1))
+            skip = _matrix_conv(graph, expanded, node.input[1], repeat, f"shuffle{index}_skip")
+            summed = f"shuffle{index}_sum"
+            expanded.append(onnx.helper.make_node("Add", [x, skip], [summed], name=summed))
+            x = summed
+        expanded.append(
+            onnx.helper.make_node(
+                "DepthToSpace", [x], list(node.output), name=f"shuffle{index}", blocksize=factor, mode="DCR"
+            )
+        )
+    del graph.node[:]
+    graph.node.extend(expanded)
+
+
+def _permute_producer(graph: onnx.GraphProto, name: str, order: np.ndarray[Any, Any]) -> bool:
+    """Permute the output channels of the convolution that makes ``name``, if nothing else reads it or its weights."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    producer = next((node for node in graph.node if name in node.output), None)
+    readers = [read for node in graph.node for read in node.input] + [output.name for output in graph.output]
+    if producer is None or producer.op_type != "Conv" or readers.count(name) != 1:
+        return False
+    weights = list(producer.input[1:])
+    if any(weight not in constants or readers.count(weight) != 1 for weight in weights):
+        return False
+    for weight in weights:
+        array = numpy_helper.to_array(constants[weight])[order]
+        constants[weight].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), weight))
+    return True
+
+
+def _name_same_padding(graph: onnx.GraphProto) -> None:
+    """Give convolutions that keep the size TensorFlow's name for it; else onnx2tf puts a PAD before each."""
+    for node in graph.node:
+        if node.op_type != "Conv":
+            continue
+        options = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        kernel, pads = list(options["kernel_shape"]), list(options.get("pads", []))
+        plain = all(set(options.get(name, [1])) == {1} for name in ("strides", "dilations"))
+        if plain and any(pads) and pads == [side // 2 for side in kernel] * 2 and all(side % 2 for side in kernel):
+            kept = [a for a in node.attribute if a.name not in ("pads", "auto_pad")]
+            del node.attribute[:]
+            node.attribute.extend([*kept, onnx.helper.make_attribute("auto_pad", "SAME_UPPER")])
+
+
+def _matrix_conv(
+    graph: onnx.GraphProto, nodes: list[onnx.NodeProto], x: str, matrix: np.ndarray[Any, Any], name: str
+) -> str:
+    graph.initializer.append(numpy_helper.from_array(matrix[:, :, None, None], f"{name}_weight"))
+    nodes.append(onnx.helper.make_node("Conv", [x, f"{name}_weight"], [name], name=name, kernel_shape=[1, 1]))
+    return name
