@@ -6,7 +6,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-UV_VERSION := 0.13.8
+UV_VERSION := $(shell sed -n 's/^uv==//p' requirements.lock)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp

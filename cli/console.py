@@ -26,11 +26,12 @@ def note(message: str) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
     """Print a table; the first ``left`` columns are flush left, the others, numbers, flush right."""
-    view = Table(title=escape(title) or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    view = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         view.add_column(column, justify="left" if index < left else "right", overflow="fold")
     for row in rows:
         view.add_row(*map(escape, row))
+    output.print(title, style="bold", markup=False, soft_wrap=True)
     output.print(view)
 
 

@@ -1,0 +1,107 @@
+"""A photo through the exported network, as a user runs it, against the deploy form in PyTorch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bitsr.cli import main
+from bitsr.common.pictures import Picture, read_picture, write_picture
+from bitsr.inference.cache import cache_folder
+from bitsr.inference.eager import EagerSession
+from bitsr.inference.open import default_model, open_session
+from bitsr.inference.upscale import upscale_pixels
+from bitsr.training.models import create_model
+from bitsr.training.weights import WeightsInfo, save_weights
+from bitsr.validation.parity import compare
+
+
+@pytest.fixture(scope="session", params=["test_ebsr_plus_x2", "test_e2fif_x3"])
+def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untrained weights of tiny models: one with global pooling, one without."""
+    torch.manual_seed(0)
+    path: Path = tmp_path_factory.mktemp("weights") / f"{request.param}.safetensors"
+    save_weights(path, create_model(request.param).state_dict(), WeightsInfo(model=request.param))
+    return path
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9), (9, 1), (2, 3), (37, 50)])
+def test_every_size_agrees_with_pytorch(weights: Path, height: int, width: int) -> None:
+    rgb = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+    pte, eager = open_session(weights), EagerSession.load(weights)
+    assert pte.info.runtime == "pte"
+    parity = compare(upscale_pixels(eager, rgb), upscale_pixels(pte, rgb))
+    # The float head sums in another order; a sum next to a threshold may take the other sign in a few places.
+    assert parity.psnr > 40
+
+
+def test_tiles_of_a_local_network_show_no_seam(weights: Path, photo: Path) -> None:
+    session = open_session(weights)
+    rgb = read_picture(photo).rgb[:150, :200]
+    tiled, whole = (upscale_pixels(session, rgb, tile_pixels=pixels) for pixels in (60 * 60, 150 * 200))
+    parity = compare(whole, tiled)
+    if session.info.global_pooling:
+        assert parity.psnr > 30  # the means differ from tile to tile: an approximation, as `summary` says
+    else:
+        assert parity.psnr > 60
+        assert parity.largest <= 4
+
+
+def test_a_photo_by_one_command(photo: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "out.png"
+    assert main(["upscale", "-i", str(photo), "-o", str(target)]) == 0
+    first = capfd.readouterr()
+    assert "written" in first.out
+    picture = read_picture(target)
+    assert (picture.width, picture.height) == (4 * 451, 4 * 300)
+    (artefact,) = cache_folder().glob(f"{default_model(4)}-*/*.pte")
+
+    # A cached artefact that is cut short is noticed and replaced; the result is the same.
+    artefact.write_bytes(artefact.read_bytes()[:1000])
+    assert main(["upscale", "-i", str(photo), "-o", str(target), "--overwrite"]) == 0
+    assert "not usable" in capfd.readouterr().err
+    assert np.array_equal(read_picture(target).rgb, picture.rgb)
+
+
+def test_a_truncated_artefact_and_a_wrong_scale(
+    weights: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    name = weights.stem
+    scale = int(name[-1])
+    assert main(["export", str(weights), "-o", str(tmp_path)]) == 0
+    assert "partitions:" in capfd.readouterr().err
+    write_picture(tmp_path / "in.png", Picture(np.zeros((5, 6, 3), np.uint8)))
+    pte = tmp_path / f"{name}.pte"
+    upscale = ["upscale", "-i", str(tmp_path / "in.png"), "-o", str(tmp_path / "out.png"), "-m", str(pte)]
+
+    assert main([*upscale, "--scale", str(scale + 1)]) == 2
+    assert f"x{scale} model" in capfd.readouterr().err
+    assert main([*upscale, "--runtime", "eager"]) == 2
+    assert "ExecuTorch only" in capfd.readouterr().err
+    assert main(upscale) == 0
+    capfd.readouterr()
+    (tmp_path / "out.png").unlink()
+
+    pte.write_bytes(pte.read_bytes()[:-100])
+    assert main(upscale) == 1
+    errors = capfd.readouterr().err
+    assert "truncated" in errors
+    assert len(errors.splitlines()) == 1
+    assert not (tmp_path / "out.png").exists()
+
+    pte.with_suffix(".json").unlink()
+    assert main(upscale) == 1
+    assert "sidecar" in capfd.readouterr().err
+
+
+def test_demo(photo: Path, tmp_path: Path, weights: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    command = ["demo", "-i", str(photo), "-o", str(tmp_path / "demo"), "-m", str(weights)]
+    assert main(command) == 0
+    output = capfd.readouterr().out
+    assert ".pte against PyTorch" in output
+    for name in ("low.png", "bicubic.png", "upscaled.png", "side_by_side.png", "report.json", f"{weights.stem}.pte"):
+        assert (tmp_path / "demo" / name).is_file()
+        assert name in output
+    assert main(command) == 2
+    assert "--overwrite" in capfd.readouterr().err

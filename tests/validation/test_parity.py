@@ -1,0 +1,59 @@
+"""Comparison of pictures, timing in turns, and the demo's picture."""
+
+import math
+
+import numpy as np
+import pytest
+
+from bitsr.validation.demo import side_by_side
+from bitsr.validation.parity import compare
+from bitsr.validation.timing import Timing, interleave
+
+
+def test_equal_pictures() -> None:
+    picture = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
+    parity = compare(picture, picture)
+    assert (parity.psnr, parity.differing, parity.largest) == (math.inf, 0.0, 0)
+
+
+def test_a_known_difference() -> None:
+    reference = np.full((2, 5, 3), 200, np.uint8)
+    other = reference.copy()
+    other[0, 0] = (203, 200, 199)
+    parity = compare(reference, other)
+    assert parity.differing == 0.1
+    assert parity.largest == 3
+    assert parity.psnr == pytest.approx(10 * math.log10(255**2 / (10 / 30)))
+
+
+def test_the_direction_of_a_difference_does_not_matter() -> None:
+    first, second = np.zeros((1, 1, 3), np.uint8), np.full((1, 1, 3), 255, np.uint8)
+    assert compare(first, second) == compare(second, first)
+    assert compare(first, second).largest == 255
+
+
+def test_different_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="shapes"):
+        compare(np.zeros((2, 2, 3), np.uint8), np.zeros((2, 3, 3), np.uint8))
+
+
+def test_candidates_take_turns() -> None:
+    order: list[str] = []
+    timings = interleave({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=3, warm_up=1)
+    assert order == ["a", "b"] * 4
+    assert [len(timing.samples) for timing in timings.values()] == [3, 3]
+
+
+def test_figures_of_samples() -> None:
+    timing = Timing(tuple(float(n) for n in range(11, 0, -1)))
+    assert (timing.median, timing.least, timing.p90) == (6.0, 1.0, 10.0)
+
+
+def test_the_detail_shows_where_the_first_two_differ_most() -> None:
+    flat = np.full((60, 90, 3), 100, np.uint8)
+    changed = flat.copy()
+    changed[40:60, 60:90] = (250, 0, 0)
+    picture = np.asarray(side_by_side({"flat": flat, "changed": changed}, zoom=3))
+    assert picture.shape == (24 + 60 + 4 + 60, 90 + 4 + 90, 3)
+    assert (picture[-60:, -90:] == (250, 0, 0)).all()
+    assert (picture[-60:, :90] == 100).all()
