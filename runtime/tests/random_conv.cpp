@@ -55,9 +55,8 @@ ConvCase random_conv(Random* random, int in, int out, int kernel, int planes, in
   if (parts & ConvCase::kResidual) test.in.residual = random_map(random, n, out, h, w);
   // Some activations lie exactly at their threshold.
   for (int i = 0; i < 8; ++i) {
-    const int64_t image = random->below(n), c = random->below(in);
-    test.in.x.at(image, c, random->below(h), random->below(w)) =
-        test.in.threshold.at(test.vector_threshold ? image : 0, c, 0, 0);
+    const int64_t image = random->below(n), c = random->below(in), y = random->below(h), column = random->below(w);
+    test.in.x.at(image, c, y, column) = test.in.threshold.at(test.vector_threshold ? image : 0, c, 0, 0);
   }
   test.name = std::to_string(in) + " to " + std::to_string(out) + " channels, kernel " + std::to_string(kernel) + ", " +
               std::to_string(planes) + " planes, " + std::to_string(n) + "x" + std::to_string(h) + "x" + std::to_string(w) +
