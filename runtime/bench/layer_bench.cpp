@@ -1,5 +1,5 @@
-// Times single layers on random data, one JSON object a line:
-//   {"layer": ..., "width": ..., "height": ..., "kernel": ..., "threads": ..., "median_ms": ..., "min_ms": ...,
+// Times layers on random data, one JSON object a line:
+//   {"layer": ..., "layers": ..., "width": ..., "height": ..., "kernel": ..., "threads": ..., "median_ms": ..., "min_ms": ...,
 //    "runs": ..., "ops_ms": {"0 channel_gate": ..., ...}}
 // Everything from float map to float map is included: packing, scale, residual. Usage: bitsr_layer_bench [seconds per case]
 // [part of a layer's name]. BITSR_KERNEL limits it to one kernel.
@@ -59,15 +59,20 @@ struct Case {
   int64_t width, height;
   int32_t kernel;
   bool gates;  // a channel gate and a spatial gate in front, as in EBSR
+  int layers;  // one after the other
 };
 
 constexpr Case kCases[] = {
-    {"conv3x3_64", 64, 128, 128, 3, false},   {"conv3x3_64", 64, 320, 180, 3, false},
-    {"conv3x3_256", 256, 128, 128, 3, false}, {"conv1x1_64", 64, 128, 128, 1, false},
-    {"gated3x3_64", 64, 128, 128, 3, true},   {"gated3x3_64", 64, 320, 180, 3, true},
+    {"conv3x3_64", 64, 128, 128, 3, false, 1},   {"conv3x3_64", 64, 320, 180, 3, false, 1},
+    {"conv3x3_256", 256, 128, 128, 3, false, 1}, {"conv1x1_64", 64, 128, 128, 1, false, 1},
+    {"gated3x3_64", 64, 128, 128, 3, true, 1},   {"gated3x3_64", 64, 320, 180, 3, true, 1},
+    {"conv3x3_64", 64, 128, 128, 3, false, 8},   {"gated3x3_64", 64, 128, 128, 3, true, 8},
 };
 
-// Adds a 3x3 or 1x1 layer with scale, shift and residual; with gates its threshold and gains are computed from x.
+bitsr::Constant floats(const std::vector<float>& v) { return {v.data(), v.size() * sizeof(float)}; }
+
+// Layers of 3x3 or 1x1 with scale, shift and residual; with gates a layer's threshold and gains are computed from its
+// input. Every layer has the same constants.
 bitsr::Status build(const Case& c, bitsr::Kernel kernel, bitsr::Program** program) {
   using bitsr::kAbsent;
   using bitsr::OpKind;
@@ -82,37 +87,43 @@ bitsr::Status build(const Case& c, bitsr::Kernel kernel, bitsr::Program** progra
   std::vector<float> b1 = random_floats(hidden, &state), w2 = random_floats(2 * channels * hidden, &state);
   std::vector<float> b2 = random_floats(2 * channels, &state), spatial = random_floats(9 * channels, &state), bias = {0.1f};
   for (float& value : scale) value *= 0.01f;
-  const auto floats = [](const std::vector<float>& v) { return bitsr::Constant{v.data(), v.size() * sizeof(float)}; };
 
   bitsr::ProgramBuilder builder;
-  enum { x, y, linear, gain, plane };
-  bool ok = builder.add_value({ValueKind::map, c.channels, 1, 1}) && builder.add_value({ValueKind::map, c.channels, 1, 1});
-  bitsr::OpSpec conv = {OpKind::binary_conv2d, 5, 1, 7, 3, {x, kAbsent, kAbsent, kAbsent, x}, {y, kAbsent}, {}, {}};
-  if (c.gates) {
-    ok = ok && builder.add_value({ValueKind::vector, c.channels, 1, 1}) &&
-         builder.add_value({ValueKind::vector, c.channels, 1, 1}) && builder.add_value({ValueKind::plane, 1, 1, 1});
-    bitsr::OpSpec channel_gate = {OpKind::channel_gate, 1, 2, 4, 3, {x}, {linear, gain}, {}, {hidden, 2 * c.channels, c.channels}};
-    channel_gate.constants[0] = floats(w1);
-    channel_gate.constants[1] = floats(b1);
-    channel_gate.constants[2] = floats(w2);
-    channel_gate.constants[3] = floats(b2);
-    bitsr::OpSpec spatial_gate = {OpKind::spatial_gate, 1, 1, 2, 1, {x}, {plane, kAbsent}, {}, {3}};
-    spatial_gate.constants[0] = floats(spatial);
-    spatial_gate.constants[1] = floats(bias);
-    ok = ok && builder.add_op(channel_gate) && builder.add_op(spatial_gate);
-    conv.inputs[1] = linear;
-    conv.inputs[2] = gain;
-    conv.inputs[3] = plane;
-  } else {
-    conv.constants[0] = floats(threshold);
+  int32_t values = 0;
+  bool ok = true;
+  const auto add_value = [&](ValueKind kind, int32_t value_channels) {
+    ok = ok && builder.add_value({kind, value_channels, 1, 1});
+    return values++;
+  };
+  int32_t x = add_value(ValueKind::map, c.channels);
+  ok = ok && builder.add_input(x);
+  for (int layer = 0; layer < c.layers; ++layer) {
+    bitsr::OpSpec conv = {OpKind::binary_conv2d, 5, 1, 7, 3, {x, kAbsent, kAbsent, kAbsent, x}, {}, {}, {}};
+    if (c.gates) {
+      const int32_t linear = add_value(ValueKind::vector, c.channels), gain = add_value(ValueKind::vector, c.channels);
+      const int32_t plane = add_value(ValueKind::plane, 1);
+      ok = ok &&
+           builder.add_op({OpKind::channel_gate, 1, 2, 4, 3, {x}, {linear, gain},
+                           {floats(w1), floats(b1), floats(w2), floats(b2)}, {hidden, 2 * c.channels, c.channels}}) &&
+           builder.add_op({OpKind::spatial_gate, 1, 1, 2, 1, {x}, {plane, kAbsent}, {floats(spatial), floats(bias)}, {3}});
+      conv.inputs[1] = linear;
+      conv.inputs[2] = gain;
+      conv.inputs[3] = plane;
+    } else {
+      conv.constants[0] = floats(threshold);
+    }
+    conv.constants[1] = {bits.data(), bits.size() * sizeof(uint64_t)};
+    conv.constants[2] = floats(scale);
+    conv.constants[3] = floats(shift);
+    conv.attributes[0] = c.channels;
+    conv.attributes[1] = c.kernel;
+    conv.attributes[2] = 1;
+    x = add_value(ValueKind::map, c.channels);
+    conv.outputs[0] = x;
+    conv.outputs[1] = kAbsent;
+    ok = ok && builder.add_op(conv);
   }
-  conv.constants[1] = {bits.data(), bits.size() * sizeof(uint64_t)};
-  conv.constants[2] = floats(scale);
-  conv.constants[3] = floats(shift);
-  conv.attributes[0] = c.channels;
-  conv.attributes[1] = c.kernel;
-  conv.attributes[2] = 1;
-  ok = ok && builder.add_op(conv) && builder.add_input(x) && builder.add_output(y);
+  ok = ok && builder.add_output(x);
   if (!ok) return {bitsr::StatusCode::out_of_memory, "out of memory"};
   return builder.finish(kernel, program);
 }
@@ -174,9 +185,9 @@ bool measure(const Case& c, bitsr::Kernel kernel, int threads, double seconds) {
     std::fprintf(stderr, "%s\n", status.message);
     return false;
   }
-  std::printf("{\"layer\": \"%s\", \"width\": %d, \"height\": %d, \"kernel\": \"%s\", \"threads\": %d, \"median_ms\": %.3f, "
+  std::printf("{\"layer\": \"%s\", \"layers\": %d, \"width\": %d, \"height\": %d, \"kernel\": \"%s\", \"threads\": %d, \"median_ms\": %.3f, "
               "\"min_ms\": %.3f, \"runs\": %d, \"ops_ms\": {",
-              c.name, static_cast<int>(c.width), static_cast<int>(c.height), bitsr::kernel_name(kernel), threads,
+              c.name, c.layers, static_cast<int>(c.width), static_cast<int>(c.height), bitsr::kernel_name(kernel), threads,
               median(times), *std::min_element(times.begin(), times.end()), static_cast<int>(times.size()));
   for (size_t i = 0; i < ops.names.size(); ++i)
     std::printf("%s\"%s\": %.3f", i ? ", " : "", ops.names[i].c_str(), median(ops.times[i]));
