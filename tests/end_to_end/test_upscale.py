@@ -56,12 +56,27 @@ def test_a_photo_by_one_command(photo: Path, tmp_path: Path, capfd: pytest.Captu
     picture = read_picture(target)
     assert (picture.width, picture.height) == (4 * 451, 4 * 300)
     (artefact,) = cache_folder().glob(f"{default_model(4)}-*/*.pte")
+    assert artefact.is_file()
 
-    # A cached artefact that is cut short is noticed and replaced; the result is the same.
-    artefact.write_bytes(artefact.read_bytes()[:1000])
-    assert main(["upscale", "-i", str(photo), "-o", str(target), "--overwrite"]) == 0
-    assert "not usable" in capfd.readouterr().err
-    assert np.array_equal(read_picture(target).rgb, picture.rgb)
+
+def test_a_broken_artefact_in_the_cache_is_replaced(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    said: list[str] = []
+    first = open_session(weights, say=said.append)
+    (artefact,) = cache_folder().glob("*/*.pte")
+    whole = artefact.read_bytes()
+    artefact.write_bytes(whole[:1000])
+    second = open_session(weights, say=said.append)
+    assert [("first use" in text, "not usable" in text) for text in said] == [
+        (True, False),
+        (False, True),
+        (True, False),
+    ]
+    assert len(artefact.read_bytes()) == len(whole)
+    assert first.info == second.info
+    assert [path.name for path in cache_folder().iterdir()] == [artefact.parent.name]
 
 
 def test_a_truncated_artefact_and_a_wrong_scale(
@@ -95,6 +110,7 @@ def test_a_truncated_artefact_and_a_wrong_scale(
     assert "sidecar" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("weights", ["test_ebsr_plus_x2"], indirect=True)
 def test_demo(photo: Path, tmp_path: Path, weights: Path, capfd: pytest.CaptureFixture[str]) -> None:
     command = ["demo", "-i", str(photo), "-o", str(tmp_path / "demo"), "-m", str(weights)]
     assert main(command) == 0
