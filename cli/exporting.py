@@ -15,7 +15,10 @@ def register(app: typer.Typer) -> None:
 def export(
     model: Annotated[str, typer.Argument(help="Model id, or weights file.")],
     folder: Annotated[Path, typer.Option("--output", "-o", help="Folder of the artefacts.")],
-    formats: Annotated[str, typer.Option("--to", help="Formats, separated by commas.")] = "pte",
+    formats: Annotated[str, typer.Option("--to", help="Formats, separated by commas: pte, tflite.")] = "pte",
+    float_twin: Annotated[
+        bool, typer.Option("--float-twin", help="Beside the .tflite one that needs none of our libraries.")
+    ] = False,
     max_pixels: Annotated[
         int | None, typer.Option(min=1024, help="Most input pixels of one call; larger pictures are tiled.")
     ] = None,
@@ -33,11 +36,12 @@ def export(
         formats=tuple(formats.split(",")),
         max_pixels=max_pixels or DEFAULT_MAX_PIXELS,
         overwrite=overwrite,
+        float_twin=float_twin,
         progress=lambda step, steps, text: note(f"[{step}/{steps}] {text}"),
     )
-    for kind, file in result.files.items():
+    for file in result.files.values():
         table(
-            f"{result.name}.{kind}: where the ops run",
+            f"{file.path.name}: where the ops run",
             ("op", "place", "why not in our kernels", "count"),
             [(row.op, row.place, row.reason, str(row.count)) for row in file.table.rows],
             left=3,
@@ -49,9 +53,9 @@ def export(
             f"size: {result.latent_bytes:,} bytes of float32 weights -> {size:,} bytes, "
             f"{result.latent_bytes / size:.1f} times smaller"
         )
-        note(
-            f"working memory: {file.arena_bytes / 2**20:.0f} MiB planned for {file.info.sizes.max_pixels} input pixels"
-        )
+        if file.arena_bytes:
+            pixels = file.info.sizes.max_pixels
+            note(f"working memory: {file.arena_bytes / 2**20:.0f} MiB planned for {pixels} input pixels")
         if file.verification is None:
             note(f"not compared with the deploy form: {file.not_verified}")
         else:

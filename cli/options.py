@@ -8,10 +8,11 @@ from bitsr.common.errors import MissingExtraError
 
 
 class Runtime(StrEnum):
-    """What runs a network: its deploy form in PyTorch, or ExecuTorch."""
+    """What runs a network: its deploy form in PyTorch, ExecuTorch, or LiteRT."""
 
     eager = "eager"
     pte = "pte"
+    tflite = "tflite"
 
 
 @contextmanager

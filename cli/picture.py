@@ -19,7 +19,9 @@ def upscale(
     target: Annotated[Path, typer.Option("--output", "-o", help="Picture, or folder.")],
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="Artefact (.pte), weights file or model id.", show_default="built in"),
+        typer.Option(
+            "--model", "-m", help="Artefact (.pte, .tflite), weights file or model id.", show_default="built in"
+        ),
     ] = None,
     scale: Annotated[
         int | None, typer.Option("--scale", "-s", help="Enlargement; picks the built-in weights.", show_default="4")

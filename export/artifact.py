@@ -1,6 +1,7 @@
 """The sidecar of an artefact: what a runtime must know before it runs a model.
 
-``name.json`` lies beside ``name.pte`` and holds the SHA-256 of the artefact, so that the two can not be mixed up.
+``name.json`` lies beside ``name.pte`` and holds the SHA-256 of the artefact, so that the two can not be mixed up. A
+``name.tflite`` has the same text inside; its SHA-256 is the one of the file with zeros in the digest's place.
 A model never runs with a wrong scale or value range: both come from here.
 """
 
@@ -19,6 +20,11 @@ FORMAT: Literal["bitsr-artifact"] = "bitsr-artifact"
 FORMAT_VERSION: Literal[1] = 1
 # Version of the ops' meaning (ARCHITECTURE.md, "Ops"); a change of their maths raises it.
 OPS_VERSION: Literal[1] = 1
+# Whose versions an artefact names, by its kind.
+PACKAGES = {"pte": ("bitsr", "torch", "executorch"), "tflite": ("bitsr", "torch", "onnx2tf", "tensorflow")}
+
+_NO_DIGEST = "0" * 64
+_SIZE_DIGITS = 16
 
 Positive = Annotated[int, Field(ge=1)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -64,7 +70,7 @@ class ArtifactInfo(_Strict):
     out_channels: Positive
     value_range: tuple[float, float] = (0.0, 1.0)
     channel_order: Literal["RGB", "any"] = "RGB"
-    layout: Literal["NCHW"] = "NCHW"
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
     dtype: Literal["float32"] = "float32"
     clamped: bool = False
     sizes: SizeRules
@@ -100,6 +106,8 @@ def write_artifact(path: Path, content: bytes, **facts: Any) -> ArtifactInfo:
 
     The artefact comes first: if the sidecar can not be written, an old one no longer matches and is refused.
     """
+    if facts["kind"] == "tflite":
+        return _write_embedded(path, content, facts)
     info = ArtifactInfo(**facts, artifact_bytes=len(content), artifact_sha256=hashlib.sha256(content).hexdigest())
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
@@ -108,8 +116,24 @@ def write_artifact(path: Path, content: bytes, **facts: Any) -> ArtifactInfo:
     return info
 
 
+def _write_embedded(path: Path, content: bytes, facts: dict[str, Any]) -> ArtifactInfo:
+    from bitsr.export.tflite.container import finish
+
+    # Size and digest are known last; the text keeps its length, so that only its own bytes change.
+    draft = ArtifactInfo(**facts, artifact_bytes=1, artifact_sha256=_NO_DIGEST).model_dump_json()
+    draft = draft.ljust(len(draft) + _SIZE_DIGITS)
+    drafted = finish(content, metadata=draft)
+    sized = ArtifactInfo(**facts, artifact_bytes=len(drafted), artifact_sha256=_NO_DIGEST)
+    text = sized.model_dump_json().ljust(len(draft))
+    finished = drafted.replace(draft.encode(), text.encode(), 1)
+    digest = hashlib.sha256(finished).hexdigest()
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(finished.replace(text.encode(), text.replace(_NO_DIGEST, digest).encode(), 1))
+    return sized.model_copy(update={"artifact_sha256": digest})
+
+
 def read_artifact(path: Path | str) -> ArtifactInfo:
-    """Read and check the sidecar of an artefact, and the artefact against it.
+    """Read and check the sidecar of an artefact (or the metadata in it), and the artefact against it.
 
     Raises:
         ArtifactError: the artefact or its sidecar is missing, broken, newer than this bitsr, or they do not belong
@@ -118,16 +142,19 @@ def read_artifact(path: Path | str) -> ArtifactInfo:
     path = Path(path)
     if not path.is_file():
         raise ArtifactError(f"there is no artefact {path}; write one with: bitsr export")
-    info = read_sidecar(sidecar_path(path))
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror or error}; check its permissions") from error
+    embedded = path.suffix == ".tflite"
+    info = _read_embedded(content, path) if embedded else read_sidecar(sidecar_path(path))
     if len(content) != info.artifact_bytes:
         raise ArtifactError(
             f"{path} is truncated or of another export: expected {info.artifact_bytes} bytes, got {len(content)}; "
             "export the model again"
         )
+    if embedded:
+        content = content.replace(info.artifact_sha256.encode(), _NO_DIGEST.encode(), 1)
     digest = hashlib.sha256(content).hexdigest()
     if digest != info.artifact_sha256:
         raise ArtifactError(
@@ -137,6 +164,19 @@ def read_artifact(path: Path | str) -> ArtifactInfo:
     if f".{info.kind}" != path.suffix:
         raise ArtifactError(f"{path} has a sidecar of a .{info.kind} artefact; export the model again")
     return info
+
+
+def _read_embedded(content: bytes, path: Path) -> ArtifactInfo:
+    from bitsr.export.tflite.container import read_metadata
+
+    text = read_metadata(content, name=str(path))
+    if text is None:
+        raise ArtifactError(f"{path} has no metadata of bitsr; export the model with: bitsr export --to tflite")
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ArtifactError(f"the metadata in {path} is corrupt ({error}); export the model again") from error
+    return parse_info(data, source=str(path))
 
 
 def read_sidecar(path: Path) -> ArtifactInfo:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bitsr.common.errors import MissingExtraError, UsageError
-from bitsr.export.artifact import ArtifactInfo, SizeRules, weights_digest, write_artifact
+from bitsr.export.artifact import PACKAGES, ArtifactInfo, SizeRules, weights_digest, write_artifact
 from bitsr.export.delegation import DelegationTable
 from bitsr.export.deploy import FusedBinaryConv2d, fold
 from bitsr.export.errors import ExportError
@@ -20,7 +20,10 @@ from bitsr.runtime.quiet import quiet
 from bitsr.training.models import ModelInfo, SuperResolutionModel
 from bitsr.training.weights import WeightsInfo, embedded_weights, load_model, read_info
 
-FORMATS = ("pte",)
+FORMATS = ("pte", "tflite")
+# Key of the float twin among the files of an export.
+FLOAT_TWIN = "tflite_float"
+LAYOUTS = {"pte": "NCHW", "tflite": "NHWC"}
 # 512 x 512: a map of 64 channels takes 64 MiB.
 DEFAULT_MAX_PIXELS = 512 * 512
 # The artefact's output against the deploy form's, on noise and on a smooth picture, relative to the output's range.
@@ -45,8 +48,8 @@ class Verification:
 class ExportedFile:
     """One artefact: where it is, what its sidecar says, where its ops run.
 
-    ``arena_bytes`` is what the runtime plans for an input of ``max_pixels``; ``verification`` is ``None`` where the
-    native library is not built, and ``not_verified`` then says so.
+    ``arena_bytes`` is what the file plans for an input of ``max_pixels``, 0 for a .tflite, which leaves that to the
+    runtime; ``verification`` is ``None`` where the native library is not built, and ``not_verified`` then says so.
     """
 
     path: Path
@@ -89,6 +92,7 @@ def export_model(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     overwrite: bool = False,
     kernels: bool = True,
+    float_twin: bool = False,
     name: str | None = None,
     scale: int | None = None,
     in_channels: int = 3,
@@ -105,6 +109,7 @@ def export_model(
         max_pixels: most pixels H * W of one input; memory is planned for them. Rounded down to a square.
         overwrite: replace existing artefacts.
         kernels: ``False`` keeps everything off our kernels (float networks only): a float twin for comparisons.
+        float_twin: write ``NAME_float.tflite`` as well: the same numbers in stock ops, which needs no delegate.
         name, scale, in_channels: for a module that is no registered model.
         progress: called with (step, steps, text) before each step.
 
@@ -117,12 +122,18 @@ def export_model(
     unknown = [item for item in formats if item not in FORMATS]
     if unknown or not formats:
         raise UsageError(f"the export format is '{', '.join(unknown)}'; expected some of: {', '.join(FORMATS)}")
-    say = _Steps(progress, total=2 + 3 * len(formats))
+    if float_twin and "tflite" not in formats:
+        raise UsageError(
+            f"a float twin stands beside a .tflite, the format is '{', '.join(formats)}'; add tflite to it"
+        )
+    say = _Steps(progress, total=2 + 3 * (len(formats) + float_twin))
 
     say.next(f"Load {model if isinstance(model, str) else type(model).__name__}")
     source = _source(model, weights=weights, name=name, scale=scale)
     folder = Path(output)
     paths = {item: folder / f"{source.name}.{item}" for item in formats}
+    if float_twin:
+        paths[FLOAT_TWIN] = folder / f"{source.name}_float.tflite"
     _check_paths(folder, list(paths.values()), overwrite=overwrite)
 
     say.next("Fold it into its deploy form")
@@ -134,24 +145,29 @@ def export_model(
 
     files = {}
     for item, path in paths.items():
-        say.next(f"Lower it to {path.suffix}")
-        lower = _lowering()
-        lowered = lower(deployed, channels=in_channels, max_pixels=max_pixels, ours=kernels)
+        kind = path.suffix.removeprefix(".")
+        ours = kernels and item != FLOAT_TWIN
+        say.next(f"Lower it to {path.name}")
+        lower = _lowering(kind)
+        lowered = lower(deployed, channels=in_channels, max_pixels=max_pixels, ours=ours)
         with torch.no_grad():
             probe = deployed(torch.zeros(1, in_channels, 24, 24))
-        say.next(f"Compare {path.suffix} with the deploy form")
-        verification, not_verified = _verify(lowered.content, deployed, in_channels=in_channels, name=path.name)
+        say.next(f"Compare {path.name} with the deploy form")
+        verification, not_verified = _verify(
+            lowered.content, deployed, kind=kind, ours=ours, in_channels=in_channels, name=path.name
+        )
         say.next(f"Write {path}")
         known = source.weights or WeightsInfo(model=source.name)
         info = write_artifact(
             path,
             lowered.content,
-            kind=item,
+            kind=kind,
             model=source.name,
             scale=source.scale,
             in_channels=in_channels,
             out_channels=int(probe.shape[1]),
             channel_order=source.channel_order,
+            layout=LAYOUTS[kind],
             sizes=SizeRules(min_side=1, max_pixels=lowered.max_pixels, multiple=1),
             receptive_field_radius=source.radius,
             global_pooling=source.global_pooling,
@@ -161,7 +177,7 @@ def export_model(
             figures=known.figures,
             weights_sha256=weights_digest(source.module.state_dict()),
             blob_version=BLOB_VERSION,
-            versions={package: _version(package) for package in ("bitsr", "torch", "executorch")},
+            versions={package: _version(package) for package in PACKAGES[kind]},
         )
         files[item] = ExportedFile(path, info, lowered.table, lowered.arena_bytes, verification, not_verified)
     return ExportResult(source.name, files, latent_bytes, binary_layers)
@@ -219,22 +235,33 @@ def _check_paths(folder: Path, paths: list[Path], *, overwrite: bool) -> None:
             raise UsageError(f"{path} exists; choose another folder, or overwrite it (--overwrite)")
 
 
-def _lowering() -> Callable[..., Lowered]:
+def _lowering(kind: str) -> Callable[..., Lowered]:
     try:
         with quiet():
-            from bitsr.export.executorch.lower import lower
+            if kind == "tflite":
+                from bitsr.export.tflite.lower import lower
+            else:
+                from bitsr.export.executorch.lower import lower
     except ImportError as error:
-        raise MissingExtraError("executorch", extra="executorch", purpose="Exporting to .pte") from error
+        package, extra = ("onnx2tf", "tflite") if kind == "tflite" else ("executorch", "executorch")
+        raise MissingExtraError(error.name or package, extra=extra, purpose=f"Exporting to .{kind}") from error
     return lower
 
 
-def _verify(pte: bytes, deployed: nn.Module, *, in_channels: int, name: str) -> tuple[Verification | None, str]:
+def _verify(
+    content: bytes, deployed: nn.Module, *, kind: str, ours: bool, in_channels: int, name: str
+) -> tuple[Verification | None, str]:
     """Run the artefact from memory beside the deploy form, at a size that is not the one it was traced with."""
     from bitsr.runtime import RuntimeLibraryError
+    from bitsr.runtime.litert import TfliteNetwork
     from bitsr.runtime.pte import PteNetwork
 
+    network: PteNetwork | TfliteNetwork
     try:
-        network = PteNetwork(pte, name=name)
+        if kind == "tflite":
+            network = TfliteNetwork(content, name=name, delegate=ours)
+        else:
+            network = PteNetwork(content, name=name)
     except RuntimeLibraryError as error:
         return None, str(error)
     worst, largest = math.inf, 0.0

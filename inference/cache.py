@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import bitsr.export
@@ -22,8 +22,8 @@ def cache_folder() -> Path:
     return (Path(root) if root else Path.home() / ".cache") / "bitsr"
 
 
-def cached_pte(weights: Path, *, model: str, say: Say) -> Path:
-    """The .pte of a weights file, exported if the cache has no sound one.
+def cached_artifact(weights: Path, *, model: str, kind: str, say: Say) -> Path:
+    """The artefact of a weights file, a "pte" or "tflite", exported if the cache has no sound one.
 
     It is kept under the hash of the weights, of the exporter and of the framework versions, so that it is never out of
     date; several processes may ask at once.
@@ -31,8 +31,8 @@ def cached_pte(weights: Path, *, model: str, say: Say) -> Path:
     Raises:
         BitsrError: the export fails, or the cache folder cannot be written.
     """
-    folder = cache_folder() / f"{model}-{_key(weights)}"
-    path = folder / f"{model}.pte"
+    folder = cache_folder() / f"{model}-{kind}-{_key(weights, kind)}"
+    path = folder / f"{model}.{kind}"
     if path.is_file():
         try:
             artifact.read_artifact(path)
@@ -49,10 +49,10 @@ def cached_pte(weights: Path, *, model: str, say: Say) -> Path:
     except OSError as error:
         raise BitsrError(
             f"cannot write the cache folder {folder.parent}: {error.strerror}; set XDG_CACHE_HOME to a writable "
-            "folder, or export with `bitsr export` and pass the .pte with -m"
+            "folder, or export with `bitsr export` and pass the artefact with -m"
         ) from error
     try:
-        export_model(model, weights=weights, output=building)
+        export_model(model, weights=weights, output=building, formats=(kind,))
         try:
             building.rename(folder)
         except OSError:
@@ -63,10 +63,13 @@ def cached_pte(weights: Path, *, model: str, say: Say) -> Path:
     return path
 
 
-def _key(weights: Path) -> str:
+def _key(weights: Path, kind: str) -> str:
     digest = hashlib.sha256(weights.read_bytes())
-    for package in ("bitsr", "torch", "executorch"):
-        digest.update(version(package).encode())
+    for package in artifact.PACKAGES[kind]:
+        try:
+            digest.update(version(package).encode())
+        except PackageNotFoundError:
+            digest.update(b"missing")  # the export will say so
     # A checkout's exporter changes without a new version.
     for source in sorted(Path(folder) for folder in bitsr.export.__path__):
         for file in sorted(source.rglob("*.py")):

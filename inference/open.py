@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from bitsr.common.errors import UsageError
-from bitsr.inference.cache import Say, cached_pte
+from bitsr.inference.cache import Say, cached_artifact
 from bitsr.inference.session import Session
 
 DEFAULT_SCALE = 4
+_FRAMEWORKS = {"pte": "ExecuTorch", "tflite": "LiteRT"}
 # The families whose trained weights come with bitsr, best first.
 DEFAULT_FAMILIES = ("ebsr_light_plus", "ebsr_light")
 
@@ -17,31 +18,41 @@ def open_session(
     """Open a session.
 
     Args:
-        model: a .pte, a weights file (.safetensors), a model id with embedded weights, or None for the built-in model.
-        runtime: "eager" or "pte"; None is "pte".
+        model: a .pte or .tflite, a weights file (.safetensors), a model id with embedded weights, or None for the
+            built-in model.
+        runtime: "eager", "pte" or "tflite"; None is what an artefact is for, otherwise "pte".
         scale: picks the built-in model (4 if None); for a given model it is only checked.
-        say: receives remarks, such as that a .pte is exported on first use.
+        say: receives remarks, such as that an artefact is exported on first use.
 
     Raises:
         UsageError: unknown model, a scale that contradicts the model, an artefact in another runtime.
         WeightsError, ArtifactError: unusable weights or artefact.
     """
     name = str(model) if model is not None else default_model(scale or DEFAULT_SCALE)
-    if name.endswith(".pte"):
-        if runtime == "eager":
-            raise UsageError(f"{name} runs in ExecuTorch only; give a weights file or a model id for --runtime eager")
-        from bitsr.inference.pte import PteSession
-
-        return PteSession(name, scale=scale)
+    kind = Path(name).suffix.removeprefix(".")
+    if kind in _FRAMEWORKS:
+        if runtime not in (None, kind):
+            raise UsageError(
+                f"{name} runs in {_FRAMEWORKS[kind]} only; give a weights file or a model id for --runtime {runtime}"
+            )
+        return _artifact_session(Path(name), scale=scale)
     if runtime == "eager":
         from bitsr.inference.eager import EagerSession
 
         return EagerSession.load(name, scale=scale)
-    from bitsr.inference.pte import PteSession
-
     weights, model_id = find_weights(name)
     _check_scale(name, model_id, scale)
-    return PteSession(cached_pte(weights, model=model_id, say=say))
+    return _artifact_session(cached_artifact(weights, model=model_id, kind=runtime or "pte", say=say))
+
+
+def _artifact_session(path: Path, *, scale: int | None = None) -> Session:
+    if path.suffix == ".tflite":
+        from bitsr.inference.tflite import TfliteSession
+
+        return TfliteSession(path, scale=scale)
+    from bitsr.inference.pte import PteSession
+
+    return PteSession(path, scale=scale)
 
 
 def default_model(scale: int) -> str:

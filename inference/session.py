@@ -14,7 +14,7 @@ class SessionInfo:
     Attributes:
         model: model id.
         scale: enlargement factor.
-        runtime: "eager" or "pte".
+        runtime: "eager", "pte" or "tflite".
         max_pixels: most pixels (H * W) of one input, or None where only the memory limits it.
         min_side: shortest side of an input in pixels.
         multiple: both sides of an input are multiples of this.

@@ -20,15 +20,15 @@ def binary_conv2d(given: Mapping[str, Any]) -> list[tf.Tensor]:
     # (planes, Co, Ci, k, k) -> (planes, k, k, Ci, Co)
     signs = unpack_weight(torch.from_numpy(given["weight_bits"]), channels=x.shape[-1]).numpy().transpose(0, 3, 4, 2, 1)
     bits = tf.where(x >= threshold, 1.0, -1.0)
-    z = None
-    for plane, scale in zip(signs, given["scale"], strict=True):
-        # The dot product is an integer already. Rounding it keeps the converter from folding the scale into the
-        # weights, after which sums that should be zero no longer are, and signs flip.
-        dot = tf.round(tf.nn.conv2d(bits, np.ascontiguousarray(plane), 1, "SAME")) * scale
-        if z is None:
-            z = dot + given["shift"] if "shift" in given else dot
-        else:
-            z = z + dot
+    # The dot product is an integer already. Rounding it keeps the converter from folding the scale into the weights,
+    # after which sums that should be zero no longer are, and signs flip.
+    first, *others = (
+        tf.round(tf.nn.conv2d(bits, np.ascontiguousarray(plane), 1, "SAME")) * scale
+        for plane, scale in zip(signs, given["scale"], strict=True)
+    )
+    z = first + given["shift"] if "shift" in given else first
+    for dot in others:
+        z = z + dot
     if "inner_slope" in given:
         z = tf.where(z < 0.0, z * given["inner_slope"], z)
     if "inner_shift" in given:

@@ -42,6 +42,7 @@ def to_onnx(module: nn.Module, *, channels: int, max_pixels: int) -> onnx.ModelP
         raise ExportError(
             f"torch.onnx can not export {type(module).__name__} with dynamic sizes: {first_line}"
         ) from error
+    assert exported is not None  # it is for dynamo=True
     model: onnx.ModelProto = exported.model_proto
     _expand_pixel_shuffles(model.graph)
     _name_same_padding(model.graph)
@@ -64,7 +65,8 @@ def _with_our_nodes(program: ExportedProgram) -> ExportedProgram:
             torch.ops.bitsr.pixel_shuffle.default: _pixel_shuffle,
         }
     )
-    return program.run_decompositions(table)
+    decomposed: ExportedProgram = program.run_decompositions(table)
+    return decomposed
 
 
 def _node(
@@ -146,7 +148,7 @@ def _pixel_shuffle(x: Tensor, skip: Tensor | None, factor: int) -> Tensor:
     batch, channels, height, width = x.shape
     shape = (batch, channels // factor**2, height * factor, width * factor)
     inputs = [x] if skip is None else [x, skip]
-    attributes = {"factor": factor, "channels": channels}
+    attributes: dict[str, Any] = {"factor": factor, "channels": channels}
     return torch.onnx.ops.symbolic(
         f"{DOMAIN}::{PIXEL_SHUFFLE}", inputs, attributes, dtype=torch.float32, shape=shape, version=1
     )

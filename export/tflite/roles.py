@@ -1,8 +1,8 @@
 """Our TFLite custom ops: what stands at which place. The delegate (runtime/tflite/ops.h) has the same table.
 
-An op's operands are the inputs, then the constants of the program op in ARCHITECTURE.md; absent ones are left out, and the
-option ``operands`` has a bit for each place that is taken. ``results`` does the same for outputs. The other options
-are the attributes of the program op. Maps are (N, H, W, C), vectors (N, C), planes (N, H, W, 1).
+An op's operands are the inputs, then the constants of the program op in ARCHITECTURE.md; absent ones are left out, and
+the option ``operands`` has a bit for each place that is taken. ``results`` does the same for outputs. The other
+options are the attributes of the program op. Maps are (N, H, W, C), vectors (N, C), planes (N, H, W, 1).
 """
 
 from collections.abc import Mapping, Sequence

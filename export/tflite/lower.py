@@ -1,0 +1,88 @@
+"""Lowering of a deploy form to a .tflite."""
+
+import math
+from collections import Counter
+
+from torch import nn
+
+from bitsr.export.delegation import OURS, DelegationTable
+from bitsr.export.errors import ExportError
+from bitsr.export.lowered import Lowered
+from bitsr.export.tflite.container import GraphOp, graph_ops
+from bitsr.export.tflite.roles import CUSTOM_OPS
+from bitsr.runtime.quiet import quiet, silent_stderr
+
+with quiet(), silent_stderr():  # TensorFlow logs from native code before it can be told not to
+    # First torch's compiler: its Triton, loaded after TensorFlow, crashes the process (both bring LLVM along).
+    import torch._dynamo  # noqa: F401
+
+    from bitsr.export.tflite.convert import to_tflite
+    from bitsr.export.tflite.onnx_graph import to_onnx
+
+LITERT = "LiteRT (XNNPACK)"
+
+
+def lower(module: nn.Module, *, channels: int, max_pixels: int, ours: bool = True) -> Lowered:
+    """Lower a deploy form. ``ours=False`` writes the float twin: the same numbers in stock ops, without the delegate.
+
+    Maps of the .tflite are (1, H, W, C) with dynamic H and W. It plans no memory: LiteRT does when a size is known.
+
+    Raises:
+        ExportError: the module can not be traced or converted, or an op of ours was lost on the way.
+    """
+    side = math.isqrt(max_pixels)
+    if side < 32:
+        raise ExportError(f"the pixel budget is {max_pixels}, expected at least 1024 (32 x 32); raise it")
+    graph = to_onnx(module, channels=channels, max_pixels=max_pixels)
+    content = to_tflite(graph, fused=ours)
+    ops = graph_ops(content, name="the converted model")
+    wanted = Counter(node.op_type for node in graph.graph.node if node.op_type in CUSTOM_OPS) if ours else Counter()
+    got = Counter(op.name for op in ops if op.custom)
+    if got != wanted:
+        raise ExportError(
+            f"the converter did not keep the custom ops: expected {dict(wanted)}, got {dict(got)}; "
+            "install the pinned versions of bitsr[tflite]"
+        )
+    return Lowered(content, delegation_table(ops), arena_bytes=0, max_pixels=side * side)
+
+
+def delegation_table(ops: list[GraphOp]) -> DelegationTable:
+    """Every op with the place where it runs, and the partitions as LiteRT will make them."""
+    claimed = claim(ops)
+    rows = []
+    for op, ours in zip(ops, claimed, strict=True):
+        # The channel gate with two results is channel_shift_gate.
+        name = CUSTOM_OPS[op.name].torch_ops[len(op.outputs) - 1] if op.name in CUSTOM_OPS else op.name
+        rows.append((name, OURS, "") if ours else (name, LITERT, "float layer"))
+    partitions = _partitions(ops, claimed)
+    return DelegationTable.from_ops(rows, {place: count for place, count in partitions.items() if count})
+
+
+def claim(ops: list[GraphOp]) -> list[bool]:
+    """What the delegate claims: our ops, and additions that read from what it claims."""
+    ours: set[int] = set()
+    claimed = []
+    for op in ops:
+        takes = op.name in CUSTOM_OPS or (op.plain_add and any(tensor in ours for tensor in op.inputs))
+        if takes:
+            ours.update(op.outputs)
+        claimed.append(takes)
+    return claimed
+
+
+def _partitions(ops: list[GraphOp], claimed: list[bool]) -> dict[str, int]:
+    """LiteRT's rule: take all ops of one kind that can run, then all of the other, until none is left."""
+    counts = {OURS: 0, LITERT: 0}
+    left = list(range(len(ops)))
+    pending = {tensor for op in ops for tensor in op.outputs}
+    while left:
+        for kind in (claimed[left[0]], not claimed[left[0]]):
+            taken = False
+            for index in list(left):
+                if claimed[index] is kind and not any(tensor in pending for tensor in ops[index].inputs):
+                    pending.difference_update(ops[index].outputs)
+                    left.remove(index)
+                    taken = True
+            if taken:
+                counts[OURS if kind else LITERT] += 1
+    return counts

@@ -1,0 +1,156 @@
+"""A .tflite in LiteRT's or TensorFlow's stock interpreter, our ops in the external delegate."""
+
+import os
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bitsr.common.errors import BitsrError, MissingExtraError, UsageError
+from bitsr.runtime import KERNEL_VARIABLE, KERNELS, RuntimeLibraryError, find_library
+from bitsr.runtime.quiet import quiet, silent_stderr
+
+TFLITE_LIBRARY = "libbitsr_tflite.so"
+INTERPRETERS = ("litert", "tensorflow")
+
+
+class TfliteError(BitsrError):
+    """A .tflite that the interpreter does not load or run."""
+
+
+class TfliteNetwork:
+    """One loaded network with a single input and a single output map.
+
+    ``channels`` is what its input takes. One call at a time: the network owns its memory.
+    """
+
+    def __init__(
+        self,
+        source: Path | str | bytes,
+        *,
+        name: str = "the .tflite",
+        threads: int | None = None,
+        delegate: bool = True,
+        interpreter: str = "litert",
+        options: dict[str, str] | None = None,
+    ) -> None:
+        """Load a .tflite from a path or from its bytes (``name`` then names it in errors).
+
+        Args:
+            threads: for the float layers and our kernels; ``None`` is all processors that the process may use.
+            delegate: ``False`` for a float twin, which needs no library of ours.
+            interpreter: of which package, of :data:`INTERPRETERS`.
+            options: of the delegate: kernel, threads, verbose. The kernel is by default what ``BITSR_KERNEL`` says.
+
+        Raises:
+            TfliteError: the interpreter refuses the model.
+            RuntimeLibraryError: the delegate's library is missing or does not load.
+            UsageError: an option or ``BITSR_KERNEL`` has no such value.
+            MissingExtraError: the interpreter's package is not installed.
+        """
+        self._name = name if isinstance(source, bytes) else str(source)
+        make, load_delegate = _stock(interpreter)
+        content = source if isinstance(source, bytes) else self._read(Path(source))
+        delegates = [_load(load_delegate, options or {})] if delegate else []
+        count = len(os.sched_getaffinity(0)) if threads is None else threads
+        # XNNPACK announces itself when it first comes into use; errors arrive as exceptions.
+        self._quiet = nullcontext if "verbose" in (options or {}) else silent_stderr
+        try:
+            with self._quiet():
+                self._interpreter = make(model_content=content, experimental_delegates=delegates, num_threads=count)
+            self._input = _single(self._interpreter.get_input_details(), self._name, "inputs")
+            self._output = _single(self._interpreter.get_output_details(), self._name, "outputs")
+            self._shape: tuple[int, ...] | None = None
+        except (RuntimeError, ValueError) as error:
+            raise self._failure("can not be loaded", error) from error
+        signature = [int(side) for side in self._input["shape_signature"]]
+        if len(signature) != 4:
+            raise TfliteError(f"{self._name} takes an input of {len(signature)} dimensions, expected 4")
+        self.channels = signature[3]
+
+    def run(self, x: Tensor) -> Tensor:
+        """Run on a float32 map (1, channels, H, W); the result is a new contiguous tensor.
+
+        Raises:
+            TfliteError: the tensor has another type or shape, or the network fails on it.
+        """
+        if x.dtype != torch.float32 or x.dim() != 4 or x.shape[:2] != (1, self.channels) or min(x.shape) < 1:
+            raise TfliteError(
+                f"{self._name} takes a float32 (1, {self.channels}, H, W) tensor, got {x.dtype} of shape "
+                f"{tuple(x.shape)}"
+            )
+        pixels = x.permute(0, 2, 3, 1).contiguous().numpy()
+        index = self._input["index"]
+        try:
+            if self._shape != pixels.shape:
+                self._shape = None  # stays so if the new size is refused
+                self._interpreter.resize_tensor_input(index, pixels.shape, strict=True)
+                with self._quiet():
+                    self._interpreter.allocate_tensors()
+                self._shape = pixels.shape
+            self._interpreter.set_tensor(index, pixels)
+            self._interpreter.invoke()
+            y = self._interpreter.get_tensor(self._output["index"])
+        except (RuntimeError, ValueError) as error:
+            raise self._failure(f"failed on an input of shape {tuple(x.shape)}", error) from error
+        return torch.from_numpy(y).permute(0, 3, 1, 2).contiguous()
+
+    def _failure(self, what: str, error: Exception) -> TfliteError:
+        text = " ".join(str(error).split())
+        if "unresolved custom op: Bitsr" in text:
+            return TfliteError(
+                f"{self._name} has ops of bitsr and was loaded without its delegate; pass {TFLITE_LIBRARY} to "
+                "load_delegate() and the delegate to the interpreter, or use the float twin "
+                "(bitsr export --float-twin)"
+            )
+        return TfliteError(f"{self._name} {what} ({text}); export the model again")
+
+    def _read(self, path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise TfliteError(f"cannot read {path}: {error.strerror or error}; write one with: bitsr export") from error
+
+
+def _stock(interpreter: str) -> tuple[Any, Any]:
+    try:
+        with quiet(), silent_stderr():
+            if interpreter == "litert":
+                from ai_edge_litert.interpreter import Interpreter, load_delegate
+
+                return Interpreter, load_delegate
+            if interpreter == "tensorflow":
+                os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+                # First torch's compiler: its Triton, loaded after TensorFlow, crashes the process.
+                import torch._dynamo  # noqa: F401, I001
+                import tensorflow as tf
+
+                return tf.lite.Interpreter, tf.lite.experimental.load_delegate
+    except ImportError as error:
+        package = "ai-edge-litert" if interpreter == "litert" else "tensorflow"
+        raise MissingExtraError(package, extra="tflite", purpose="Running a .tflite") from error
+    raise UsageError(f"the interpreter is '{interpreter}'; expected one of {', '.join(INTERPRETERS)}")
+
+
+def _load(load_delegate: Any, options: dict[str, str]) -> Any:
+    kernel = os.environ.get(KERNEL_VARIABLE, "")
+    if kernel and kernel not in KERNELS:
+        raise UsageError(f"{KERNEL_VARIABLE} is '{kernel}'; expected one of {', '.join(KERNELS)}")
+    chosen = {**({"kernel": kernel} if kernel else {}), **options}
+    path = find_library(TFLITE_LIBRARY)
+    try:
+        return load_delegate(str(path), chosen)
+    except ValueError as error:  # an option that the delegate refuses
+        raise UsageError(" ".join(str(error).split())) from error
+    except OSError as error:
+        raise RuntimeLibraryError(
+            f"the native library {path} does not load ({error}); rebuild it with `make build`"
+        ) from error
+
+
+def _single(details: list[dict[str, Any]], name: str, what: str) -> dict[str, Any]:
+    if len(details) != 1:
+        raise TfliteError(f"{name} has {len(details)} {what}, expected 1")
+    return details[0]
