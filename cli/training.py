@@ -2,15 +2,17 @@
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bitsr.cli.console import closing, table
+from bitsr.cli.console import closing, note, table
 from bitsr.cli.options import Runtime, needs
 from bitsr.common.files import atomic_write
 
+ARTIFACTS = (".pte", ".tflite")
 TRAIN_PACKAGES = ("lightning", "tensorboard", "torchmetrics")
 
 
@@ -44,7 +46,7 @@ def train(
 def evaluate(
     model: Annotated[str, typer.Argument(help="Model id, weights file or .pte.")],
     folders: Annotated[list[Path], typer.Option("--set", help="Folder of high-resolution pictures; may be repeated.")],
-    runtime: Annotated[Runtime | None, typer.Option(help="What runs the network.")] = None,
+    runtime: Annotated[Runtime | None, typer.Option(help="What runs the network.", show_default="PyTorch")] = None,
     scale: Annotated[int | None, typer.Option(help="Check that the model has this scale.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the figures as JSON.")] = None,
 ) -> None:
@@ -54,14 +56,20 @@ def evaluate(
     with needs("train", *TRAIN_PACKAGES, purpose="evaluation"):
         from bitsr.training.evaluate import evaluate as measure
     from bitsr.inference.open import open_session
+    from bitsr.training.weights import load_model
 
-    session = open_session(model, runtime=(runtime or Runtime.eager).value, scale=scale)
-    info = session.info
+    network: torch.nn.Module | Callable[[torch.Tensor], torch.Tensor]
+    if runtime is None and not model.endswith(ARTIFACTS):
+        network = load_model(model, scale=scale)
+        name, factor, form = network.info.id, network.info.scale, "training form in PyTorch"
+    else:
+        session = open_session(model, runtime=None if runtime is None else runtime.value, scale=scale, say=note)
+        name, factor, form = session.info.model, session.info.scale, f"runtime {session.info.runtime}"
 
-    def network(x: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(session.run(x.numpy()))
+        def network(x: torch.Tensor) -> torch.Tensor:
+            return torch.from_numpy(session.run(x.numpy()))
 
-    results = [measure(network, folder=folder, scale=info.scale) for folder in folders]
+    results = [measure(network, folder=folder, scale=factor) for folder in folders]
     rows = [
         (
             r.folder,
@@ -74,15 +82,15 @@ def evaluate(
         for r in results
     ]
     table(
-        f"{info.model}, runtime {info.runtime}: luminance, {info.scale} border pixels left out, PSNR in dB",
+        f"{name}, {form}: luminance, {factor} border pixels left out, PSNR in dB",
         ("set", "pictures", "PSNR", "SSIM", "bicubic PSNR", "bicubic SSIM"),
         rows,
     )
     if output is not None:
         content = {
-            "model": info.model,
-            "runtime": info.runtime,
-            "scale": info.scale,
+            "model": name,
+            "form": form,
+            "scale": factor,
             "sets": {
                 r.folder: {
                     "psnr": r.psnr,
@@ -96,4 +104,4 @@ def evaluate(
         }
         with atomic_write(output) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    closing([output] if output else [], then=f"bitsr upscale -i photo.jpg -o photo_x{info.scale}.png -m {model}")
+    closing([output] if output else [], then=f"bitsr upscale -i photo.jpg -o photo_x{factor}.png -m {model}")
