@@ -11,6 +11,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 JOBS ?= $(shell nproc)
+# A test process takes up to 2 GB.
+TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 
 BUILD_PACKAGES := g++
 TEST_PACKAGES := $(BUILD_PACKAGES) clang libgtest-dev g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
@@ -77,7 +79,7 @@ demo: build  ## a photo through the exported network: pictures, PSNR, parity and
 
 .PHONY: test
 test: build $(STAMP)/debian-test  ## all tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_JOBS) --dist=loadfile
 
 .PHONY: bench
 bench: build  ## our kernels against XNNPACK, layer and whole net; JSON in build/bench
