@@ -10,9 +10,9 @@ UV_VERSION := $(shell sed -n 's/^uv==//p' requirements.lock)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
-JOBS ?= $(shell nproc)
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 # A test process takes up to 2 GB.
-TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
+TEST_JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n : 4)))
 
 BUILD_PACKAGES := g++
 TEST_PACKAGES := $(BUILD_PACKAGES) clang libgtest-dev g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
