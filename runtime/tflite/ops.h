@@ -9,7 +9,6 @@
 namespace bitsr::tflite {
 
 constexpr int64_t kOptionsVersion = 1;
-constexpr int kMaxOperands = kMaxInputs + kMaxConstants;
 
 struct CustomOp {
   const char* name;

@@ -48,8 +48,11 @@ class Translation {
                             version > kOptionsVersion ? "update bitsr" : "export the model again");
       return false;
     }
-    if (!options.find("operands", &operands) || !options.find("results", &results))
-      return fail(name, "its options do not say which operands it has");
+    const int operand_count = op->input_count + op->constant_count;
+    if (!options.find("operands", &operands) || operands < 0 || operands >> operand_count != 0)
+      return fail(name, "its options do not say which operands it has", operands);
+    if (!options.find("results", &results) || results < 0 || results >> op->output_count != 0)
+      return fail(name, "its options do not say which results it has", results);
     OpSpec spec{};
     spec.kind = op->kind;
     spec.input_count = op->input_count;
@@ -57,7 +60,7 @@ class Translation {
     spec.constant_count = op->constant_count;
     spec.attribute_count = op->attribute_count;
     int next = 0;
-    for (int place = 0; place < op->input_count + op->constant_count; ++place) {
+    for (int place = 0; place < operand_count; ++place) {
       const bool is_input = place < op->input_count;
       if ((operands >> place & 1) == 0) {
         if (is_input) spec.inputs[place] = kAbsent;
