@@ -32,7 +32,7 @@ struct Popcount {
   static constexpr int32_t kWordBytes = 16;    // of 64 channels of a pixel
   static constexpr int32_t kWeightBytes = 16;  // of 64 weights
   static constexpr int kPixels = 4;  // 4 pixels x 2 vectors of sums, 2 of weights, one table
-  static constexpr int kGatePixels = 4;
+  static constexpr int kGatePixels = 2;
   static constexpr int kNibbles = 16;  // of a word
   // A byte of a sum grows by at most 4 a nibble, a 16-bit sum by what the bytes held.
   static constexpr int32_t kWordsPerFlush = 3;

@@ -12,7 +12,7 @@ struct Popcount {
   static constexpr int32_t kWordBytes = 16;   // of 64 channels of a pixel: the word twice, so that a plain load spreads it
   static constexpr int32_t kWeightBytes = 8;  // of 64 weights
   static constexpr int kPixels = 4;           // 4 pixels x 4 registers of sums, 4 of weights
-  static constexpr int kGatePixels = 4;
+  static constexpr int kGatePixels = 2;
   // A byte of a sum grows by at most 8 a step; flush() adds two bytes in a byte.
   static constexpr int32_t kStepsPerFlush = 15;
   static constexpr int32_t kFlushesPerDrain = 68;

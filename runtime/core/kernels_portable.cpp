@@ -10,7 +10,7 @@ struct Popcount {
   static constexpr int32_t kWordBytes = 8;    // of 64 channels of a pixel
   static constexpr int32_t kWeightBytes = 8;  // of 64 weights
   static constexpr int kPixels = 4;
-  static constexpr int kGatePixels = 4;
+  static constexpr int kGatePixels = 2;
 
   static void store_word(uint8_t* bits, uint64_t value) { memcpy(bits, &value, 8); }
 

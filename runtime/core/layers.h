@@ -38,6 +38,10 @@ struct Layer {
   ConvLayer conv;
   GateLayer gate;
   SpatialLayer spatial;
+  // Gates that directly follow a convolution and read its output take their sums row by row while it runs.
+  bool sums_rows = false;          // of a convolution: channel gates follow
+  int32_t spatial_gate = kAbsent;  // of a convolution: the spatial gate that follows
+  bool summed = false;             // of a gate: the convolution before it takes the sums
 };
 
 // False: out of memory. `spec` has passed validate().

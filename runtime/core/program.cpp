@@ -10,6 +10,9 @@
 namespace bitsr {
 namespace {
 
+// At most so many chunks of rows on several threads: enough to balance them, large enough to keep rows in the cache.
+constexpr int64_t kMaxChunks = 16;
+
 // Where a value of the current picture lies. Element (c, y, x) is data[c * channel + y * row + x * column].
 struct Place {
   float* data;
@@ -46,6 +49,8 @@ void copy(const Place& from, const Place& to, int64_t channels, const Parallel& 
 
 bool shape_equal(const Shape& a, const Shape& b) { return a.n == b.n && a.c == b.c && a.h == b.h && a.w == b.w; }
 
+int64_t round_up_width(int64_t width) { return (width + kLaneCount - 1) / kLaneCount * kLaneCount; }
+
 Status no_memory() { return failure(StatusCode::out_of_memory, "out of memory; use smaller tiles"); }
 
 }  // namespace
@@ -62,7 +67,8 @@ struct Program::Impl {
   Buffer bits;           // packed signs of one map, with a border of zero pixels for 3x3
   int64_t bits_height = 0, bits_width = 0;
   int32_t bits_words = 0, bits_kernel = 0;
-  Buffer row_sums;
+  Buffer row_sums;   // [height][stride] of the input of the channel gates at hand
+  Buffer gate_sums;  // [kernel rows][height][width rounded up] of the spatial gate at hand
   Parallel parallel;
 
   ~Impl() {
@@ -79,12 +85,16 @@ struct Program::Impl {
   Status check(const TensorView& view, int32_t id, const TensorView& first, const char* role, int32_t index) const;
   Status place_values(const TensorView* inputs, const TensorView* outputs, int64_t image);
   Status run_layer(Layer* layer);
-  Status run_conv(const OpSpec& op, ConvLayer* layer);
-  Status run_gate(const OpSpec& op, GateLayer* layer);
-  void run_spatial(const OpSpec& op, const SpatialLayer& layer);
+  Status run_conv(const Layer& whole, ConvLayer* layer);
+  Status run_gate(const OpSpec& op, GateLayer* layer, bool summed);
+  Status run_spatial(const OpSpec& op, const SpatialLayer& layer, bool summed);
+  void find_fused_gates();
+  Status reserve_row_sums(const Place& x, int32_t channels);
+  Status reserve_gate_sums(const Place& x, int32_t kernel);
+  void sum_gate_row(const Place& x, const SpatialLayer& layer, int64_t y) const;
   void run_add(const OpSpec& op);
   void run_shuffle(const OpSpec& op);
-  Status pack(const Place& x, ConvLayer* layer);
+  Status reserve_bits(const Place& x, const ConvLayer& layer);
 
   // A map that lies in a caller's memory as the kernels want it: no copy.
   bool in_place(int32_t id, Layout layout) const {
@@ -114,6 +124,7 @@ Status Program::Impl::prepare() {
     for (Constant& constant : layer->spec.constants) constant.data = nullptr;
     for (Constant& constant : graph.ops[i].constants) constant.data = nullptr;
   }
+  find_fused_gates();
   return {};
 }
 
@@ -166,8 +177,8 @@ Status Program::Impl::place_values(const TensorView* inputs, const TensorView* o
       }
     }
     const int64_t stride = spec.kind == ValueKind::plane ? 1 : round_up_lanes(spec.channels);
-    // gate_row writes whole vectors: the rows of a plane are rounded up.
-    const int64_t width = spec.kind == ValueKind::plane ? (shape.w + kLaneCount - 1) / kLaneCount * kLaneCount : shape.w;
+    // gate_finish writes whole vectors: the rows of a plane are rounded up.
+    const int64_t width = spec.kind == ValueKind::plane ? round_up_width(shape.w) : shape.w;
     size_t size;
     if (!multiply(static_cast<size_t>(shape.h), static_cast<size_t>(width), &size) ||
         !multiply(size, static_cast<size_t>(stride) * 4, &size) || !slots()[value.slot].reserve(size))
@@ -181,14 +192,14 @@ Status Program::Impl::place_values(const TensorView* inputs, const TensorView* o
   return {};
 }
 
-Status Program::Impl::pack(const Place& x, ConvLayer* layer) {
-  const int64_t border = layer->kernel / 2;
+Status Program::Impl::reserve_bits(const Place& x, const ConvLayer& layer) {
+  const int64_t border = layer.kernel / 2;
   const int64_t height = x.height + 2 * border, width = x.width + 2 * border;
-  const size_t pixel = static_cast<size_t>(layer->words) * static_cast<size_t>(kernels->word_bytes);
+  const size_t pixel = static_cast<size_t>(layer.words) * static_cast<size_t>(kernels->word_bytes);
   size_t size;
   if (!multiply(static_cast<size_t>(height), static_cast<size_t>(width), &size) || !multiply(size, pixel, &size))
     return no_memory();
-  const bool same = bits_height == height && bits_width == width && bits_words == layer->words && bits_kernel == layer->kernel;
+  const bool same = bits_height == height && bits_width == width && bits_words == layer.words && bits_kernel == layer.kernel;
   if (!same) {
     if (size <= bits.size())
       bits.clear();  // the border's pixels must be 0
@@ -196,33 +207,48 @@ Status Program::Impl::pack(const Place& x, ConvLayer* layer) {
       return no_memory();
     bits_height = height;
     bits_width = width;
-    bits_words = layer->words;
-    bits_kernel = layer->kernel;
+    bits_words = layer.words;
+    bits_kernel = layer.kernel;
   }
-  uint8_t* data = bits.as<uint8_t>();
-  const float* threshold = layer->threshold.as<float>();
-  for_ranges(parallel, x.height, [&](int64_t begin, int64_t end) {
-    for (int64_t y = begin; y < end; ++y)
-      kernels->pack_row(x.data + y * x.row, threshold, x.width, layer->in_stride, layer->words,
-                        data + static_cast<size_t>((y + border) * width + border) * pixel);
-  });
   return {};
 }
 
-Status Program::Impl::run_conv(const OpSpec& op, ConvLayer* layer) {
+Status Program::Impl::run_conv(const Layer& whole, ConvLayer* layer) {
+  const OpSpec& op = whole.spec;
   const Place& x = place(op.inputs[conv::kX]);
   const Place& out = place(op.outputs[0]);
   if (op.inputs[conv::kThreshold] != kAbsent)
     memcpy(layer->threshold.as<float>(), place(op.inputs[conv::kThreshold]).data, static_cast<size_t>(layer->in_channels) * 4);
-  const Status status = pack(x, layer);
+  Status status = reserve_bits(x, *layer);
+  if (status.ok() && whole.sums_rows) status = reserve_row_sums(out, layer->out_channels);
+  const SpatialLayer* next_gate = whole.spatial_gate == kAbsent ? nullptr : &layers[whole.spatial_gate].spatial;
+  if (status.ok() && next_gate) status = reserve_gate_sums(out, next_gate->kernel);
   if (!status.ok()) return status;
   const int64_t border = layer->kernel / 2;
-  const size_t row_bytes = static_cast<size_t>(bits_width) * layer->words * static_cast<size_t>(kernels->word_bytes);
+  const size_t pixel_bytes = static_cast<size_t>(layer->words) * static_cast<size_t>(kernels->word_bytes);
+  const size_t row_bytes = static_cast<size_t>(bits_width) * pixel_bytes;
+  const auto pack_row = [&](int64_t y) {
+    kernels->pack_row(x.data + y * x.row, layer->threshold.as<float>(), x.width, layer->in_stride, layer->words,
+                      bits.as<uint8_t>() + static_cast<size_t>(y + border) * row_bytes + static_cast<size_t>(border) * pixel_bytes);
+  };
+  // A row is packed just before its first use, so that it is still in the cache when it comes as the residual, and before
+  // the output may overwrite it. Rows that two chunks need are packed beforehand.
+  const int64_t chunk = parallel.run ? (x.height + kMaxChunks - 1) / kMaxChunks : x.height;
+  const int64_t chunks = (x.height + chunk - 1) / chunk;
+  const bool shared_edges = chunks > 1 && border > 0;
+  if (shared_edges)
+    for_ranges(parallel, chunks, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        pack_row(i * chunk);
+        const int64_t last = (i + 1) * chunk < x.height ? (i + 1) * chunk - 1 : x.height - 1;
+        if (last > i * chunk) pack_row(last);
+      }
+    });
   const auto plane_of = [&](conv::Input input) { return op.inputs[input] == kAbsent ? nullptr : &place(op.inputs[input]); };
   const Place* residual = plane_of(conv::kResidual);
   const Place* gain = plane_of(conv::kChannelGain);
   const Place* spatial_gain = plane_of(conv::kSpatialGain);
-  for_ranges(parallel, x.height, [&](int64_t begin, int64_t end) {
+  for_ranges(parallel, chunks, [&](int64_t first_chunk, int64_t end_chunk) {
     ConvRow row = {};
     row.weights = layer->weights.as<uint8_t>();
     row.kernel = layer->kernel;
@@ -232,29 +258,70 @@ Status Program::Impl::run_conv(const OpSpec& op, ConvLayer* layer) {
     row.out_stride = layer->out_stride;
     row.epilogue = {layer->scale.as<float>(),       layer->shift.as<float>(),       layer->inner_slope.as<float>(),
                     layer->inner_shift.as<float>(), gain ? gain->data : nullptr,    layer->slope.as<float>()};
-    for (int64_t y = begin; y < end; ++y) {
-      for (int32_t k = 0; k < layer->kernel; ++k) row.bits[k] = bits.as<uint8_t>() + static_cast<size_t>(y + k) * row_bytes;
-      const int64_t border_class = border == 0 ? 0 : (y == 0 ? 1 : 0) | (y == x.height - 1 ? 2 : 0);
-      row.base = layer->base.as<int32_t>() + border_class * layer->planes * 4 * layer->out_stride;
-      row.spatial_gain = spatial_gain ? spatial_gain->data + y * spatial_gain->row : nullptr;
-      row.residual = residual ? residual->data + y * residual->row : nullptr;
-      row.out = out.data + y * out.row;
-      kernels->conv_row(row);
+    for (int64_t i = first_chunk; i < end_chunk; ++i) {
+      const int64_t begin = i * chunk, end = begin + chunk < x.height ? begin + chunk : x.height;
+      int64_t next = begin;  // the first row that is not packed yet
+      for (int64_t y = begin; y < end; ++y) {
+        for (; next < end && next <= y + border; ++next)
+          if (!shared_edges || (next != begin && next != end - 1)) pack_row(next);
+        for (int32_t k = 0; k < layer->kernel; ++k) row.bits[k] = bits.as<uint8_t>() + static_cast<size_t>(y + k) * row_bytes;
+        const int64_t border_class = border == 0 ? 0 : (y == 0 ? 1 : 0) | (y == x.height - 1 ? 2 : 0);
+        row.base = layer->base.as<int32_t>() + border_class * layer->planes * 4 * layer->out_stride;
+        row.spatial_gain = spatial_gain ? spatial_gain->data + y * spatial_gain->row : nullptr;
+        row.residual = residual ? residual->data + y * residual->row : nullptr;
+        row.out = out.data + y * out.row;
+        kernels->conv_row(row);
+        // The gates of the next layer take their sums while the row is in the cache.
+        if (whole.sums_rows)
+          kernels->sum_row(row.out, x.width, layer->out_stride, row_sums.as<float>() + y * layer->out_stride);
+        if (next_gate) sum_gate_row(out, *next_gate, y);
+      }
     }
   });
   return {};
 }
 
-Status Program::Impl::run_gate(const OpSpec& op, GateLayer* layer) {
+Status Program::Impl::reserve_row_sums(const Place& x, int32_t channels) {
+  size_t size;
+  if (!multiply(static_cast<size_t>(x.height), static_cast<size_t>(round_up_lanes(channels)) * 4, &size) ||
+      !row_sums.reserve(size))
+    return no_memory();
+  return {};
+}
+
+// The gates that directly follow the convolution whose output they read.
+void Program::Impl::find_fused_gates() {
+  for (int32_t i = 0; i < layer_count; ++i) {
+    Layer& conv_layer = layers[i];
+    if (conv_layer.spec.kind != OpKind::binary_conv2d) continue;
+    for (int32_t k = i + 1; k < layer_count; ++k) {
+      Layer& next = layers[k];
+      const bool channel = next.spec.kind == OpKind::channel_gate, spatial = next.spec.kind == OpKind::spatial_gate;
+      if ((!channel && !spatial) || next.spec.inputs[0] != conv_layer.spec.outputs[0]) break;
+      if (channel) {
+        conv_layer.sums_rows = next.summed = true;
+      } else if (conv_layer.spatial_gate == kAbsent) {
+        conv_layer.spatial_gate = k;
+        next.summed = true;
+      } else {
+        break;
+      }
+    }
+  }
+}
+
+Status Program::Impl::run_gate(const OpSpec& op, GateLayer* layer, bool summed) {
   const Place& x = place(op.inputs[0]);
   const int32_t stride = round_up_lanes(layer->channels);
-  size_t size;
-  if (!multiply(static_cast<size_t>(x.height), static_cast<size_t>(stride) * 4, &size) || !row_sums.reserve(size))
-    return no_memory();
-  float* sums = row_sums.as<float>();
-  for_ranges(parallel, x.height, [&](int64_t begin, int64_t end) {
-    for (int64_t y = begin; y < end; ++y) kernels->sum_row(x.data + y * x.row, x.width, stride, sums + y * stride);
-  });
+  if (!summed) {
+    const Status status = reserve_row_sums(x, layer->channels);
+    if (!status.ok()) return status;
+    for_ranges(parallel, x.height, [&](int64_t begin, int64_t end) {
+      for (int64_t y = begin; y < end; ++y)
+        kernels->sum_row(x.data + y * x.row, x.width, stride, row_sums.as<float>() + y * stride);
+    });
+  }
+  const float* sums = row_sums.as<float>();
   float* mean = layer->mean.as<float>();
   const float pixels = static_cast<float>(x.height * x.width);
   for (int32_t c = 0; c < layer->channels; ++c) {
@@ -279,20 +346,43 @@ Status Program::Impl::run_gate(const OpSpec& op, GateLayer* layer) {
   return {};
 }
 
-void Program::Impl::run_spatial(const OpSpec& op, const SpatialLayer& layer) {
+Status Program::Impl::reserve_gate_sums(const Place& x, int32_t kernel) {
+  size_t size;
+  if (!multiply(static_cast<size_t>(x.height), static_cast<size_t>(round_up_width(x.width)) * 4, &size) ||
+      !multiply(size, static_cast<size_t>(kernel), &size) || !gate_sums.reserve(size))
+    return no_memory();
+  return {};
+}
+
+void Program::Impl::sum_gate_row(const Place& x, const SpatialLayer& layer, int64_t y) const {
+  const int64_t width = round_up_width(x.width);
+  GateRow row = {x.data + y * x.row, layer.weight.as<float>(), layer.kernel, layer.stride, x.width, {}};
+  for (int32_t k = 0; k < layer.kernel; ++k) row.sums[k] = gate_sums.as<float>() + (k * x.height + y) * width;
+  kernels->gate_sums(row);
+}
+
+Status Program::Impl::run_spatial(const OpSpec& op, const SpatialLayer& layer, bool summed) {
   const Place& x = place(op.inputs[0]);
   const Place& out = place(op.outputs[0]);
-  const int64_t radius = layer.kernel / 2;
+  if (!summed) {
+    const Status status = reserve_gate_sums(x, layer.kernel);
+    if (!status.ok()) return status;
+    for_ranges(parallel, x.height, [&](int64_t begin, int64_t end) {
+      for (int64_t y = begin; y < end; ++y) sum_gate_row(x, layer, y);
+    });
+  }
+  const int64_t radius = layer.kernel / 2, width = round_up_width(x.width);
   for_ranges(parallel, x.height, [&](int64_t begin, int64_t end) {
     for (int64_t y = begin; y < end; ++y) {
-      GateRow row = {{}, layer.weight.as<float>(), layer.bias, layer.kernel, layer.stride, x.width, out.data + y * out.row};
+      const float* sums[3] = {};
       for (int32_t k = 0; k < layer.kernel; ++k) {
         const int64_t source = y + k - radius;
-        row.rows[k] = source >= 0 && source < x.height ? x.data + source * x.row : nullptr;
+        if (source >= 0 && source < x.height) sums[k] = gate_sums.as<float>() + (k * x.height + source) * width;
       }
-      kernels->gate_row(row);
+      kernels->gate_finish(sums, layer.kernel, layer.bias, x.width, out.data + y * out.row);
     }
   });
+  return {};
 }
 
 void Program::Impl::run_add(const OpSpec& op) {
@@ -328,9 +418,9 @@ void Program::Impl::run_shuffle(const OpSpec& op) {
 
 Status Program::Impl::run_layer(Layer* layer) {
   switch (layer->spec.kind) {
-    case OpKind::binary_conv2d: return run_conv(layer->spec, &layer->conv);
-    case OpKind::channel_gate: return run_gate(layer->spec, &layer->gate);
-    case OpKind::spatial_gate: run_spatial(layer->spec, layer->spatial); return {};
+    case OpKind::binary_conv2d: return run_conv(*layer, &layer->conv);
+    case OpKind::channel_gate: return run_gate(layer->spec, &layer->gate, layer->summed);
+    case OpKind::spatial_gate: return run_spatial(layer->spec, layer->spatial, layer->summed);
     case OpKind::add: run_add(layer->spec); return {};
     case OpKind::pixel_shuffle: run_shuffle(layer->spec); return {};
   }

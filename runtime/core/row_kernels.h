@@ -34,13 +34,13 @@ struct ConvRow {
   float* out;                 // [width][out_stride]
 };
 
+// What one input row gives to the spatial gates of the rows around it.
 struct GateRow {
-  const float* rows[3];  // input rows above, at and below (1x1: only [0]); null where outside the picture
+  const float* x;
   const float* weights;  // [kernel][kernel][stride]
-  float bias;
   int32_t kernel, stride;
   int64_t width;
-  float* out;  // [width rounded up to 16]
+  float* sums[3];  // [width rounded up to 16] for every kernel row
 };
 
 struct FullyConnected {
@@ -62,7 +62,9 @@ struct RowKernels {
   void (*pack_weights)(const uint64_t* canonical, int32_t out_channels, int32_t out_stride, int32_t kernel, int32_t words,
                        uint8_t* packed);
   void (*conv_row)(const ConvRow& row);
-  void (*gate_row)(const GateRow& row);
+  void (*gate_sums)(const GateRow& row);
+  // sigmoid(sums[0] + ... + sums[kernel - 1] + bias) over `width` rounded up to 16; a null row adds 0.
+  void (*gate_finish)(const float* const* sums, int32_t kernel, float bias, int64_t width, float* out);
   void (*sum_row)(const float* x, int64_t width, int32_t stride, float* sums);
   void (*add_row)(const float* a, const float* b, int64_t count, float* out);  // count: a multiple of 16
   void (*fully_connected)(const FullyConnected& layer);

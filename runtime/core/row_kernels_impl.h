@@ -171,62 +171,63 @@ void conv_row(const ConvRow& row) {
   }
 }
 
-// Sums of kCount neighbouring pixels of one kernel row: `vectors` contiguous vectors of x times those of w.
-template <int kCount>
-inline void gate_partial(const float* x, const float* w, int32_t vectors, int32_t stride, F32* partial) {
-  F32 acc[kCount];
-  for (int p = 0; p < kCount; ++p) acc[p] = F32::set(0.0f);
-  for (int32_t v = 0; v < vectors; ++v) {
-    const F32 weight = F32::load(w + v * kLanes);
-    for (int p = 0; p < kCount; ++p)
-      acc[p] = fma(F32::load(x + static_cast<int64_t>(p) * stride + v * kLanes), weight, acc[p]);
-  }
-  for (int p = 0; p < kCount; ++p) partial[p] = acc[p];
+// Sums of kCount neighbouring pixels for all kernel rows: `vectors` contiguous vectors of x times those of w.
+template <int kRows, int kCount>
+inline void gate_group(const GateRow& row, const float* x, const float* w, int32_t vectors, F32* sums) {
+  const int64_t kernel_row = static_cast<int64_t>(kRows) * row.stride;
+  F32 acc[kRows][kCount];
+  for (int k = 0; k < kRows; ++k)
+    for (int p = 0; p < kCount; ++p) acc[k][p] = F32::set(0.0f);
+  for (int32_t v = 0; v < vectors; ++v, x += kLanes, w += kLanes)
+    for (int p = 0; p < kCount; ++p) {
+      const F32 value = F32::load(x + static_cast<int64_t>(p) * row.stride);
+      for (int k = 0; k < kRows; ++k) acc[k][p] = fma(value, F32::load(w + k * kernel_row), acc[k][p]);
+    }
+  for (int k = 0; k < kRows; ++k)
+    for (int p = 0; p < kCount; ++p) sums[k * kLanes + p] = acc[k][p];
 }
 
-// As many pixels as fit, at most `limit`; returns how many.
-inline int gate_partials(const float* x, const float* w, int32_t vectors, int32_t stride, int limit, F32* partial) {
-  if (limit >= Popcount::kGatePixels) {
-    gate_partial<Popcount::kGatePixels>(x, w, vectors, stride, partial);
-    return Popcount::kGatePixels;
-  }
-  if (Popcount::kGatePixels > 4 && limit >= 4) {
-    gate_partial<4>(x, w, vectors, stride, partial);
-    return 4;
-  }
-  if (limit >= 2) {
-    gate_partial<2>(x, w, vectors, stride, partial);
-    return 2;
-  }
-  gate_partial<1>(x, w, vectors, stride, partial);
-  return 1;
-}
-
-void gate_row(const GateRow& row) {
+template <int kRows>
+void gate_sums_of(const GateRow& row) {
   const int32_t vectors = row.stride / kLanes;
-  const int32_t radius = row.kernel / 2;
+  constexpr int kRadius = kRows / 2;
   for (int64_t x0 = 0; x0 < row.width; x0 += kLanes) {
     const int count = row.width - x0 < kLanes ? static_cast<int>(row.width - x0) : kLanes;
-    F32 total = F32::set(0.0f);
-    for (int32_t k = 0; k < row.kernel; ++k) {
-      F32 partial[kLanes];
-      for (int p = 0; p < kLanes; ++p) partial[p] = F32::set(0.0f);
-      const float* w = row.weights + static_cast<int64_t>(k) * row.kernel * row.stride;
-      if (row.rows[k]) {
-        for (int p = 0; p < count;) {
-          const int64_t x = x0 + p;
-          const bool left = x < radius, right = x + radius >= row.width;
-          const int64_t inside = left || right ? 1 : row.width - radius - x;
-          const int32_t begin = left ? 1 : 0, end = row.kernel - (right ? radius : 0);
-          p += gate_partials(row.rows[k] + (x - radius + begin) * row.stride, w + static_cast<int64_t>(begin) * row.stride,
-                             (end - begin) * vectors, row.stride, static_cast<int>(inside < count - p ? inside : count - p),
-                             partial + p);
-        }
+    F32 sums[kRows * kLanes];
+    for (int k = 0; k < kRows; ++k)
+      for (int p = count; p < kLanes; ++p) sums[k * kLanes + p] = F32::set(0.0f);
+    for (int p = 0; p < count;) {
+      const int64_t x = x0 + p;
+      // Taps outside the picture are left out.
+      const bool left = x < kRadius, right = x + kRadius >= row.width;
+      const int32_t begin = left ? 1 : 0, end = kRows - (right ? kRadius : 0);
+      const float* from = row.x + (x - kRadius + begin) * row.stride;
+      const float* w = row.weights + static_cast<int64_t>(begin) * row.stride;
+      if (!left && !right && count - p >= Popcount::kGatePixels && x + Popcount::kGatePixels + kRadius <= row.width) {
+        gate_group<kRows, Popcount::kGatePixels>(row, from, w, kRows * vectors, sums + p);
+        p += Popcount::kGatePixels;
+      } else {
+        gate_group<kRows, 1>(row, from, w, (end - begin) * vectors, sums + p);
+        ++p;
       }
-      const F32 sums = tree_sums(partial);
-      total = k == 0 ? sums : total + sums;
     }
-    sigmoid_of(total + F32::set(row.bias)).store(row.out + x0);
+    for (int k = 0; k < kRows; ++k) tree_sums(sums + k * kLanes).store(row.sums[k] + x0);
+  }
+}
+
+void gate_sums(const GateRow& row) {
+  if (row.kernel == 3)
+    gate_sums_of<3>(row);
+  else
+    gate_sums_of<1>(row);
+}
+
+void gate_finish(const float* const* sums, int32_t kernel, float bias, int64_t width, float* out) {
+  const F32 zero = F32::set(0.0f), added = F32::set(bias);
+  for (int64_t x = 0; x < width; x += kLanes) {
+    F32 total = sums[0] ? F32::load(sums[0] + x) : zero;
+    for (int32_t k = 1; k < kernel; ++k) total = total + (sums[k] ? F32::load(sums[k] + x) : zero);
+    sigmoid_of(total + added).store(out + x);
   }
 }
 
@@ -259,8 +260,8 @@ void fully_connected(const FullyConnected& layer) {
   }
 }
 
-constexpr RowKernels kKernels = {Popcount::kWordBytes, pack_row, weight_bytes, pack_weights,    conv_row,
-                                 gate_row,             sum_row,  add_row,      fully_connected, sigmoid};
+constexpr RowKernels kKernels = {Popcount::kWordBytes, pack_row, weight_bytes, pack_weights,    conv_row, gate_sums,
+                                 gate_finish,          sum_row,  add_row,      fully_connected, sigmoid};
 
 }  // namespace
 }  // namespace BITSR_ISA
