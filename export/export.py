@@ -268,7 +268,7 @@ def _verify(
     for x in _check_inputs(in_channels):
         with torch.no_grad():
             reference = deployed(x)
-        psnr, difference = _agreement(network.run(x), reference)
+        psnr, difference = agreement(network.run(x), reference)
         worst, largest = min(worst, psnr), max(largest, difference)
     if not worst >= LEAST_AGREEMENT_DB:
         raise ExportError(
@@ -288,7 +288,7 @@ def _check_inputs(channels: int) -> Iterator[Tensor]:
     yield torch.stack(waves)[None].contiguous()
 
 
-def _agreement(y: Tensor, reference: Tensor) -> tuple[float, float]:
+def agreement(y: Tensor, reference: Tensor) -> tuple[float, float]:
     """(PSNR relative to the reference's range, largest absolute difference); -inf for other shapes or NaN."""
     if y.shape != reference.shape:
         return -math.inf, math.inf

@@ -23,7 +23,8 @@ class TfliteError(BitsrError):
 class TfliteNetwork:
     """One loaded network with a single input and a single output map.
 
-    ``channels`` is what its input takes. One call at a time: the network owns its memory.
+    ``channels`` is what its input takes, ``size`` its height and width, -1 where any will do. One call at a time: the
+    network owns its memory.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class TfliteNetwork:
         if len(signature) != 4:
             raise TfliteError(f"{self._name} takes an input of {len(signature)} dimensions, expected 4")
         self.channels = signature[3]
+        self.size = (signature[1], signature[2])
 
     def run(self, x: Tensor) -> Tensor:
         """Run on a float32 map (1, channels, H, W); the result is a new contiguous tensor.

@@ -40,7 +40,7 @@ def schema() -> Any:
 def finish(content: bytes, *, metadata: str) -> bytes:
     """Align every constant and put ``metadata`` in; an entry of ours that is there already is replaced."""
     S = schema()
-    model = _parsed(content, S.ModelT.InitFromPackedBuf, name="the converted model")
+    model = parse_model(content, name="the converted model")
     entry = next((item for item in model.metadata or [] if _text(item.name) == METADATA), None)
     if entry is None:
         entry = S.MetadataT()
@@ -50,6 +50,11 @@ def finish(content: bytes, *, metadata: str) -> bytes:
         model.metadata = [*(model.metadata or []), entry]
     model.buffers[entry.buffer].data = np.frombuffer(metadata.encode(), np.uint8)
     return pack(model)
+
+
+def parse_model(content: bytes, *, name: str) -> Any:
+    """The file as a ``ModelT``, which can be changed and packed; errors as :func:`read_metadata`."""
+    return _parsed(content, schema().ModelT.InitFromPackedBuf, name=name)
 
 
 def pack(model: Any) -> bytes:
