@@ -167,12 +167,48 @@ TEST(Chain, ConvolutionsAfterAShuffle) {
   check(&b, {random_map(&random, 1, 64, 3, 5)});
 }
 
+// Rows are worked on in chunks: tall pictures have chunks with an inside, edges that two of them need, and a short last one.
+TEST(Chain, TallPictures) {
+  Builder b(run_seed());
+  const int x = b.net.input(ValueKind::map, 64);
+  const int a = b.conv(x, 64, 3, 1, {kNone, kNone, kNone, x});
+  const int gain = b.channel_gate(a, 128, 64);
+  const int c = b.conv(a, 64, 3, 1, {gain - 1, gain, b.spatial_gate(a, 3), a});
+  b.net.outputs = {b.conv(c, 64, 1, 1, {kNone, kNone, b.spatial_gate(c, 1), c})};
+  Random random(run_seed());
+  for (const int64_t height : {15, 16, 17, 31, 33, 47, 50, 97, 130}) {
+    SCOPED_TRACE(height);
+    check(&b, {random_map(&random, 1, 64, height, 3)});
+    if (HasFatalFailure()) return;
+  }
+}
+
+// Gates that follow the convolution whose output they read, several of a kind, and gates that other ops part from it.
+TEST(Chain, GatesOfOneMap) {
+  for (const int channels : {64, 20}) {
+    Builder b(run_seed());
+    const int x = b.net.input(ValueKind::map, channels);
+    const int a = b.conv(x, channels, 3, 1, {});
+    const int first = b.channel_gate(a, channels, 0), wide = b.spatial_gate(a, 3), narrow = b.spatial_gate(a, 1);
+    const int second = b.channel_gate(a, channels, 0), late = b.spatial_gate(x, 3);
+    const int c = b.conv(a, channels, 3, 1, {kNone, first, wide, a});
+    const int sum = b.add(c, x);
+    const int parted = b.channel_gate(c, channels, 0), again = b.spatial_gate(c, 3);
+    const int d = b.conv(sum, channels, 1, 1, {kNone, second, narrow, sum});
+    const int e = b.conv(d, channels, 3, 1, {kNone, parted, late, c});
+    b.net.outputs = {b.conv(e, channels, 3, 1, {kNone, b.channel_gate(e, channels, 0), again, e}), first, wide, narrow};
+    Random random(run_seed());
+    check(&b, {random_map(&random, 2, channels, 19, 18)});
+    if (HasFatalFailure()) return;
+  }
+}
+
 TEST(Chain, RandomPrograms) {
   for (uint64_t i = 0; i < 25; ++i) {
     SCOPED_TRACE("program " + std::to_string(i));
     Builder b(run_seed() + i);
     Random& random = b.random;
-    const std::vector<int> widths = {16, 24, 64};
+    const std::vector<int> widths = {16, 24, 64, 80};
     std::vector<int> maps = {b.net.input(ValueKind::map, random.pick(widths))};
     const auto channels = [&](int id) { return b.net.values[static_cast<size_t>(id)].channels; };
     const auto some_map = [&](int wanted) {
