@@ -1,12 +1,13 @@
-// Times of single layers in one thread, as JSON: bitsr_layer_bench [rounds]
+// Times of single layers in one thread, as JSON: bitsr_layer_bench [rounds [kernel...]]
 //
 // A layer is fp32 in, fp32 out, NHWC: packing of the signs, the 3x3 binary convolution, scale, shift, residual and PReLU.
 // "gated" adds a channel gate (threshold shift and gain) and a 3x3 spatial gate, as EBSR-light has them. Kernels take
-// turns in every round, so that a busy machine slows all of them: compare the ratios.
+// turns in every round, so that a busy machine slows all of them: compare the ratios. "cpu" is the thread's processor time,
+// which leaves out what other programs took.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <memory>
 #include <random>
 #include <vector>
@@ -98,16 +99,28 @@ ProgramPointer make_layer(const Shape& shape, Kernel kernel) {
   return ProgramPointer(program);
 }
 
-double milliseconds_of(bitsr::Program* program, const bitsr::TensorView& x, const bitsr::TensorView& y) {
-  const auto start = std::chrono::steady_clock::now();
-  stop(program->run(&x, &y, {}, {}));
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+double now(clockid_t clock) {
+  timespec time;
+  clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
 }
 
-double median(std::vector<double>* values) {
-  std::sort(values->begin(), values->end());
-  const size_t half = values->size() / 2;
-  return values->size() % 2 ? (*values)[half] : ((*values)[half - 1] + (*values)[half]) / 2;
+// Milliseconds of every round.
+struct Times {
+  std::vector<double> wall, cpu;
+};
+
+void run_once(bitsr::Program* program, const bitsr::TensorView& x, const bitsr::TensorView& y, Times* times) {
+  const double wall = now(CLOCK_MONOTONIC), cpu = now(CLOCK_THREAD_CPUTIME_ID);
+  stop(program->run(&x, &y, {}, {}));
+  times->wall.push_back(now(CLOCK_MONOTONIC) - wall);
+  times->cpu.push_back(now(CLOCK_THREAD_CPUTIME_ID) - cpu);
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t half = values.size() / 2;
+  return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
 struct FreeMemory {
@@ -129,14 +142,20 @@ Map make_map(size_t count) {
 
 int main(int argc, char** argv) {
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 30;
-  if (argc > 2 || rounds < 1) {
-    std::fprintf(stderr, "usage: bitsr_layer_bench [rounds], 1 or more\n");
+  std::vector<Kernel> kernels;
+  bool usage = rounds < 1;
+  for (int i = 2; i < argc; ++i) {
+    kernels.push_back(Kernel::automatic);
+    usage = usage || !bitsr::parse_kernel(argv[i], &kernels.back()) || !bitsr::kernel_available(kernels.back());
+  }
+  if (usage) {
+    std::fprintf(stderr, "usage: bitsr_layer_bench [rounds [kernel...]]: 1 or more rounds, kernels that this processor has\n");
     return 2;
   }
+  if (kernels.empty())
+    for (const Kernel kernel : {Kernel::portable, Kernel::avx2, Kernel::avx512, Kernel::neon})
+      if (bitsr::kernel_available(kernel)) kernels.push_back(kernel);
   const Shape shapes[] = {{64, 128, 128, false}, {64, 180, 320, false}, {256, 128, 128, false}, {64, 128, 128, true}};
-  std::vector<Kernel> kernels;
-  for (const Kernel kernel : {Kernel::portable, Kernel::avx2, Kernel::avx512, Kernel::neon})
-    if (bitsr::kernel_available(kernel)) kernels.push_back(kernel);
   std::printf("{\"build_type\": \"%s\", \"threads\": 1, \"rounds\": %d, \"layers\": [", BITSR_BUILD_TYPE, rounds);
   const char* separator = "";
   for (const Shape& shape : shapes) {
@@ -145,19 +164,20 @@ int main(int argc, char** argv) {
     const bitsr::TensorView x = {in.get(), 1, shape.channels, shape.height, shape.width, bitsr::Layout::nhwc};
     const bitsr::TensorView y = {out.get(), 1, shape.channels, shape.height, shape.width, bitsr::Layout::nhwc};
     std::vector<ProgramPointer> programs;
-    std::vector<std::vector<double>> times(kernels.size());
+    std::vector<Times> times(kernels.size());
     for (const Kernel kernel : kernels) {
       programs.push_back(make_layer(shape, kernel));
-      milliseconds_of(programs.back().get(), x, y);  // the first run allocates
+      Times first;  // it allocates: not counted
+      run_once(programs.back().get(), x, y, &first);
     }
     for (int round = 0; round < rounds; ++round)
-      for (size_t k = 0; k < kernels.size(); ++k) times[k].push_back(milliseconds_of(programs[k].get(), x, y));
+      for (size_t k = 0; k < kernels.size(); ++k) run_once(programs[k].get(), x, y, &times[k]);
     for (size_t k = 0; k < kernels.size(); ++k) {
-      const double middle = median(&times[k]);  // sorts them
       std::printf("%s\n  {\"layer\": \"3x3 %d->%d%s\", \"height\": %d, \"width\": %d, \"kernel\": \"%s\", "
-                  "\"median_ms\": %.3f, \"min_ms\": %.3f}",
+                  "\"median_ms\": %.3f, \"median_cpu_ms\": %.3f, \"min_ms\": %.3f}",
                   separator, shape.channels, shape.channels, shape.gated ? " gated" : "", static_cast<int>(shape.height),
-                  static_cast<int>(shape.width), bitsr::kernel_name(kernels[k]), middle, times[k].front());
+                  static_cast<int>(shape.width), bitsr::kernel_name(kernels[k]), median(times[k].wall), median(times[k].cpu),
+                  *std::min_element(times[k].wall.begin(), times[k].wall.end()));
       separator = ",";
     }
   }
