@@ -83,13 +83,15 @@ class _Graph:
         self.model = model
         self.graph = model.subgraphs[0]
         self.ops: list[Any] = self.graph.operators
-        self._names = {value: key for key, value in vars(self.S.BuiltinOperator).items() if isinstance(value, int)}
+        builtins = vars(self.S.BuiltinOperator).items()
+        self._names: dict[int, str] = {value: key for key, value in builtins if isinstance(value, int)}
         self._producers = {int(tensor): op for op in self.ops for tensor in op.outputs}
         self._code: int | None = None
 
     def name(self, op: Any) -> str:
         code = self.model.operatorCodes[op.opcodeIndex]
-        return self._names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        builtin: int = max(code.builtinCode, code.deprecatedBuiltinCode)
+        return self._names[builtin]
 
     def producer(self, tensor: int) -> Any | None:
         return self._producers.get(int(tensor))
