@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bitsr.inference.memory import available_memory
 from bitsr.runtime import EXECUTORCH_LIBRARY, RuntimeLibraryError, find_library
+from bitsr.runtime.litert import TFLITE_LIBRARY
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,18 @@ def inspect() -> Environment:
         Finding("threads", str(len(os.sched_getaffinity(0))), ""),
         Finding("free memory", f"{available_memory() / 2**30:.1f} GiB", ""),
     ]
-    native = [_native_library()]
+    native = [
+        _native_library(EXECUTORCH_LIBRARY, purpose="running a .pte"),
+        _native_library(TFLITE_LIBRARY, purpose="running a .tflite"),
+    ]
     return Environment({"packages": packages, "native library": native, "tools": tools, "machine": machine})
 
 
-def _native_library() -> Finding:
-    purpose = "running a .pte"
+def _native_library(name: str, *, purpose: str) -> Finding:
     try:
-        return Finding(EXECUTORCH_LIBRARY, str(find_library(EXECUTORCH_LIBRARY)), purpose)
+        return Finding(name, str(find_library(name)), purpose)
     except RuntimeLibraryError:
-        return Finding(EXECUTORCH_LIBRARY, None, purpose, "make build")
+        return Finding(name, None, purpose, "make build")
 
 
 def processor() -> str:

@@ -49,6 +49,7 @@ def test_the_wheel_contains_the_product(wheel: Path, repository: Path) -> None:
         assert data, (folder, pattern)
         assert data <= names
     assert "bitsr/runtime/lib/libbitsr_executorch.so" in names
+    assert "bitsr/runtime/lib/libbitsr_tflite.so" in names
 
 
 def test_the_wheel_contains_nothing_else(wheel: Path) -> None:
