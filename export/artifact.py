@@ -20,6 +20,8 @@ FORMAT: Literal["bitsr-artifact"] = "bitsr-artifact"
 FORMAT_VERSION: Literal[1] = 1
 # Version of the ops' meaning (ARCHITECTURE.md, "Ops"); a change of their maths raises it.
 OPS_VERSION: Literal[1] = 1
+# Order of the dimensions of input and output, by kind.
+LAYOUTS = {"pte": "NCHW", "tflite": "NHWC"}
 # Whose versions an artefact names, by its kind.
 PACKAGES = {"pte": ("bitsr", "torch", "executorch"), "tflite": ("bitsr", "torch", "onnx2tf", "tensorflow")}
 
@@ -163,6 +165,11 @@ def read_artifact(path: Path | str) -> ArtifactInfo:
         )
     if f".{info.kind}" != path.suffix:
         raise ArtifactError(f"{path} has a sidecar of a .{info.kind} artefact; export the model again")
+    if info.layout != LAYOUTS[info.kind]:
+        raise ArtifactError(
+            f"{path} has the wrong layout in its sidecar: expected {LAYOUTS[info.kind]}, got {info.layout}; "
+            "export the model again"
+        )
     return info
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bitsr.common.errors import MissingExtraError, UsageError
-from bitsr.export.artifact import PACKAGES, ArtifactInfo, SizeRules, weights_digest, write_artifact
+from bitsr.export.artifact import LAYOUTS, PACKAGES, ArtifactInfo, SizeRules, weights_digest, write_artifact
 from bitsr.export.delegation import DelegationTable
 from bitsr.export.deploy import FusedBinaryConv2d, fold
 from bitsr.export.errors import ExportError
@@ -23,7 +23,6 @@ from bitsr.training.weights import WeightsInfo, embedded_weights, load_model, re
 FORMATS = ("pte", "tflite")
 # Key of the float twin among the files of an export.
 FLOAT_TWIN = "tflite_float"
-LAYOUTS = {"pte": "NCHW", "tflite": "NHWC"}
 # 512 x 512: a map of 64 channels takes 64 MiB.
 DEFAULT_MAX_PIXELS = 512 * 512
 # The artefact's output against the deploy form's, on noise and on a smooth picture, relative to the output's range.
