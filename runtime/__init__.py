@@ -72,10 +72,11 @@ def load_executorch_backend() -> Path:
         if _loaded is not None:
             return _loaded
         try:
-            # Imported first: it loads the libraries that ours is linked with.
+            # Imported first: it loads the libraries that ours is linked with. The extension itself rather than
+            # `executorch.runtime`, which imports the whole exporter: milliseconds instead of seconds.
             with quiet():
-                from executorch.extension.pybindings import portable_lib
-                from executorch.runtime import Runtime
+                import torch  # noqa: F401  the extension is linked with torch's libraries
+                from executorch.extension.pybindings import _C
         except ImportError as error:
             raise MissingExtraError("executorch", extra="executorch", purpose="Running a .pte") from error
         path = find_library(EXECUTORCH_LIBRARY)
@@ -85,13 +86,13 @@ def load_executorch_backend() -> Path:
             raise RuntimeLibraryError(
                 f"the native library {path} does not load ({error}); rebuild it with `make build`"
             ) from error
-        if EXECUTORCH_BACKEND not in Runtime.get().backend_registry.registered_backend_names:
+        if EXECUTORCH_BACKEND not in _C._get_registered_backend_names():
             raise RuntimeLibraryError(
                 f"{path} was loaded but ExecuTorch does not know {EXECUTORCH_BACKEND}; rebuild it with `make build` "
                 "against the installed executorch"
             )
         with silent_stderr():
             # The first use creates the thread pool, which reports the ARM files that it misses on other processors.
-            portable_lib._threadpool_get_thread_count()
+            _C._threadpool_get_thread_count()
         _loaded = path
         return path

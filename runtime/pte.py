@@ -27,29 +27,32 @@ class PteNetwork:
             RuntimeLibraryError, MissingExtraError, UsageError: see :func:`bitsr.runtime.load_executorch_backend`.
         """
         load_executorch_backend()
-        from executorch.runtime import Runtime
+        from executorch.extension.pybindings import _C
 
         self._name = name if isinstance(source, bytes) else str(source)
         content = source if isinstance(source, bytes) else self._read(Path(source))
         try:
             # From bytes: a file that is replaced while the network lives must not change under it.
-            program = Runtime.get().load_program(content)
-            method = program.load_method("forward")
-        except (RuntimeError, KeyError, ValueError) as error:
+            program = _C._load_program_from_buffer(content)
+            names = [program.get_method_name(index) for index in range(program.num_methods())]
+            method = program.load_method("forward") if "forward" in names else None
+        except (RuntimeError, ValueError) as error:
             raise PteError(
                 f"ExecuTorch can not load {self._name} ({_first_line(error)}); the lines above say why; "
                 "export the model again"
             ) from error
         if method is None:
             raise PteError(f"{self._name} has no method 'forward'; export the model again")
-        inputs, outputs = method.metadata.num_inputs(), method.metadata.num_outputs()
+        metadata = method.method_meta()
+        inputs, outputs = metadata.num_inputs(), metadata.num_outputs()
         if (inputs, outputs) != (1, 1):
             raise PteError(f"{self._name} has {inputs} inputs and {outputs} outputs, expected 1 and 1")
-        largest = tuple(method.metadata.input_tensor_meta(0).sizes())
+        largest = tuple(metadata.input_tensor_meta(0).sizes())
         if len(largest) != 4:
             raise PteError(f"{self._name} takes an input of {len(largest)} dimensions, expected 4")
         self.channels = int(largest[1])
         self.max_pixels = int(largest[2] * largest[3])
+        self._content = content  # the program reads it as long as it lives
         self._program = program
         self._method = method
 
@@ -74,7 +77,7 @@ class PteNetwork:
                 "with a larger pixel budget"
             )
         try:
-            (y,) = self._method.execute([x])
+            (y,) = self._method([x])
         except RuntimeError as error:
             raise PteError(
                 f"{self._name} failed on an input of shape {tuple(x.shape)} ({_first_line(error)}); the lines above "
