@@ -25,6 +25,7 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace artefacts that exist.")] = False,
 ) -> None:
     """Fold a trained model and write the artefacts that run on the phone."""
+    from bitsr.export.artifact import sidecar_path
     from bitsr.export.export import DEFAULT_MAX_PIXELS, export_model
     from bitsr.inference.open import find_weights
 
@@ -64,4 +65,5 @@ def export(
                 f"compared with the deploy form: {check.psnr:.1f} dB, largest difference {check.largest_difference:.2g}"
             )
     files = [file.path for file in result.files.values()]
-    closing(files, then=f"bitsr upscale -i photo.jpg -o photo_upscaled.png -m {files[0]}")
+    sidecars = [sidecar_path(path) for path in files if path.suffix == ".pte"]
+    closing([*files, *sidecars], then=f"bitsr upscale -i photo.jpg -o photo_upscaled.png -m {files[0]}")

@@ -27,7 +27,7 @@ def upscale(
         int | None, typer.Option("--scale", "-s", help="Enlargement; picks the built-in weights.", show_default="4")
     ] = None,
     runtime: Annotated[
-        Runtime | None, typer.Option(help="What runs the network.", show_default="pte, eager for weights files")
+        Runtime | None, typer.Option(help="What runs the network.", show_default="pte, or what the artefact is for")
     ] = None,
     tile: Annotated[int, typer.Option(min=1, help="Side of the largest tile, in input pixels.")] = 512,
     extension: Annotated[str, typer.Option("--format", help="File format of results of a folder.")] = "png",
@@ -76,10 +76,7 @@ def upscale(
         note(f"{path} exists: left out")
     for _, failure in failures:
         error_line(str(failure))
-    name = session.info.model
-    closing(
-        [target] if written else [], then=f"bitsr demo -i {source} -o demo -m {name}" if not source.is_dir() else None
-    )
+    closing([target] if written else [], then="bitsr demo -i PHOTO -o demo")
     if failures:
         total = len(failures) + len(written) + len(plan.skipped)
         raise BitsrError(f"{len(failures)} of {total} pictures failed; the others are in {target}")

@@ -17,7 +17,7 @@ def atomic_write(path: Path | str, *, suffix: str = "") -> Iterator[Path]:
     choose the format by the extension.
 
     Raises:
-        BitsrError: the folder does not exist or cannot be written.
+        BitsrError: the folder does not exist or cannot be written, the disk is full, or ``path`` is a folder.
     """
     path = Path(path)
     try:
@@ -35,6 +35,11 @@ def atomic_write(path: Path | str, *, suffix: str = "") -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise BitsrError(
+            f"cannot write {path}: {error.strerror or error}; make room or choose another output, nothing was changed"
+        ) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

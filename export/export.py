@@ -10,7 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from bitsr.common.errors import MissingExtraError, UsageError
-from bitsr.export.artifact import LAYOUTS, PACKAGES, ArtifactInfo, SizeRules, weights_digest, write_artifact
+from bitsr.export.artifact import (
+    LAYOUTS,
+    PACKAGES,
+    ArtifactInfo,
+    SizeRules,
+    sidecar_path,
+    weights_digest,
+    write_artifact,
+)
 from bitsr.export.delegation import DelegationTable
 from bitsr.export.deploy import FusedBinaryConv2d, fold
 from bitsr.export.errors import ExportError
@@ -133,7 +141,8 @@ def export_model(
     paths = {item: folder / f"{source.name}.{item}" for item in formats}
     if float_twin:
         paths[FLOAT_TWIN] = folder / f"{source.name}_float.tflite"
-    _check_paths(folder, list(paths.values()), overwrite=overwrite)
+    sidecars = [sidecar_path(path) for path in paths.values() if path.suffix == ".pte"]
+    _check_paths(folder, [*paths.values(), *sidecars], overwrite=overwrite)
 
     say.next("Fold it into its deploy form")
     deployed = fold(source.module)

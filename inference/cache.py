@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import bitsr.export
+import bitsr.training
 from bitsr.common.errors import BitsrError
 from bitsr.export import artifact
 from bitsr.export.errors import ArtifactError
@@ -33,7 +34,7 @@ def cached_artifact(weights: Path, *, model: str, kind: str, say: Say) -> Path:
     """
     folder = cache_folder() / f"{model}-{kind}-{_key(weights, kind)}"
     path = folder / f"{model}.{kind}"
-    if path.is_file():
+    if folder.exists():
         try:
             artifact.read_artifact(path)
             return path
@@ -55,9 +56,11 @@ def cached_artifact(weights: Path, *, model: str, kind: str, say: Say) -> Path:
         export_model(model, weights=weights, output=building, formats=(kind,))
         try:
             building.rename(folder)
-        except OSError:
+        except OSError as error:
             if not path.is_file():  # else another process was first, and its artefact is the same
-                raise
+                raise BitsrError(
+                    f"cannot write {folder}: {error.strerror or error}; remove it and try again"
+                ) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return path
@@ -65,13 +68,14 @@ def cached_artifact(weights: Path, *, model: str, kind: str, say: Say) -> Path:
 
 def _key(weights: Path, kind: str) -> str:
     digest = hashlib.sha256(weights.read_bytes())
-    for package in artifact.PACKAGES[kind]:
+    for distribution in artifact.PACKAGES[kind]:
         try:
-            digest.update(version(package).encode())
+            digest.update(version(distribution).encode())
         except PackageNotFoundError:
             digest.update(b"missing")  # the export will say so
-    # A checkout's exporter changes without a new version.
-    for source in sorted(Path(folder) for folder in bitsr.export.__path__):
-        for file in sorted(source.rglob("*.py")):
-            digest.update(file.read_bytes())
+    # A checkout's exporter and models change without a new version.
+    for package in (bitsr.export, bitsr.training):
+        for source in sorted(Path(folder) for folder in package.__path__):
+            for file in sorted(source.rglob("*.py")):
+                digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

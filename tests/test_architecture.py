@@ -20,6 +20,8 @@ def _imports(path: Path) -> list[tuple[str, bool]]:
         if isinstance(node, ast.Import):
             found += [(alias.name, node in top) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "bitsr":
+                found += [(f"bitsr.{alias.name}", node in top) for alias in node.names]
             found.append((node.module, node in top))
     return found
 
@@ -59,6 +61,6 @@ def test_the_core_includes_no_framework(repository: Path) -> None:
         for line in path.read_text(encoding="utf-8").splitlines():
             if line.startswith("#include <") and line.split("<")[1].rstrip(">") not in allowed:
                 wrong.append(f"{path.name}: {line}")
-            if line.startswith('#include "') and ".." in line:
+            if line.startswith('#include "') and (".." in line or "/" in line.replace("bitsr/", "")):
                 wrong.append(f"{path.name}: {line}")
     assert not wrong

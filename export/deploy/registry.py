@@ -51,10 +51,6 @@ def _fold(module: nn.Module) -> nn.Module:
     rule = _RULES.get(type(module))
     if rule is not None:
         return rule(module)
-    # Children are taken out of the copy first, so that nothing is copied only to be replaced.
-    children = dict(module.named_children())
-    memo: dict[int, Any] = {id(child): None for child in children.values()}
-    folded = copy.deepcopy(module, memo)
-    for name, child in children.items():
-        setattr(folded, name, _fold(child))
-    return folded
+    # The copy takes the folded children as it meets the old ones: a child under two names stays one module.
+    memo: dict[int, Any] = {id(child): _fold(child) for child in module.children()}
+    return copy.deepcopy(module, memo)
