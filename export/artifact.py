@@ -89,6 +89,13 @@ class ArtifactInfo(_Strict):
     artifact_bytes: Positive
     artifact_sha256: Digest
 
+    @model_validator(mode="after")
+    def _range_is_a_range(self) -> "ArtifactInfo":
+        low, high = self.value_range
+        if not low < high:
+            raise ValueError(f"value_range is [{low}, {high}], expected the lower limit first")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _lists_are_tuples(cls, data: Any) -> Any:

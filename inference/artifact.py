@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bitsr.common.errors import UsageError
 from bitsr.export.artifact import ArtifactInfo, read_artifact
+from bitsr.export.errors import ArtifactError
 from bitsr.inference.session import SessionInfo
 
 
@@ -32,6 +33,7 @@ class PictureArtifact:
                 f"{path} maps {facts.in_channels} channels to {facts.out_channels} (order: {facts.channel_order}); "
                 "pictures need a registered model from RGB to RGB, whose receptive field the tiler knows"
             )
+        self._path = path
         self.facts: ArtifactInfo = facts
         self.info = SessionInfo(
             model=facts.model,
@@ -50,7 +52,17 @@ class PictureArtifact:
         low, high = (np.float32(limit) for limit in self.facts.value_range)
         return torch.from_numpy(np.ascontiguousarray(x * (high - low) + low))
 
-    def from_network(self, y: Tensor) -> NDArray[np.float32]:
-        """The network's output -> [0, 1], not clamped."""
+    def from_network(self, y: Tensor, *, height: int, width: int) -> NDArray[np.float32]:
+        """The output for an input of that size -> [0, 1], not clamped.
+
+        Raises:
+            ArtifactError: its size is not the input's times the scale that the artefact states.
+        """
+        expected = (1, 3, height * self.info.scale, width * self.info.scale)
+        if tuple(y.shape) != expected:
+            raise ArtifactError(
+                f"{self._path} says x{self.info.scale}, so {expected} was expected from {width}x{height} pixels, but it "
+                f"gave {tuple(y.shape)}; its metadata was changed, export it again"
+            )
         low, high = (np.float32(limit) for limit in self.facts.value_range)
         return np.asarray((y.numpy() - low) / (high - low), dtype=np.float32)

@@ -23,4 +23,5 @@ class PteSession:
         self._network = PteNetwork(path)
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self._artifact.from_network(self._network.run(self._artifact.to_network(x)))
+        y = self._network.run(self._artifact.to_network(x))
+        return self._artifact.from_network(y, height=x.shape[2], width=x.shape[3])

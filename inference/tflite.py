@@ -26,4 +26,5 @@ class TfliteSession:
         self._network = TfliteNetwork(content, name=str(path), threads=threads, delegate=needs_delegate)
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self._artifact.from_network(self._network.run(self._artifact.to_network(x)))
+        y = self._network.run(self._artifact.to_network(x))
+        return self._artifact.from_network(y, height=x.shape[2], width=x.shape[3])

@@ -1,5 +1,6 @@
 """A photo through the exported network, as a user runs it, against the deploy form in PyTorch."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +122,18 @@ def test_demo(photo: Path, tmp_path: Path, weights: Path, capfd: pytest.CaptureF
         assert name in output
     assert main(command) == 2
     assert "--overwrite" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("change", [{"scale": 4}, {"value_range": [1.0, 0.0]}])
+def test_an_edited_sidecar_is_noticed(
+    weights: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], change: dict[str, object]
+) -> None:
+    assert main(["export", str(weights), "-o", str(tmp_path)]) == 0
+    sidecar = tmp_path / f"{weights.stem}.json"
+    sidecar.write_text(json.dumps(json.loads(sidecar.read_text(encoding="utf-8")) | change), encoding="utf-8")
+    write_picture(tmp_path / "in.png", Picture(np.zeros((5, 6, 3), np.uint8)))
+    output = tmp_path / "out.png"
+    pte = tmp_path / f"{weights.stem}.pte"
+    assert main(["upscale", "-i", str(tmp_path / "in.png"), "-o", str(output), "-m", str(pte)]) == 1
+    assert "error:" in capfd.readouterr().err
+    assert not output.exists()
