@@ -11,7 +11,8 @@ constexpr char kMagic[4] = {'B', 'S', 'R', 'P'};
 constexpr size_t kHeaderBytes = 64;
 constexpr size_t kValueBytes = 16;
 constexpr uint32_t kNone = 0xffffffffu;
-constexpr uint32_t kMaxCount = 1u << 20;
+// The planner is quadratic in these; a network of 32 layers has about 100 ops.
+constexpr uint32_t kMaxCount = 1u << 12;
 
 // CRC-32 (IEEE), four bits at a time.
 uint32_t crc32(const uint8_t* data, size_t size) {
@@ -51,8 +52,11 @@ Reader reader_at(const uint8_t* data, size_t size, size_t offset) {
   return {data, size, offset <= size ? offset : size, offset <= size};
 }
 
-// An id stays out of range after the cast when it was out of range before; validate() refuses it.
-int32_t id_of(uint32_t word) { return word == kNone ? kAbsent : static_cast<int32_t>(word & 0x7fffffffu); }
+// Ids that no program can have become INT32_MAX, which validate() refuses.
+int32_t id_of(uint32_t word) {
+  if (word == kNone) return kAbsent;
+  return word < kMaxCount ? static_cast<int32_t>(word) : INT32_MAX;
+}
 
 Status truncated(const char* what) {
   return failure(StatusCode::invalid_program, "the program ends inside its %s; export the model again", what);
@@ -101,6 +105,8 @@ Status build(const uint8_t* data, size_t size, ProgramBuilder* builder) {
     return failure(StatusCode::invalid_program, "the program's checksum is wrong; the file is damaged, export again");
   const uint32_t values = header.u32(), ops = header.u32(), inputs = header.u32(), outputs = header.u32();
   const uint32_t values_at = header.u32(), ops_at = header.u32(), inputs_at = header.u32(), outputs_at = header.u32();
+  for (int i = 0; i < 4; ++i)
+    if (header.u32() != 0) return failure(StatusCode::invalid_program, "the spare bytes of the header are not 0; the file is damaged");
   if (values > kMaxCount || ops > kMaxCount || inputs > kMaxCount || outputs > kMaxCount)
     return failure(StatusCode::invalid_program, "%u values, %u ops, %u inputs, %u outputs: more than %u", values, ops, inputs,
                    outputs, kMaxCount);

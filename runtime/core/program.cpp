@@ -199,7 +199,8 @@ Status Program::Impl::reserve_bits(const Place& x, const ConvLayer& layer) {
   size_t size;
   if (!multiply(static_cast<size_t>(height), static_cast<size_t>(width), &size) || !multiply(size, pixel, &size))
     return no_memory();
-  const bool same = bits_height == height && bits_width == width && bits_words == layer.words && bits_kernel == layer.kernel;
+  // A failed reserve() leaves the old geometry behind without its memory.
+  const bool same = size <= bits.size() && bits_height == height && bits_width == width && bits_words == layer.words && bits_kernel == layer.kernel;
   if (!same) {
     if (size <= bits.size())
       bits.clear();  // the border's pixels must be 0
