@@ -132,7 +132,7 @@ def test_failed_write_keeps_the_old_artifact(artifact: Path, monkeypatch: pytest
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "write_bytes", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(BitsrError, match="disk full; make room"):
         write_artifact(artifact, b"new content", **FACTS)
     monkeypatch.undo()
     assert read_artifact(artifact).artifact_bytes == 7
