@@ -61,8 +61,8 @@ class PictureArtifact:
         expected = (1, 3, height * self.info.scale, width * self.info.scale)
         if tuple(y.shape) != expected:
             raise ArtifactError(
-                f"{self._path} says x{self.info.scale}, so {expected} was expected from {width}x{height} pixels, but it "
-                f"gave {tuple(y.shape)}; its metadata was changed, export it again"
+                f"{self._path} says x{self.info.scale}, so {expected} was expected from {width}x{height} pixels, "
+                f"but it gave {tuple(y.shape)}; its metadata was changed, export it again"
             )
         low, high = (np.float32(limit) for limit in self.facts.value_range)
         return np.asarray((y.numpy() - low) / (high - low), dtype=np.float32)
