@@ -116,6 +116,23 @@ class SpatialGate(nn.Module):
         return gain
 
 
+class GatedBinaryConv2d(nn.Module):
+    """Binary layer with its own input as residual and, where given, gates computed from that input."""
+
+    def __init__(self, conv: FusedBinaryConv2d, *, channel: nn.Module | None, spatial: nn.Module | None) -> None:
+        super().__init__()
+        self.conv = conv
+        self.channel = channel
+        self.spatial = spatial
+
+    def forward(self, x: Tensor) -> Tensor:
+        threshold, channel_gain = (None, None) if self.channel is None else self.channel(x)
+        spatial_gain = None if self.spatial is None else self.spatial(x)
+        return self.conv(  # type: ignore[no-any-return]
+            x, threshold=threshold, channel_gain=channel_gain, spatial_gain=spatial_gain, residual=x
+        )
+
+
 class PixelShuffle(nn.Module):
     """:func:`bitsr.export.ops.pixel_shuffle`, with the picture ``skip`` where the network has a nearest skip."""
 

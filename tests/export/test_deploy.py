@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bitsr.export.deploy import FusedBinaryConv2d, fold, fold_rule
-from bitsr.export.deploy.rules import fold_conv, negative_slope
+from bitsr.export.deploy.rules.folding import fold_conv, negative_slope
 from bitsr.export.errors import ExportError
 from bitsr.training.binarizers import (
     ActivationBinarizer,

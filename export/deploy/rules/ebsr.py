@@ -1,0 +1,78 @@
+"""Fold rules of EBSR: gates, E-Conv, block, network."""
+
+from torch import Tensor, nn
+
+from bitsr.export.deploy.layers import (
+    ChannelGate,
+    ChannelShiftGate,
+    GatedBinaryConv2d,
+    SpatialGate,
+    SuperResolver,
+)
+from bitsr.export.deploy.registry import fold, fold_rule
+from bitsr.export.deploy.rules.folding import fold_conv, fold_head, fold_tail
+from bitsr.training.layers import ChannelShiftRescale, SpatialRescale
+from bitsr.training.models.ebsr import Ebsr, EbsrBlock, EConv
+
+
+@fold_rule(SpatialRescale)
+def _spatial(module: SpatialRescale) -> SpatialGate:
+    return SpatialGate(module.conv)
+
+
+@fold_rule(ChannelShiftRescale)
+def _channel(module: ChannelShiftRescale) -> nn.Module:
+    if module.fused:
+        return ChannelShiftGate(module.fc1, module.fc2)
+    return SeparateChannelGates(
+        ChannelGate(module.shift_fc1, module.shift_fc2, sigmoid=False),
+        ChannelGate(module.gain_fc1, module.gain_fc2, sigmoid=True),
+    )
+
+
+class SeparateChannelGates(nn.Module):
+    """Shift and gain from two gates of their own. (N, C, H, W) -> shift (N, C), gain (N, C)."""
+
+    def __init__(self, shift: ChannelGate, gain: ChannelGate) -> None:
+        super().__init__()
+        self.shift = shift
+        self.gain = gain
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.shift(x), self.gain(x)
+
+
+def _econv(module: EConv, activation: nn.Module | None) -> GatedBinaryConv2d:
+    return GatedBinaryConv2d(
+        fold_conv(module.conv, activation=activation, picture_threshold=module.channel is not None),
+        channel=None if module.channel is None else fold(module.channel),
+        spatial=None if module.spatial is None else fold(module.spatial),
+    )
+
+
+@fold_rule(EConv)
+def _plain_econv(module: EConv) -> GatedBinaryConv2d:
+    return _econv(module, None)
+
+
+@fold_rule(EbsrBlock)
+def _ebsr_block(module: EbsrBlock) -> nn.Module:
+    return nn.Sequential(_econv(module.conv1, module.activation), _econv(module.conv2, None))
+
+
+@fold_rule(Ebsr)
+def _ebsr(module: Ebsr) -> SuperResolver:
+    skip = module.config.nearest_skip
+    return SuperResolver(
+        mean=module.normalize.mean,
+        head=fold_head(module.head, module.normalize),
+        body=fold(module.body),
+        tail=fold_tail(
+            module.tail,
+            input_scale=module.config.input_scale,
+            mean=None if skip else module.normalize.mean,
+            pixels=module.scale**2,
+        ),
+        scale=module.scale,
+        nearest_skip=skip,
+    )

@@ -1,0 +1,93 @@
+"""What the fold rules of all families share: binary convolutions, batch normalisation, head and tail."""
+
+import torch
+from torch import Tensor, nn
+
+from bitsr.export.deploy.layers import FusedBinaryConv2d
+from bitsr.export.errors import ExportError
+from bitsr.training.layers import BinaryConv2d, SubtractMean
+
+
+def fold_conv(
+    conv: BinaryConv2d,
+    *,
+    norm: nn.BatchNorm2d | None = None,
+    activation: nn.Module | None = None,
+    picture_threshold: bool = False,
+) -> FusedBinaryConv2d:
+    """Fold a binary convolution with what follows it.
+
+    The binarizers' scales multiply, bias and batch normalisation become scale and shift, ``activation`` (LeakyReLU or
+    PReLU) acts last, after the residual that the caller adds. ``picture_threshold``: the threshold is an input.
+    """
+    signs, scale = conv.weight_binarizer.deploy(conv.weight)
+    scale = scale * conv.activation_binarizer.gain()
+    shift: Tensor | None = conv.bias
+    if norm is not None:
+        scale, shift = fold_norm(norm, scale, shift)
+    return FusedBinaryConv2d(
+        signs,
+        scale,
+        threshold=None if picture_threshold else conv.activation_binarizer.threshold(conv.in_channels),
+        shift=shift,
+        slope=None if activation is None else negative_slope(activation, channels=conv.out_channels),
+    )
+
+
+def fold_norm(norm: nn.BatchNorm2d, scale: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Batch normalisation with its running statistics, in float64 so that only the result is rounded."""
+    if norm.running_mean is None or norm.running_var is None:
+        raise ExportError("batch normalisation without running statistics can not be folded; train it with them")
+    factor = (norm.running_var.double() + norm.eps).rsqrt()
+    offset = -norm.running_mean.double() if shift is None else shift.double() - norm.running_mean.double()
+    offset = offset * factor
+    if norm.affine:
+        factor, offset = factor * norm.weight.double(), offset * norm.weight.double() + norm.bias.double()
+    return (scale.double() * factor).float(), offset.float()
+
+
+def negative_slope(activation: nn.Module, *, channels: int) -> Tensor:
+    """Slopes (channels,) for negative values of a ReLU, LeakyReLU or PReLU."""
+    if isinstance(activation, nn.PReLU):
+        return activation.weight.detach().expand(channels)
+    if isinstance(activation, nn.LeakyReLU):
+        return torch.full((channels,), activation.negative_slope)
+    if isinstance(activation, nn.ReLU):
+        return torch.zeros(channels)
+    raise ExportError(
+        f"the activation {type(activation).__name__} can not be folded into a binary layer; "
+        "use ReLU, LeakyReLU or PReLU"
+    )
+
+
+def fold_head(head: nn.Conv2d, normalize: SubtractMean) -> nn.Conv2d:
+    """The head for an input without amplification."""
+    return _with_weight(head, head.weight * normalize.input_scale, head.bias)
+
+
+def fold_tail(tail: nn.Conv2d, *, input_scale: float = 1.0, mean: Tensor | None = None, pixels: int = 1) -> nn.Conv2d:
+    """The tail for an output divided by ``input_scale`` with the picture's ``mean`` added.
+
+    ``pixels`` output channels of the tail belong to one channel of the picture.
+    """
+    weight, bias = tail.weight / input_scale, None if tail.bias is None else tail.bias / input_scale
+    if mean is not None:
+        added = mean.flatten().repeat_interleave(pixels)
+        bias = added if bias is None else bias + added
+    return _with_weight(tail, weight, bias)
+
+
+def _with_weight(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
+    kernel, padding = conv.weight.shape[2:], conv.padding
+    if conv.stride != (1, 1) or padding != (kernel[0] // 2, kernel[1] // 2) or conv.groups != 1:
+        raise ExportError(
+            f"the float convolution {conv} is neither head nor tail: expected stride 1 and 'same' padding"
+        )
+    folded = nn.Conv2d(
+        conv.in_channels, conv.out_channels, (kernel[0], kernel[1]), padding=padding, bias=bias is not None
+    )
+    with torch.no_grad():
+        folded.weight.copy_(weight)
+        if folded.bias is not None and bias is not None:
+            folded.bias.copy_(bias)
+    return folded

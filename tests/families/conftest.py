@@ -1,0 +1,98 @@
+"""What the tests of the families share: a short training, and both artefacts of a tiny model beside its deploy form."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bitsr.training.layers import BinaryConv2d
+from bitsr.training.models import SuperResolutionModel, create_model
+
+
+@dataclass(frozen=True)
+class ShortTraining:
+    """Mean loss of the first and last quarter of the steps, and the share of latent signs that flipped."""
+
+    first_loss: float
+    last_loss: float
+    flipped: float
+    finite: bool
+
+
+def _smooth_pairs(scale: int, steps: int, *, side: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Low- and high-resolution batches of smooth waves in [0, 1]."""
+    generator = torch.Generator().manual_seed(5)
+    for _ in range(steps):
+        seeds = torch.rand(4, 3, side // 4, side // 4, generator=generator)
+        high = F.interpolate(seeds, size=(side * scale, side * scale), mode="bicubic").clamp(0, 1)
+        yield F.avg_pool2d(high, scale), high
+
+
+@pytest.fixture(scope="session")
+def train_shortly() -> Callable[..., ShortTraining]:
+    """``train_shortly(model, steps=24, lr=5e-3)``: Adam on an L1 loss, gradient norm clipped to 1."""
+
+    def train(model: SuperResolutionModel, *, steps: int = 24, lr: float = 5e-3, side: int = 12) -> ShortTraining:
+        latent = {n: m.weight for n, m in model.named_modules() if isinstance(m, BinaryConv2d)}
+        before = {name: weight.detach() >= 0 for name, weight in latent.items()}
+        optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+        losses = []
+        model.train()
+        for low, high in _smooth_pairs(model.info.scale, steps, side=side):
+            optimizer.zero_grad()
+            loss = F.l1_loss(model(low), high)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            losses.append(loss.item())
+        flips = [((weight.detach() >= 0) != before[name]).float().mean().item() for name, weight in latent.items()]
+        quarter = steps // 4
+        return ShortTraining(
+            sum(losses[:quarter]) / quarter,
+            sum(losses[-quarter:]) / quarter,
+            sum(flips) / len(flips) if flips else 0.0,
+            all(torch.isfinite(p).all().item() for p in model.parameters()),
+        )
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def check_artefacts(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
+    """``check_artefacts(model, least_db=50)``: .pte and .tflite agree with the deploy form at several sizes."""
+    if not all(find_spec(package) for package in ("executorch", "ai_edge_litert", "onnx2tf", "tensorflow")):
+        pytest.skip("needs bitsr[executorch,tflite]")
+    from bitsr.export.deploy import fold
+    from bitsr.export.export import agreement, export_model
+    from bitsr.runtime.litert import TfliteNetwork
+    from bitsr.runtime.pte import PteNetwork
+
+    def check(
+        model: str | SuperResolutionModel,
+        *,
+        least_db: float = 50.0,
+        sizes: tuple[tuple[int, int], ...] = ((24, 32), (37, 29), (5, 3), (1, 1)),
+    ) -> None:
+        if isinstance(model, str):
+            torch.manual_seed(1)
+            model = create_model(model)
+        model.eval()
+        folder: Path = tmp_path_factory.mktemp(model.info.id)
+        files = export_model(model, output=folder, formats=("pte", "tflite"), max_pixels=48 * 48).files
+        deployed = fold(model)
+        networks = {"pte": PteNetwork(files["pte"].path), "tflite": TfliteNetwork(files["tflite"].path)}
+        generator = torch.Generator().manual_seed(6)
+        for height, width in sizes:
+            x = torch.rand(1, 3, height, width, generator=generator)
+            with torch.no_grad():
+                reference = deployed(x)
+            for kind, network in networks.items():
+                psnr, _ = agreement(network.run(x), reference)
+                assert psnr > least_db, (kind, height, width)
+
+    return check
