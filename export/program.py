@@ -20,6 +20,7 @@ VERSION = 1
 HEADER_BYTES = 64
 ABSENT = 0xFFFFFFFF
 ALIGNMENT = 64
+MAX_COUNT = 1 << 12  # values, ops, inputs, outputs; a network of 32 layers has about 100 ops
 MAX_CHANNELS = 1 << 16  # 9 taps of so many channels still fit the int32 accumulator (law 4)
 
 _HEADER = struct.Struct("<4s11I16x")
@@ -181,7 +182,8 @@ def read_program(blob: bytes) -> Program:
         return struct.unpack_from(f"<{count}I", blob, offset)
 
     program = Program()
-    _check(value_count <= len(blob) and op_count <= len(blob), "more values or ops than bytes")
+    counts = (value_count, op_count, input_count, output_count)
+    _check(max(counts) <= MAX_COUNT, f"more than {MAX_COUNT} values, ops, inputs or outputs: {counts}")
     # The checksum covers what follows the header; that the sections touch each other covers the header's numbers.
     _check(values_offset == HEADER_BYTES, "the values do not follow the header")
     _check(ops_offset == values_offset + _VALUE.size * value_count, "the ops do not follow the values")
@@ -213,6 +215,8 @@ def read_program(blob: bytes) -> Program:
     _check(outputs_offset == inputs_offset + 4 * input_count, "the output list does not follow the input list")
     program.inputs = list(words(inputs_offset, input_count, "the input list"))
     program.outputs = list(words(outputs_offset, output_count, "the output list"))
+    end = outputs_offset + 4 * output_count
+    _check(not any(blob[end : _aligned(end)]), "the bytes behind the output list are not zero")
     check_program(program)
     return program
 
@@ -224,6 +228,8 @@ def check_program(program: Program) -> None:
         ProgramError: with the rule that is broken.
     """
     _check(bool(program.inputs) and bool(program.outputs), "a program needs an input and an output")
+    counts = (len(program.values), len(program.ops), len(program.inputs), len(program.outputs))
+    _check(max(counts) <= MAX_COUNT, f"more than {MAX_COUNT} values, ops, inputs or outputs: {counts}")
     for index, value in enumerate(program.values):
         _check(1 <= value.channels <= MAX_CHANNELS, f"value {index} has {value.channels} channels")
         _check(1 <= value.up <= 64 and 1 <= value.down <= 64, f"value {index} has the ratio {value.up}/{value.down}")
@@ -293,7 +299,9 @@ def _check_op(op: Op, values: list[Value], index: int) -> None:
             same_size(x, other, "residual")
             _check(other.channels == out_channels, f"op {index}: the residual has {other.channels} channels")
     elif op.kind is OpKind.CHANNEL_GATE:
-        _, total, linear = op.attributes
+        hidden, total, linear = op.attributes
+        _check(1 <= hidden <= MAX_CHANNELS, f"op {index}: {hidden} hidden units, expected 1 to {MAX_CHANNELS}")
+        _check(1 <= total <= 2 * MAX_CHANNELS, f"op {index}: {total} outputs, expected 1 to {2 * MAX_CHANNELS}")
         _check(0 <= linear <= total, f"op {index}: linear count {linear} of {total}")
         for number, count, role in ((op.outputs[0], linear, "linear"), (op.outputs[1], total - linear, "sigmoid")):
             _check((number is None) == (count == 0), f"op {index}: {role} output for {count} channels")

@@ -10,6 +10,7 @@ namespace {
 constexpr char kMagic[4] = {'B', 'S', 'R', 'P'};
 constexpr size_t kHeaderBytes = 64;
 constexpr size_t kValueBytes = 16;
+constexpr uint32_t kConstantAlignment = 64;
 constexpr uint32_t kNone = 0xffffffffu;
 // The planner is quadratic in these; a network of 32 layers has about 100 ops.
 constexpr uint32_t kMaxCount = 1u << 12;
@@ -78,9 +79,13 @@ Status read_op(Reader* in, OpSpec* op, int32_t index) {
   for (uint32_t i = 0; i < outputs; ++i) op->outputs[i] = id_of(in->u32());
   for (uint32_t i = 0; i < constants; ++i) {
     const uint32_t offset = in->u32(), bytes = in->u32();
-    if (offset == kNone) continue;
-    if (offset > in->size || bytes > in->size - offset)
-      return failure(StatusCode::invalid_program, "op %d: constant %u lies outside the program", index, i);
+    if (offset == kNone) {
+      if (bytes != 0) return failure(StatusCode::invalid_program, "op %d: constant %u is absent but has a size", index, i);
+      continue;
+    }
+    if (offset % kConstantAlignment != 0 || offset < kHeaderBytes || offset > in->size || bytes > in->size - offset)
+      return failure(StatusCode::invalid_program, "op %d: constant %u at %u: expected a multiple of %u inside the program",
+                     index, i, offset, kConstantAlignment);
     op->constants[i] = {in->data + offset, bytes};
   }
   for (uint32_t i = 0; i < attributes; ++i) op->attributes[i] = static_cast<int32_t>(in->u32());
@@ -106,11 +111,19 @@ Status build(const uint8_t* data, size_t size, ProgramBuilder* builder) {
   const uint32_t values = header.u32(), ops = header.u32(), inputs = header.u32(), outputs = header.u32();
   const uint32_t values_at = header.u32(), ops_at = header.u32(), inputs_at = header.u32(), outputs_at = header.u32();
   for (int i = 0; i < 4; ++i)
-    if (header.u32() != 0) return failure(StatusCode::invalid_program, "the spare bytes of the header are not 0; the file is damaged");
+    if (header.u32() != 0)
+      return failure(StatusCode::invalid_program, "the spare bytes of the header are not 0; the file is damaged");
   if (values > kMaxCount || ops > kMaxCount || inputs > kMaxCount || outputs > kMaxCount)
     return failure(StatusCode::invalid_program, "%u values, %u ops, %u inputs, %u outputs: more than %u", values, ops, inputs,
                    outputs, kMaxCount);
   const Status no_memory = failure(StatusCode::out_of_memory, "out of memory while reading the program");
+  // The checksum covers what follows the header; that the tables touch each other covers the header's own numbers.
+  const auto apart = [](const char* table) {
+    return failure(StatusCode::invalid_program, "the %s do not stand where the table before them ends; the file is damaged",
+                   table);
+  };
+  if (values_at != kHeaderBytes) return apart("values");
+  if (ops_at != kHeaderBytes + kValueBytes * values) return apart("ops");
   Reader in = reader_at(data, size, values_at);
   if (!in.ok || values > (size - in.offset) / kValueBytes) return truncated("values");
   for (uint32_t i = 0; i < values; ++i) {
@@ -119,21 +132,24 @@ Status build(const uint8_t* data, size_t size, ProgramBuilder* builder) {
     for (int32_t& number : numbers) number = static_cast<int32_t>(in.u32());
     if (!builder->add_value({static_cast<ValueKind>(kind), numbers[0], numbers[1], numbers[2]})) return no_memory;
   }
-  in = reader_at(data, size, inputs_at);
-  for (uint32_t i = 0; i < inputs && in.ok; ++i)
-    if (!builder->add_input(id_of(in.u32()))) return no_memory;
-  if (!in.ok) return truncated("inputs");
-  in = reader_at(data, size, outputs_at);
-  for (uint32_t i = 0; i < outputs && in.ok; ++i)
-    if (!builder->add_output(id_of(in.u32()))) return no_memory;
-  if (!in.ok) return truncated("outputs");
-  in = reader_at(data, size, ops_at);
   for (uint32_t i = 0; i < ops; ++i) {
     OpSpec op;
     const Status status = read_op(&in, &op, static_cast<int32_t>(i));
     if (!status.ok()) return status;
     if (!builder->add_op(op)) return no_memory;
   }
+  if (inputs_at != in.offset) return apart("inputs");
+  for (uint32_t i = 0; i < inputs && in.ok; ++i)
+    if (!builder->add_input(id_of(in.u32()))) return no_memory;
+  if (!in.ok) return truncated("inputs");
+  if (outputs_at != in.offset) return apart("outputs");
+  for (uint32_t i = 0; i < outputs && in.ok; ++i)
+    if (!builder->add_output(id_of(in.u32()))) return no_memory;
+  if (!in.ok) return truncated("outputs");
+  // So a wrong output count does not go unnoticed either.
+  for (size_t i = in.offset; i < size && i % kConstantAlignment != 0; ++i)
+    if (data[i] != 0)
+      return failure(StatusCode::invalid_program, "the bytes behind the outputs are not 0; the file is damaged");
   return {};
 }
 

@@ -10,7 +10,7 @@ namespace {
 
 constexpr int32_t kMaxChannels = 1 << 16;
 constexpr int32_t kMaxRatio = 64;
-constexpr int32_t kMaxFactor = 16;
+constexpr int32_t kMinFactor = 2, kMaxFactor = 8;
 
 struct Checker {
   const Graph& graph;
@@ -154,7 +154,8 @@ Status Checker::pixel_shuffle() const {
   BITSR_CHECK(counts(shuffle::kInputs, 1, 0, 1));
   const OpSpec& o = op();
   const int32_t factor = o.attributes[0];
-  if (factor < 1 || factor > kMaxFactor) return bad("factor %d, expected 1 to %d", factor, kMaxFactor);
+  if (factor < kMinFactor || factor > kMaxFactor)
+    return bad("factor %d, expected %d to %d", factor, kMinFactor, kMaxFactor);
   BITSR_CHECK(value(o.inputs[shuffle::kX], "x", ValueKind::map, 0, nullptr));
   const ValueSpec& x = graph.values[o.inputs[shuffle::kX]];
   if (x.channels % (factor * factor) != 0)
@@ -196,8 +197,7 @@ Status validate(const Graph& graph) {
   for (int32_t i = 0; i < count; ++i) {
     const ValueSpec& v = graph.values[i];
     const bool kind = v.kind == ValueKind::map || v.kind == ValueKind::vector || v.kind == ValueKind::plane;
-    if (!kind || v.channels < 1 || v.channels > (v.kind == ValueKind::vector ? 2 * kMaxChannels : kMaxChannels) ||
-         v.up < 1 || v.up > kMaxRatio || v.down < 1 ||
+    if (!kind || v.channels < 1 || v.channels > kMaxChannels || v.up < 1 || v.up > kMaxRatio || v.down < 1 ||
         v.down > kMaxRatio || (v.kind == ValueKind::plane && v.channels != 1))
       return failure(StatusCode::invalid_program, "value %d: kind %d, %d channels, size ratio %d/%d is not allowed", i,
                      static_cast<int>(v.kind), v.channels, v.up, v.down);

@@ -42,10 +42,6 @@ Bytes write_blob(const Net& net) {
     put(static_cast<size_t>(v.kind));
     for (const int number : {v.channels, v.up, v.down}) put(static_cast<size_t>(number));
   }
-  section(kInputsAt);
-  for (const int id : net.inputs) put(static_cast<size_t>(id));
-  section(kOutputsAt);
-  for (const int id : net.outputs) put(static_cast<size_t>(id));
   section(kOpsAt);
   std::vector<size_t> constants_at;  // of every constant, where its (offset, bytes) stand
   for (const NetOp& op : net.ops) {
@@ -61,6 +57,10 @@ Bytes write_blob(const Net& net) {
     }
     for (const int attribute : op.attributes) put(static_cast<size_t>(attribute));
   }
+  section(kInputsAt);
+  for (const int id : net.inputs) put(static_cast<size_t>(id));
+  section(kOutputsAt);
+  for (const int id : net.outputs) put(static_cast<size_t>(id));
   size_t next = 0;
   for (const NetOp& op : net.ops)
     for (const Bytes& constant : op.constants) {

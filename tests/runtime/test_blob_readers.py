@@ -1,0 +1,115 @@
+"""The C++ loader and the Python reader accept exactly the same blobs."""
+
+import random
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bitsr.export.program import HEADER_BYTES, Op, OpKind, Program, ProgramError, Value, ValueKind, read_program
+from bitsr.export.program import write_program as write
+
+SEED = 20
+MUTANTS = 6000
+# Words that hostile or damaged tables may hold.
+WORDS = (0, 1, 2, 3, 4, 5, 7, 8, 9, 63, 64, 65, 128, 4096, 4097, 0x10000, 0x10001, 0x20000, 0x7FFFFFFF, 0xFFFFFFFF)
+
+
+def floats(*shape: int) -> np.ndarray:
+    return np.ones(shape, np.float32)
+
+
+def example() -> Program:
+    """Every op, with and without its optional parts; small, so that most bytes are structure."""
+    program = Program()
+
+    def value(kind: ValueKind, channels: int, up: int = 1) -> int:
+        return program.add_value(Value(kind, channels, up))
+
+    x, skip = value(ValueKind.MAP, 4), value(ValueKind.MAP, 1)
+    linear, sigmoid = value(ValueKind.VECTOR, 4), value(ValueKind.VECTOR, 4)
+    plane, y, total, large = (
+        value(ValueKind.PLANE, 1),
+        value(ValueKind.MAP, 4),
+        value(ValueKind.MAP, 4),
+        value(ValueKind.MAP, 1, 2),
+    )
+    bits = np.full((1, 4, 1, 1, 1), 5, np.uint64)
+    program.inputs, program.outputs = [x, skip], [large, total]
+    program.ops = [
+        Op(OpKind.CHANNEL_GATE, (x,), (linear, sigmoid), (floats(1, 4), floats(1), floats(8, 1), floats(8)), (1, 8, 4)),
+        Op(OpKind.SPATIAL_GATE, (x,), (plane,), (floats(1, 1, 4), floats(1)), (1,)),
+        Op(
+            OpKind.BINARY_CONV2D,
+            (x, linear, sigmoid, plane, x),
+            (y,),
+            (None, bits, floats(1, 4), floats(4), None, None, floats(4)),
+            (4, 1, 1),
+        ),
+        Op(OpKind.ADD, (y, x), (total,)),
+        Op(OpKind.PIXEL_SHUFFLE, (total, skip), (large,), (), (2,)),
+    ]
+    return program
+
+
+def sealed(blob: bytearray) -> bytes:
+    """With the right length and checksum, so that they mask nothing."""
+    if len(blob) >= HEADER_BYTES:
+        struct.pack_into("<I", blob, 8, len(blob))
+        struct.pack_into("<I", blob, 12, zlib.crc32(blob[HEADER_BYTES:]))
+    return bytes(blob)
+
+
+def mutants(blob: bytes) -> list[bytes]:
+    rng = random.Random(SEED)
+    made = [blob]
+    # Every byte once, then words in places, cuts and growth.
+    for at in range(len(blob)):
+        changed = bytearray(blob)
+        changed[at] ^= rng.randrange(1, 256)
+        made += [bytes(changed), sealed(bytearray(changed))]
+    tables = range(16, len(blob) - 3, 4)
+    while len(made) < MUTANTS:
+        changed = bytearray(blob)
+        for _ in range(rng.choice((1, 1, 1, 2))):
+            struct.pack_into("<I", changed, rng.choice(tables), rng.choice((*WORDS, len(blob))))
+        if rng.random() < 0.1:
+            changed = changed[: rng.randrange(len(changed))]
+        if rng.random() < 0.05:
+            changed += bytes(rng.choice((1, 4, 64)))
+        made.append(sealed(changed))
+    return made
+
+
+def python_accepts(blob: bytes) -> bool:
+    try:
+        read_program(blob)
+    except ProgramError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def checker(native: Any) -> Path:
+    native.need("cmake", "ninja", "c++")
+    return Path(native.build_core("core-tests", "-DCMAKE_BUILD_TYPE=Release") / "bitsr_blob_check")
+
+
+def test_both_readers_accept_the_same_blobs(checker: Path) -> None:
+    blobs = mutants(write(example()))
+    stream = b"".join(struct.pack("<I", len(blob)) + blob for blob in blobs)
+    done = subprocess.run([str(checker)], input=stream, capture_output=True, check=True)
+    ours = [letter == ord("1") for letter in done.stdout]
+    python = [python_accepts(blob) for blob in blobs]
+    assert len(ours) == len(blobs)
+    assert ours[0]
+    assert python[0]
+    parted = [i for i, (a, b) in enumerate(zip(ours, python, strict=True)) if a != b]
+    assert not parted, (
+        f"seed {SEED}: C++ says {ours[parted[0]]}, Python {python[parted[0]]} of {blobs[parted[0]].hex()}"
+    )
+    assert sum(python) > 50, "the mutants must contain blobs that are still good"
