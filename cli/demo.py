@@ -20,31 +20,48 @@ def demo(
         str | None, typer.Option("--model", "-m", help="Model id or weights file.", show_default="built in")
     ] = None,
     scale: Annotated[int, typer.Option("--scale", "-s", help="Picks the built-in weights.")] = 4,
+    formats: Annotated[str, typer.Option("--to", help="Artefacts, separated by commas.")] = "pte,tflite",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
 ) -> None:
-    """Show the whole chain on a photo: export, upscale through the .pte, compare with bicubic and with PyTorch."""
+    """Show the whole chain on a photo: export, upscale in both runtimes, compare with bicubic and with PyTorch."""
     from bitsr.inference.open import default_model, find_weights
 
     with needs("train", "torchmetrics", purpose="`bitsr demo`"):
-        from bitsr.validation.demo import run_demo
+        from bitsr.validation.demo import RUNTIMES, run_demo
 
     weights, model_id = find_weights(model or default_model(scale))
-    result = run_demo(photo, weights=weights, model=model_id, folder=folder, overwrite=overwrite, say=note)
+    chosen = tuple(dict.fromkeys(item.strip() for item in formats.split(",")))
+    result = run_demo(
+        photo, weights=weights, model=model_id, folder=folder, formats=chosen, overwrite=overwrite, say=note
+    )
+    rows = [("bicubic", f"{result.psnr_bicubic:.2f}", "", "", "", "", "")]
+    rows += [("PyTorch", f"{result.psnr_eager:.2f}", "", "", "", "", f"{result.latent_bytes:,}")]
+    for item, artifact in result.artifacts.items():
+        parity = artifact.parity
+        rows.append(
+            (
+                f".{item} in {RUNTIMES[item]}",
+                f"{artifact.psnr:.2f}",
+                f"{parity.psnr:.1f}",
+                f"{100 * parity.differing:.3f} %",
+                str(parity.largest),
+                f"{artifact.time.median:.0f}",
+                f"{artifact.exported.path.stat().st_size:,}",
+            )
+        )
     table(
-        f"{photo.name} reduced to {result.low_size[0]}x{result.low_size[1]} and enlarged by {result.scale}",
-        ("", "PSNR, dB"),
-        [
-            ("bicubic", f"{result.psnr_bicubic:.2f}"),
-            (f"{result.model}, PyTorch", f"{result.psnr_eager:.2f}"),
-            (f"{result.model}, .pte", f"{result.psnr:.2f}"),
-        ],
+        f"{photo.name} reduced to {'x'.join(map(str, result.low_size))} and enlarged by {result.scale}, {result.model}",
+        ("", "PSNR, dB", "against PyTorch, dB", "pixels differ", "by at most, of 255", "ms", "bytes"),
+        rows,
     )
-    parity = result.parity
-    pte = result.files["pte"]
-    typer.echo(
-        f".pte against PyTorch: {parity.psnr:.1f} dB, {100 * parity.differing:.3f} % of the pixels differ, "
-        f"by at most {parity.largest} of 255"
+    first = next(iter(result.artifacts))
+    if result.between is not None:
+        parity = result.between
+        typer.echo(
+            f"the two artefacts against each other: {parity.psnr:.1f} dB, {100 * parity.differing:.3f} % of the "
+            f"pixels differ, by at most {parity.largest} of 255"
+        )
+    closing(
+        list(result.files.values()),
+        then=f"bitsr upscale -i {photo} -o {photo.stem}_x{result.scale}.png -m {result.files[first]}",
     )
-    typer.echo(f".pte: {result.time.median:.0f} ms for the picture, median of {len(result.time.samples)} runs")
-    typer.echo(f"size: {pte.stat().st_size:,} bytes, float32 weights {result.exported.latent_bytes:,} bytes")
-    closing(list(result.files.values()), then=f"bitsr upscale -i {photo} -o {photo.stem}_x{result.scale}.png -m {pte}")

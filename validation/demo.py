@@ -1,105 +1,139 @@
-"""A photo through the whole chain: reduced, exported, upscaled by the artefact, compared with bicubic and PyTorch."""
+"""A photo through the whole chain: reduced, exported, upscaled by the artefacts, compared with bicubic and PyTorch."""
 
 import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
 from bitsr.common.errors import UsageError
 from bitsr.common.files import atomic_write
 from bitsr.common.pictures import Picture, read_picture, write_image, write_picture
-from bitsr.export.export import ExportResult, export_model
+from bitsr.export.artifact import PACKAGES
+from bitsr.export.export import ExportedFile, export_model
 from bitsr.inference.eager import EagerSession
-from bitsr.inference.pte import PteSession
+from bitsr.inference.open import open_session
 from bitsr.inference.upscale import upscale_pixels
+from bitsr.runtime import EXECUTORCH_LIBRARY, find_library
 from bitsr.training.evaluate import score
 from bitsr.training.resize import imresize
 from bitsr.training.weights import load_model
+from bitsr.validation.conditions import conditions
+from bitsr.validation.panels import side_by_side
 from bitsr.validation.parity import Parity, compare
 from bitsr.validation.timing import Timing, interleave
 
 Pixels = NDArray[np.uint8]
 Say = Callable[[str], None]
-REPORT_VERSION = 1
+REPORT_VERSION = 2
+# Artefact formats of the demo, and the runtime of each.
+RUNTIMES = {"pte": "ExecuTorch", "tflite": "LiteRT"}
+_INTERPRETERS = {"pte": ("executorch",), "tflite": ("ai-edge-litert",)}
+
+
+@dataclass(frozen=True)
+class RuntimeResult:
+    """One artefact: its file, its picture's PSNR against the original in dB, and against the deploy form's picture.
+
+    ``time`` is from 8-bit pixels to 8-bit pixels, the artefacts in turns, each with all processors of the process.
+    """
+
+    exported: ExportedFile
+    psnr: float
+    parity: Parity
+    time: Timing
 
 
 @dataclass(frozen=True)
 class Demo:
-    """Results of :func:`run_demo`.
-
-    PSNR in dB on luminance against the original, ``scale`` border pixels left out; ``parity`` compares the .pte with
-    the deploy form in PyTorch; ``time`` is that of the .pte, from 8-bit pixels to 8-bit pixels.
-    """
+    """Results of :func:`run_demo`; PSNR in dB on luminance against the original, ``scale`` border pixels left out."""
 
     model: str
     scale: int
     low_size: tuple[int, int]
-    psnr: float
-    psnr_eager: float
     psnr_bicubic: float
-    parity: Parity
-    time: Timing
-    exported: ExportResult
+    psnr_eager: float
+    artifacts: dict[str, RuntimeResult]
+    between: Parity | None
+    latent_bytes: int
     files: dict[str, Path]
 
 
 def run_demo(
-    photo: Path, *, weights: Path, model: str, folder: Path, overwrite: bool = False, rounds: int = 5, say: Say = print
+    photo: Path,
+    *,
+    weights: Path,
+    model: str,
+    folder: Path,
+    formats: tuple[str, ...] = tuple(RUNTIMES),
+    overwrite: bool = False,
+    rounds: int = 5,
+    say: Say = print,
 ) -> Demo:
-    """Run the chain on ``photo`` and write pictures, artefact and ``report.json`` into ``folder``.
+    """Run the chain on ``photo`` and write pictures, artefacts and ``report.json`` into ``folder``.
 
     Raises:
-        UsageError: the photo is too small, or a file exists and ``overwrite`` is not set.
+        UsageError: the photo is too small, a file exists and ``overwrite`` is not set, or a format is unknown.
         BitsrError: whatever the steps raise.
     """
     network = load_model(weights)
     scale = network.info.scale
     original = _crop(read_picture(photo).rgb, scale, photo)
-    names = ("low.png", "bicubic.png", "upscaled.png", "side_by_side.png", "report.json")
-    files = {name.partition(".")[0]: folder / name for name in names}
+    names = ["low", "bicubic", *(f"upscaled_{item}" for item in formats), "side_by_side"]
+    files = {**{name: folder / f"{name}.png" for name in names}, "report": folder / "report.json"}
     existing = [path for path in files.values() if path.exists()]
     if existing and not overwrite:
         raise UsageError(f"{existing[0]} exists; choose another folder, or replace it with --overwrite")
 
-    say(f"1. export {model} to .pte")
-    exported = export_model(model, weights=weights, output=folder, overwrite=overwrite)
-    files["pte"] = exported.files["pte"].path
+    kinds = " and ".join(f".{item}" for item in formats)
+    say(f"1. export {model} to {kinds}")
+    exported = export_model(model, weights=weights, output=folder, formats=formats, overwrite=overwrite)
+    files.update({item: exported.files[item].path for item in formats})
 
     low = np.asarray(imresize(original, scale=1 / scale), dtype=np.uint8)
     say(f"2. reduce {photo.name} from {_size(original)} to {_size(low)}")
 
-    say("3. upscale by bicubic interpolation, through the .pte, and through the deploy form in PyTorch")
+    say(f"3. upscale by bicubic interpolation, through the deploy form in PyTorch, and through {kinds}")
     bicubic = np.asarray(imresize(low, scale=scale), dtype=np.uint8)
-    pte = PteSession(files["pte"])
-    upscaled, reference = upscale_pixels(pte, low), upscale_pixels(EagerSession(network), low)
+    reference = upscale_pixels(EagerSession(network), low)
+    sessions = {item: open_session(files[item]) for item in formats}
+    upscaled = {item: upscale_pixels(session, low) for item, session in sessions.items()}
 
-    say(f"4. time the .pte, {rounds} rounds")
-    time = interleave({"pte": lambda: upscale_pixels(pte, low)}, rounds=rounds)["pte"]
-    psnr, psnr_eager, psnr_bicubic = (_psnr(p, original, scale) for p in (upscaled, reference, bicubic))
-    panels = {
-        f"bicubic  {psnr_bicubic:.2f} dB": bicubic,
-        f"{model}.pte  {psnr:.2f} dB": upscaled,
-        "original": original,
+    say(f"4. time {kinds} in turns, {rounds} rounds")
+    calls = {item: _call(session, low) for item, session in sessions.items()}
+    times = interleave(calls, rounds=rounds)
+    artifacts = {
+        item: RuntimeResult(
+            exported.files[item],
+            _psnr(upscaled[item], original, scale),
+            compare(reference, upscaled[item]),
+            times[item],
+        )
+        for item in formats
     }
-    for name, pixels in (("low", low), ("bicubic", bicubic), ("upscaled", upscaled)):
-        write_picture(files[name], Picture(pixels))
-    write_image(files["side_by_side"], side_by_side(panels))
+    psnr_bicubic, psnr_eager = (_psnr(pixels, original, scale) for pixels in (bicubic, reference))
+
+    write_picture(files["low"], Picture(low))
+    write_picture(files["bicubic"], Picture(bicubic))
+    for item, pixels in upscaled.items():
+        write_picture(files[f"upscaled_{item}"], Picture(pixels))
+    panels = {f"bicubic  {psnr_bicubic:.2f} dB": bicubic}
+    panels |= {f"{model}.{item}  {artifacts[item].psnr:.2f} dB": upscaled[item] for item in formats}
+    write_image(files["side_by_side"], side_by_side({**panels, "original": original}))
     demo = Demo(
         model=model,
         scale=scale,
         low_size=(low.shape[1], low.shape[0]),
-        psnr=psnr,
-        psnr_eager=psnr_eager,
         psnr_bicubic=psnr_bicubic,
-        parity=compare(reference, upscaled),
-        time=time,
-        exported=exported,
+        psnr_eager=psnr_eager,
+        artifacts=artifacts,
+        between=compare(*upscaled.values()) if len(upscaled) == 2 else None,
+        latent_bytes=exported.latent_bytes,
         files=files,
     )
     with atomic_write(files["report"]) as temporary:
@@ -107,56 +141,42 @@ def run_demo(
     return demo
 
 
-def report(demo: Demo) -> dict[str, object]:
+def report(demo: Demo) -> dict[str, Any]:
     """The demo's results for JSON; sizes as [width, height], times in ms, an infinite PSNR as null."""
+    packages = {name: None for item in demo.artifacts for name in (*PACKAGES[item], *_INTERPRETERS[item])}
     return {
         "version": REPORT_VERSION,
         "model": demo.model,
         "scale": demo.scale,
         "low_size": demo.low_size,
-        "psnr": {"pte": demo.psnr, "eager": demo.psnr_eager, "bicubic": demo.psnr_bicubic},
-        "parity": {
-            "psnr": None if math.isinf(demo.parity.psnr) else demo.parity.psnr,
-            "differing": demo.parity.differing,
-            "largest": demo.parity.largest,
+        "psnr": {"bicubic": demo.psnr_bicubic, "eager": demo.psnr_eager},
+        "float32_bytes": demo.latent_bytes,
+        "artifacts": {
+            item: {
+                "runtime": RUNTIMES[item],
+                "bytes": result.exported.path.stat().st_size,
+                "partitions": result.exported.table.partitions,
+                "psnr": result.psnr,
+                "against_eager": _parity(result.parity),
+                "milliseconds": result.time.samples,
+            }
+            for item, result in demo.artifacts.items()
         },
-        "milliseconds": demo.time.samples,
+        "between_the_artifacts": None if demo.between is None else _parity(demo.between),
+        "conditions": conditions(find_library(EXECUTORCH_LIBRARY), packages=tuple(packages)),
     }
 
 
-def side_by_side(panels: dict[str, Pixels], *, zoom: int = 3) -> Image.Image:
-    """The pictures beside each other under their titles; below, the detail where the first two differ most.
-
-    ``panels`` maps titles to RGB pictures (H, W, 3), uint8, of one size.
-    """
-    pictures = list(panels.values())
-    height, width = pictures[0].shape[:2]
-    detail_height, detail_width = max(1, height // zoom), max(1, width // zoom)
-    top, left = _most_different(pictures[0], pictures[1], detail_height, detail_width)
-    bar, gap = 24, 4
-    canvas = Image.new(
-        "RGB", (len(panels) * (width + gap) - gap, bar + height + gap + detail_height * zoom), (255, 255, 255)
-    )
-    draw = ImageDraw.Draw(canvas)
-    for number, (title, pixels) in enumerate(panels.items()):
-        x = number * (width + gap)
-        draw.text((x + 4, 3), title, fill=(0, 0, 0), font=ImageFont.load_default(size=15))
-        canvas.paste(Image.fromarray(pixels), (x, bar))
-        detail = Image.fromarray(np.ascontiguousarray(pixels[top : top + detail_height, left : left + detail_width]))
-        canvas.paste(
-            detail.resize((detail_width * zoom, detail_height * zoom), Image.Resampling.NEAREST),
-            (x, bar + height + gap),
-        )
-    return canvas
+def _parity(parity: Parity) -> dict[str, float | None]:
+    return {
+        "psnr": None if math.isinf(parity.psnr) else parity.psnr,
+        "differing": parity.differing,
+        "largest": parity.largest,
+    }
 
 
-def _most_different(first: Pixels, second: Pixels, height: int, width: int) -> tuple[int, int]:
-    """Upper left corner of the window with the largest squared difference."""
-    error = np.square(first.astype(np.int64) - second.astype(np.int64)).sum(axis=-1)
-    total = np.pad(error.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    window = total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
-    top, left = np.unravel_index(int(window.argmax()), window.shape)
-    return int(top), int(left)
+def _call(session: Any, pixels: Pixels) -> Callable[[], object]:
+    return lambda: upscale_pixels(session, pixels)
 
 
 def _crop(rgb: Pixels, scale: int, photo: Path) -> Pixels:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bitsr.validation.demo import side_by_side
+from bitsr.validation.panels import side_by_side
 from bitsr.validation.parity import compare
 from bitsr.validation.timing import Timing, interleave
 
