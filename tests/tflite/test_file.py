@@ -70,6 +70,17 @@ def test_constants_are_aligned_to_64_bytes(ebsr_export: ExportResult) -> None:
     assert all(offset % 64 == 0 for offset in offsets)
 
 
+def test_nothing_is_stored_that_nobody_reads(ebsr_export: ExportResult) -> None:
+    model = schema.ModelT.InitFromPackedBuf(content(ebsr_export))
+    graph = model.subgraphs[0]
+    named = {*graph.inputs, *graph.outputs}
+    assert all(bool(tensor.name) == (number in named) for number, tensor in enumerate(graph.tensors))
+    assert not any(tensor.quantization for tensor in graph.tensors)
+    constants = [bytes(buffer.data) for buffer in model.buffers if buffer.data is not None]
+    large = [data for data in constants if len(data) > 64]
+    assert len(set(large)) == len(large)
+
+
 def test_weights_take_a_bit_each(ebsr_export: ExportResult) -> None:
     model = schema.ModelT.InitFromPackedBuf(content(ebsr_export))
     graph = model.subgraphs[0]
