@@ -106,6 +106,23 @@ class SpatialRescale(nn.Module):
         return torch.sigmoid(self.conv(x))
 
 
+class RPReLU(nn.Module):
+    """``PReLU(x + b0) + b1`` with learnable ``b0``, slope and ``b1`` per channel. (N, C, H, W) -> (N, C, H, W).
+
+    Source: ReActNet (Liu et al., ECCV 2020), eq. 2, which writes ``x - gamma`` and ``+ zeta``; initially
+    b0 = b1 = 0 and slope 0.25.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.shift_before = nn.Parameter(torch.zeros(channels))
+        self.prelu = nn.PReLU(channels)
+        self.shift_after = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.prelu(x + self.shift_before.reshape(-1, 1, 1)) + self.shift_after.reshape(-1, 1, 1)  # type: ignore[no-any-return]
+
+
 class SubtractMean(nn.Module):
     """``(x - DIV2K mean) * input_scale`` for RGB pictures (N, 3, H, W) in [0, 1].
 

@@ -1,6 +1,6 @@
 """Models by id; the id carries the scale (``ebsr_light_plus_x4``)."""
 
-from bitsr.training.models import e2fif, ebsr, edsr
+from bitsr.training.models import bbcu, e2fif, ebsr, edsr
 from bitsr.training.models.registry import (
     ModelInfo,
     SuperResolutionModel,
@@ -13,6 +13,7 @@ from bitsr.training.models.registry import (
 __all__ = [
     "ModelInfo",
     "SuperResolutionModel",
+    "bbcu",
     "create_model",
     "e2fif",
     "ebsr",

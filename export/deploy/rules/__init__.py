@@ -1,9 +1,11 @@
 """Fold rules, one file per family; importing a file registers its rules. ``folding`` has what they share."""
 
 from bitsr.export.deploy.rules import (
+    bbcu,
     e2fif,
     ebsr,
     edsr,
+    frames,
 )
 
-__all__ = ["e2fif", "ebsr", "edsr"]
+__all__ = ["bbcu", "e2fif", "ebsr", "edsr", "frames"]

@@ -5,31 +5,37 @@ from torch import Tensor, nn
 
 from bitsr.export.deploy.layers import FusedBinaryConv2d
 from bitsr.export.errors import ExportError
-from bitsr.training.layers import BinaryConv2d, SubtractMean
+from bitsr.training.layers import BinaryConv2d, RPReLU, SubtractMean
 
 
 def fold_conv(
     conv: BinaryConv2d,
     *,
     norm: nn.BatchNorm2d | None = None,
+    rprelu: RPReLU | None = None,
     activation: nn.Module | None = None,
     picture_threshold: bool = False,
 ) -> FusedBinaryConv2d:
     """Fold a binary convolution with what follows it.
 
-    The binarizers' scales multiply, bias and batch normalisation become scale and shift, ``activation`` (LeakyReLU or
-    PReLU) acts last, after the residual that the caller adds. ``picture_threshold``: the threshold is an input.
+    The binarizers' scales multiply, bias and batch normalisation become scale and shift, ``rprelu`` acts before the
+    residual that the caller adds, ``activation`` (LeakyReLU or PReLU) last, after it. ``picture_threshold``: the
+    threshold is an input.
     """
     signs, scale = conv.weight_binarizer.deploy(conv.weight)
     scale = scale * conv.activation_binarizer.gain()
     shift: Tensor | None = conv.bias
     if norm is not None:
         scale, shift = fold_norm(norm, scale, shift)
+    if rprelu is not None:
+        shift = rprelu.shift_before if shift is None else shift + rprelu.shift_before
     return FusedBinaryConv2d(
         signs,
         scale,
         threshold=None if picture_threshold else conv.activation_binarizer.threshold(conv.in_channels),
         shift=shift,
+        inner_slope=None if rprelu is None else rprelu.prelu.weight,
+        inner_shift=None if rprelu is None else rprelu.shift_after,
         slope=None if activation is None else negative_slope(activation, channels=conv.out_channels),
     )
 
@@ -62,7 +68,7 @@ def negative_slope(activation: nn.Module, *, channels: int) -> Tensor:
 
 def fold_head(head: nn.Conv2d, normalize: SubtractMean) -> nn.Conv2d:
     """The head for an input without amplification."""
-    return _with_weight(head, head.weight * normalize.input_scale, head.bias)
+    return with_weight(head, head.weight * normalize.input_scale, head.bias)
 
 
 def fold_tail(tail: nn.Conv2d, *, input_scale: float = 1.0, mean: Tensor | None = None, pixels: int = 1) -> nn.Conv2d:
@@ -74,15 +80,14 @@ def fold_tail(tail: nn.Conv2d, *, input_scale: float = 1.0, mean: Tensor | None 
     if mean is not None:
         added = mean.flatten().repeat_interleave(pixels)
         bias = added if bias is None else bias + added
-    return _with_weight(tail, weight, bias)
+    return with_weight(tail, weight, bias)
 
 
-def _with_weight(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
+def with_weight(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
+    """A float convolution like ``conv`` (stride 1, 'same' padding) with other numbers."""
     kernel, padding = conv.weight.shape[2:], conv.padding
     if conv.stride != (1, 1) or padding != (kernel[0] // 2, kernel[1] // 2) or conv.groups != 1:
-        raise ExportError(
-            f"the float convolution {conv} is neither head nor tail: expected stride 1 and 'same' padding"
-        )
+        raise ExportError(f"the float convolution {conv} can not be folded: expected stride 1 and 'same' padding")
     folded = nn.Conv2d(
         conv.in_channels, conv.out_channels, (kernel[0], kernel[1]), padding=padding, bias=bias is not None
     )

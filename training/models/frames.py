@@ -1,0 +1,149 @@
+"""Backbones that binary blocks are compared on: SRResNet as in BasicSR, and the light one of E2FIF and EBSR.
+
+Both take the body as a module (N, C, H, W) -> (N, C, H, W). Sources: the published code of BBCU (Xia et al., ICLR
+2023) for the first, which its tables count (85.43 GMACs in float at x2); E2FIF (arXiv 2207.06893) for the second.
+"""
+
+import math
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bitsr.training.layers import SubtractMean
+from bitsr.training.models.registry import ModelInfo, SuperResolutionModel
+
+LEAKY_SLOPE = 0.1
+
+
+class FloatStage(nn.Module):
+    """``LeakyReLU(shuffle(conv(x)))``. (N, C, H, W) -> (N, C, H f, W f)."""
+
+    def __init__(self, channels: int, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.conv = _scaled_init(nn.Conv2d(channels, channels * factor**2, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(F.pixel_shuffle(self.conv(x), self.factor), LEAKY_SLOPE)
+
+
+class SrResNetFrame(SuperResolutionModel):
+    """Head and LeakyReLU, body, upsampling stages, ``conv_hr`` and LeakyReLU, ``conv_last``, plus the bilinear input.
+
+    ``stages`` map C channels to C channels, each at ``factors`` times the resolution; ``conv_hr`` keeps the channels
+    and runs at full resolution. The input is multiplied by ``input_scale`` and the output divided by it (BBCU's
+    amplification). There is no skip around the body: binary units carry their input along themselves.
+    """
+
+    def __init__(
+        self,
+        model_id: str,
+        scale: int,
+        *,
+        body: nn.Module,
+        channels: int,
+        blocks: int,
+        family: str,
+        paper: str,
+        input_scale: float = 1.0,
+        stages: nn.ModuleList | None = None,
+        conv_hr: nn.Module | None = None,
+        body_radius: int | None = None,
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.input_scale = float(input_scale)
+        self.factors = upsampling_factors(scale)
+        self.head = _scaled_init(nn.Conv2d(3, channels, 3, padding=1))
+        self.body = body
+        self.stages = stages or nn.ModuleList(FloatStage(channels, factor) for factor in self.factors)
+        self.conv_hr = conv_hr or _scaled_init(nn.Conv2d(channels, channels, 3, padding=1))
+        self.conv_last = _scaled_init(nn.Conv2d(channels, 3, 3, padding=1))
+        self.info = ModelInfo(
+            id=model_id,
+            family=family,
+            scale=scale,
+            channels=channels,
+            blocks=blocks,
+            receptive_field_radius=(2 * blocks if body_radius is None else body_radius)
+            + 1
+            + upsampling_radius(scale, full_resolution_convs=2),
+            global_pooling=False,
+            paper=paper,
+            config={"channels": channels, "blocks": blocks, "input_scale": self.input_scale, **(config or {})},
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * self.input_scale
+        y = self.body(F.leaky_relu(self.head(x), LEAKY_SLOPE))
+        for stage in self.stages:
+            y = stage(y)
+        y = self.conv_last(F.leaky_relu(self.conv_hr(y), LEAKY_SLOPE))
+        y = y + F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)
+        return y / self.input_scale
+
+
+class LightFrame(SuperResolutionModel):
+    """Float head 3x3, body with a skip around it, float tail 3x3 to 3*s*s channels and pixel shuffle.
+
+    The mean of DIV2K is subtracted and added; ``input_scale`` as in :class:`SrResNetFrame`.
+    """
+
+    def __init__(
+        self,
+        model_id: str,
+        scale: int,
+        *,
+        body: nn.Module,
+        channels: int,
+        blocks: int,
+        family: str,
+        paper: str,
+        input_scale: float = 1.0,
+        body_radius: int | None = None,
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.normalize = SubtractMean(input_scale=input_scale)
+        self.head = nn.Conv2d(3, channels, 3, padding=1)
+        self.body = body
+        self.tail = nn.Conv2d(channels, 3 * scale**2, 3, padding=1)
+        self.info = ModelInfo(
+            id=model_id,
+            family=family,
+            scale=scale,
+            channels=channels,
+            blocks=blocks,
+            receptive_field_radius=(2 * blocks if body_radius is None else body_radius) + 2,
+            global_pooling=False,
+            paper=paper,
+            config={"channels": channels, "blocks": blocks, "input_scale": float(input_scale), **(config or {})},
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        head = self.head(self.normalize(x))
+        y = self.tail(self.body(head) + head) / self.normalize.input_scale
+        return F.pixel_shuffle(y, self.scale) + self.normalize.mean
+
+
+def upsampling_factors(scale: int) -> tuple[int, ...]:
+    """Factors of the pixel shuffles: two of 2 at x4, one of 2 or 3 otherwise."""
+    return (2, 2) if scale == 4 else (scale,)
+
+
+def upsampling_radius(scale: int, *, full_resolution_convs: int) -> int:
+    """Reach in low-resolution pixels of the stages' 3x3 convolutions and of those at full resolution."""
+    factors = upsampling_factors(scale)
+    reach = sum(1 / math.prod(factors[:i]) for i in range(len(factors))) + full_resolution_convs / scale
+    return math.ceil(reach)
+
+
+def _scaled_init(conv: nn.Conv2d) -> nn.Conv2d:
+    """Kaiming-normal times 0.1 and zero bias, as BBCU's code starts the float convolutions."""
+    nn.init.kaiming_normal_(conv.weight)
+    conv.weight.data.mul_(0.1)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return conv
