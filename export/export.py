@@ -24,7 +24,7 @@ from bitsr.export.deploy import FusedBinaryConv2d, fold
 from bitsr.export.errors import ExportError
 from bitsr.export.lowered import Lowered
 from bitsr.export.program import VERSION as BLOB_VERSION
-from bitsr.runtime.quiet import quiet
+from bitsr.common.quiet import quiet
 from bitsr.training.models import ModelInfo, SuperResolutionModel
 from bitsr.training.weights import WeightsInfo, embedded_weights, load_model, read_info
 

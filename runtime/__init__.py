@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from bitsr.common.errors import BitsrError, MissingExtraError, UsageError
-from bitsr.runtime.quiet import quiet, silent_stderr
+from bitsr.common.quiet import quiet, silent_stderr
 
 DIRECTORY_VARIABLE = "BITSR_RUNTIME_DIR"
 KERNEL_VARIABLE = "BITSR_KERNEL"

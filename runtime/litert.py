@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bitsr.common.errors import BitsrError, MissingExtraError, UsageError
 from bitsr.runtime import KERNEL_VARIABLE, KERNELS, RuntimeLibraryError, find_library
-from bitsr.runtime.quiet import quiet, silent_stderr
+from bitsr.common.quiet import quiet, silent_stderr
 
 TFLITE_LIBRARY = "libbitsr_tflite.so"
 INTERPRETERS = ("litert", "tensorflow")

@@ -22,7 +22,7 @@ from bitsr.export.deploy import FusedBinaryConv2d, fold
 from bitsr.export.executorch.lower import lower
 from bitsr.export.executorch.partitioner import BitsrPartitioner
 from bitsr.runtime import KERNEL_VARIABLE, load_executorch_backend
-from bitsr.runtime.quiet import quiet
+from bitsr.common.quiet import quiet
 from bitsr.training.models import create_model
 from bitsr.validation.environment import instruction_sets, processor
 from bitsr.validation.timing import Timing, interleave

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from bitsr.inference.memory import available_memory
+from bitsr.common.memory import available_memory
 from bitsr.runtime import EXECUTORCH_LIBRARY, RuntimeLibraryError, find_library
 from bitsr.runtime.litert import TFLITE_LIBRARY
 

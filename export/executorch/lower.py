@@ -19,7 +19,7 @@ from bitsr.export.executorch.graph import op_name
 from bitsr.export.executorch.partitioner import BACKEND_ID, BitsrPartitioner
 from bitsr.export.lowered import Lowered
 from bitsr.export.ops import memory_format
-from bitsr.runtime.quiet import quiet
+from bitsr.common.quiet import quiet
 
 XNNPACK = "XNNPACK"
 PORTABLE = "ExecuTorch kernels"

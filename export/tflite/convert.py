@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from bitsr.export.errors import ExportError
 from bitsr.export.tflite.plugin import plugins
-from bitsr.runtime.quiet import quiet
+from bitsr.common.quiet import quiet
 
 
 def to_tflite(model: onnx.ModelProto, *, fused: bool) -> bytes:

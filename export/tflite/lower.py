@@ -10,7 +10,7 @@ from bitsr.export.errors import ExportError
 from bitsr.export.lowered import Lowered
 from bitsr.export.tflite.container import GraphOp, graph_ops
 from bitsr.export.tflite.roles import CUSTOM_OPS
-from bitsr.runtime.quiet import quiet, silent_stderr
+from bitsr.common.quiet import quiet, silent_stderr
 
 with quiet(), silent_stderr():  # TensorFlow logs from native code before it can be told not to
     # First torch's compiler: its Triton, loaded after TensorFlow, crashes the process (both bring LLVM along).

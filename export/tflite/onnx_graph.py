@@ -14,7 +14,7 @@ from torch.export import Dim, ExportedProgram, export
 import bitsr.export.ops  # noqa: F401 (registers the ops)
 from bitsr.export.errors import ExportError
 from bitsr.export.tflite.roles import BINARY_CONV2D, CHANNEL_GATE, SPATIAL_GATE, VERSION, CustomOp
-from bitsr.runtime.quiet import quiet
+from bitsr.common.quiet import quiet
 
 DOMAIN = "bitsr"
 PIXEL_SHUFFLE = "BitsrPixelShuffle"

@@ -12,7 +12,8 @@ from PIL import Image
 
 from bitsr.common.errors import BitsrError, PictureError, UsageError
 from bitsr.common.pictures import Picture, read_picture, write_picture
-from bitsr.inference import memory, upscale
+from bitsr.common import memory
+from bitsr.inference import upscale
 from bitsr.inference.session import SessionInfo
 from bitsr.inference.upscale import plan_file, plan_folder, to_8bit, upscale_file, upscale_pixels
 
