@@ -62,6 +62,16 @@ def spatial_gate(given: Mapping[str, Any]) -> list[tf.Tensor]:
     return [tf.sigmoid(tf.nn.conv2d(given["x"], given["weight"][..., None], 1, "SAME") + given["bias"])]
 
 
+def pixel_shuffle(given: Mapping[str, Any], *, factor: int) -> list[tf.Tensor]:
+    """``DEPTH_TO_SPACE`` after a permutation of the channels: PyTorch's order is (c, i, j), TensorFlow's (i, j, c)."""
+    x = given["x"]
+    order = np.arange(x.shape[-1]).reshape(-1, factor**2).T.reshape(-1)
+    x = tf.gather(x, order, axis=-1)
+    if "skip" in given:
+        x = x + tf.concat([given["skip"]] * factor**2, axis=-1)
+    return [tf.nn.depth_to_space(x, factor)]
+
+
 def _of_pixel(vector: tf.Tensor) -> tf.Tensor:
     """(N, C) -> (N, 1, 1, C), N being 1."""
     return tf.reshape(vector, (1, 1, 1, vector.shape[-1]))

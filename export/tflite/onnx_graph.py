@@ -12,12 +12,19 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 
 import bitsr.export.ops  # noqa: F401 (registers the ops)
-from bitsr.export.errors import ExportError
-from bitsr.export.tflite.roles import BINARY_CONV2D, CHANNEL_GATE, SPATIAL_GATE, VERSION, CustomOp
 from bitsr.common.quiet import quiet
+from bitsr.export.errors import ExportError
+from bitsr.export.tflite.roles import (
+    BINARY_CONV2D,
+    CHANNEL_GATE,
+    CUSTOM_OPS,
+    PIXEL_SHUFFLE,
+    SPATIAL_GATE,
+    VERSION,
+    CustomOp,
+)
 
 DOMAIN = "bitsr"
-PIXEL_SHUFFLE = "BitsrPixelShuffle"
 _OPSET = 18
 
 
@@ -56,6 +63,8 @@ def _with_our_nodes(program: ExportedProgram) -> ExportedProgram:
             x, factor = node.args
             node.target, node.args = torch.ops.bitsr.pixel_shuffle.default, (x, None, factor)
     table: dict[Any, Callable[..., Any]] = dict(torch.export.default_decompositions())
+    # ONNX has it; taken apart it becomes gathers with computed indices, whose sizes TFLite only knows at run time.
+    table.pop(torch.ops.aten.replication_pad2d.default, None)
     table.update(
         {
             torch.ops.bitsr.binary_conv2d.default: _binary_conv2d,
@@ -147,27 +156,27 @@ def _spatial_gate(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def _pixel_shuffle(x: Tensor, skip: Tensor | None, factor: int) -> Tensor:
     batch, channels, height, width = x.shape
     shape = (batch, channels // factor**2, height * factor, width * factor)
-    inputs = [x] if skip is None else [x, skip]
-    attributes: dict[str, Any] = {"factor": factor, "channels": channels}
-    return torch.onnx.ops.symbolic(
-        f"{DOMAIN}::{PIXEL_SHUFFLE}", inputs, attributes, dtype=torch.float32, shape=shape, version=1
-    )
+    return _node(PIXEL_SHUFFLE, {"x": x, "skip": skip}, {"y": shape}, (factor,))[0]
 
 
 def _expand_pixel_shuffles(graph: onnx.GraphProto) -> None:
-    """``DepthToSpace(x' + skip')`` in DCR order, the only one that TFLite has.
+    """Shuffles behind float layers become ``DepthToSpace(x' + skip')`` in DCR order, the only one that TFLite has.
+
+    Those behind an op of ours stay: the delegate runs them without leaving its partition.
 
     x' is x with its channels permuted, in the weights of the convolution that makes it where there is one, else by a
     1x1 convolution. skip' is the skip repeated factor^2 times, by a 1x1 convolution: all of these are exact, because
     their weights are 0 and 1.
     """
     expanded = []
+    ours = {output for node in graph.node if node.op_type in CUSTOM_OPS for output in node.output}
+    values = {value.name: value for value in [*graph.value_info, *graph.input]}
     for index, node in enumerate(list(graph.node)):
-        if node.op_type != PIXEL_SHUFFLE:
+        if node.op_type != PIXEL_SHUFFLE.name or node.input[0] in ours:
             expanded.append(node)
             continue
-        options = {a.name: a.i for a in node.attribute}
-        factor, channels = options["factor"], options["channels"]
+        factor = next(a.i for a in node.attribute if a.name == "factor")
+        channels = values[node.input[0]].type.tensor_type.shape.dim[1].dim_value
         colours = channels // factor**2
         # DCR reads channel (i f + j) C + c where PyTorch has c f f + i f + j.
         order = np.arange(channels).reshape(colours, factor**2).T.reshape(-1)

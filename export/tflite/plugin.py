@@ -19,7 +19,7 @@ from onnx2tf.utils.common_functions import (
 
 from bitsr.export.errors import ExportError
 from bitsr.export.tflite import emulation
-from bitsr.export.tflite.roles import BINARY_CONV2D, CHANNEL_GATE, CUSTOM_OPS, SPATIAL_GATE, CustomOp
+from bitsr.export.tflite.roles import BINARY_CONV2D, CHANNEL_GATE, CUSTOM_OPS, PIXEL_SHUFFLE, SPATIAL_GATE, CustomOp
 
 
 @contextmanager
@@ -119,6 +119,8 @@ class _Layer(tf_keras.layers.Layer):  # type: ignore[misc]
             return emulation.binary_conv2d(given)
         if self._op is CHANNEL_GATE:
             return emulation.channel_gate(given, linear=self._options["linear_count"])
+        if self._op is PIXEL_SHUFFLE:
+            return emulation.pixel_shuffle(given, factor=self._options["factor"])
         return emulation.spatial_gate(given)
 
     def _fusable(self) -> Callable[..., Any]:

@@ -53,4 +53,5 @@ CHANNEL_GATE = CustomOp(
     ("hidden", "total", "linear_count"),
 )
 SPATIAL_GATE = CustomOp("BitsrSpatialGate", ("bitsr::spatial_gate",), ("x",), ("weight", "bias"), ("s",), ("kernel",))
-CUSTOM_OPS = {op.name: op for op in (BINARY_CONV2D, CHANNEL_GATE, SPATIAL_GATE)}
+PIXEL_SHUFFLE = CustomOp("BitsrPixelShuffle", ("bitsr::pixel_shuffle",), ("x", "skip"), (), ("y",), ("factor",))
+CUSTOM_OPS = {op.name: op for op in (BINARY_CONV2D, CHANNEL_GATE, SPATIAL_GATE, PIXEL_SHUFFLE)}

@@ -12,6 +12,9 @@
 namespace bitsr::tflite {
 namespace {
 
+// The core refuses larger ratios as well; here they must not overflow.
+constexpr int32_t kMaxUp = 64;
+
 // Collects the program of a partition; every failure has been reported to the context.
 class Translation {
  public:
@@ -60,6 +63,7 @@ class Translation {
     spec.constant_count = op->constant_count;
     spec.attribute_count = op->attribute_count;
     int next = 0;
+    int32_t up = 1;
     for (int place = 0; place < operand_count; ++place) {
       const bool is_input = place < op->input_count;
       if ((operands >> place & 1) == 0) {
@@ -68,11 +72,22 @@ class Translation {
       }
       if (next >= node.inputs->size) return fail(name, "operands are missing, got", node.inputs->size);
       const int tensor = node.inputs->data[next++];
-      if (is_input ? !read_value(name, tensor, op->inputs[place], &spec.inputs[place])
+      if (is_input ? !read_value(name, tensor, op->inputs[place], up, &spec.inputs[place])
                    : !read_constant(name, tensor, &spec.constants[place - op->input_count]))
         return false;
+      if (place == 0) up = ups_[static_cast<size_t>(spec.inputs[0])];
     }
     if (next != node.inputs->size) return fail(name, "unknown operands, got", node.inputs->size);
+    for (int i = 0; i < op->attribute_count; ++i) {
+      int64_t value = 0;
+      if (!options.find(op->attributes[i], &value) || value < 0 || value > INT32_MAX)
+        return fail(name, op->attributes[i], value);
+      spec.attributes[i] = static_cast<int32_t>(value);
+    }
+    if (op->kind == OpKind::pixel_shuffle) {
+      if (spec.attributes[0] < 1 || spec.attributes[0] > kMaxUp / up) return fail(name, "factor", spec.attributes[0]);
+      up *= spec.attributes[0];
+    }
     next = 0;
     for (int place = 0; place < op->output_count; ++place) {
       if ((results >> place & 1) == 0) {
@@ -80,15 +95,9 @@ class Translation {
         continue;
       }
       if (next >= node.outputs->size) return fail(name, "results are missing, got", node.outputs->size);
-      if (!new_value(name, node.outputs->data[next++], op->outputs[place], &spec.outputs[place])) return false;
+      if (!new_value(name, node.outputs->data[next++], op->outputs[place], up, &spec.outputs[place])) return false;
     }
     if (next != node.outputs->size) return fail(name, "unknown results, got", node.outputs->size);
-    for (int i = 0; i < op->attribute_count; ++i) {
-      int64_t value = 0;
-      if (!options.find(op->attributes[i], &value) || value < 0 || value > INT32_MAX)
-        return fail(name, op->attributes[i], value);
-      spec.attributes[i] = static_cast<int32_t>(value);
-    }
     return builder_->add_op(spec) || fail(name, "out of memory");
   }
 
@@ -97,9 +106,12 @@ class Translation {
     spec.kind = OpKind::add;
     spec.input_count = 2;
     spec.output_count = 1;
-    return read_value("ADD", node.inputs->data[0], ValueKind::map, &spec.inputs[0]) &&
-           read_value("ADD", node.inputs->data[1], ValueKind::map, &spec.inputs[1]) &&
-           new_value("ADD", node.outputs->data[0], ValueKind::map, &spec.outputs[0]) &&
+    // Both have the size of the one that is known; is_plain_add has claimed the node because one of them is.
+    const auto known = values.find(node.inputs->data[values.count(node.inputs->data[0]) != 0 ? 0 : 1]);
+    const int32_t up = known == values.end() ? 1 : ups_[static_cast<size_t>(known->second)];
+    return read_value("ADD", node.inputs->data[0], ValueKind::map, up, &spec.inputs[0]) &&
+           read_value("ADD", node.inputs->data[1], ValueKind::map, up, &spec.inputs[1]) &&
+           new_value("ADD", node.outputs->data[0], ValueKind::map, up, &spec.outputs[0]) &&
            (builder_->add_op(spec) || fail("ADD", "out of memory"));
   }
 
@@ -111,28 +123,30 @@ class Translation {
     return &context_->tensors[tensor];
   }
 
-  bool read_value(const char* name, int tensor, ValueKind kind, int32_t* value) {
+  // `up`: how many times the partition's first map a map that is new here is large.
+  bool read_value(const char* name, int tensor, ValueKind kind, int32_t up, int32_t* value) {
     const auto known = values.find(tensor);
     if (known != values.end()) {
       *value = known->second;
       return true;
     }
-    if (!new_value(name, tensor, kind, value)) return false;
+    if (!new_value(name, tensor, kind, up, value)) return false;
     if (context_->tensors[tensor].allocation_type == kTfLiteMmapRo) return fail(name, "an input is a constant", tensor);
     inputs.push_back(tensor);
     return builder_->add_input(*value) || fail(name, "out of memory");
   }
 
-  bool new_value(const char* name, int tensor, ValueKind kind, int32_t* value) {
+  bool new_value(const char* name, int tensor, ValueKind kind, int32_t up, int32_t* value) {
     const TfLiteTensor* found = tensor_of(name, tensor);
     if (found == nullptr) return false;
     const int rank = kind == ValueKind::vector ? 2 : 4;
     if (found->type != kTfLiteFloat32 || found->dims == nullptr || found->dims->size != rank)
       return fail(name, "a tensor is not float32 of rank", rank);
-    const ValueSpec spec{kind, found->dims->data[rank - 1], 1, 1};
+    const ValueSpec spec{kind, found->dims->data[rank - 1], up, 1};
     if (!builder_->add_value(spec)) return fail(name, "out of memory");
     *value = static_cast<int32_t>(values.size());
     values.emplace(tensor, *value);
+    ups_.push_back(up);
     return true;
   }
 
@@ -147,6 +161,7 @@ class Translation {
 
   TfLiteContext* context_;
   ProgramBuilder* builder_;
+  std::vector<int32_t> ups_;  // of every value: its size, as a multiple of the first map's
 };
 
 void run_in_pool(void* context, int64_t count, void (*task)(void*, int64_t, int64_t), void* arg) {
