@@ -56,10 +56,13 @@ def models(
 def summary(
     model: Annotated[str, typer.Argument(help="Model id.")],
     size: Annotated[str, typer.Option("--input", help="Input as NxCxHxW.")] = "1x3x180x320",
+    convention: Annotated[
+        str, typer.Option(help="Whose way to add the operations: ebsr, bbcu or bidiffsr.")
+    ] = "bidiffsr",
 ) -> None:
-    """Show parameters, bytes and multiply-accumulates of a model, layer by layer."""
+    """Show parameters, multiply-accumulates, bit operations and stored bytes of a model, layer by layer."""
+    from bitsr.export import cost
     from bitsr.training.models import model_info
-    from bitsr.validation.cost import model_cost
 
     try:
         batch, channels, height, width = (int(part) for part in size.split("x"))
@@ -67,34 +70,46 @@ def summary(
         raise UsageError(f"'{size}' is no size; expected NxCxHxW, e.g. 1x3x180x320") from None
     if min(batch, height, width) < 1 or channels != 3:
         raise UsageError(f"'{size}' is no picture's size; expected positive sides and 3 channels, e.g. 1x3x180x320")
+    way = cost.convention(convention)
     info = model_info(model)
-    layers = model_cost(model, size=(batch, channels, height, width))
+    layers = cost.model_cost(model, size=(batch, channels, height, width))
     table(
-        f"{model} at {size}: multiply-accumulates (MACs) in millions",
-        ("layer", "kind", "output", "parameters", "bytes", "float MACs", "binary MACs"),
+        f"{model} at {size}: multiply-accumulates (MACs) of floats and of bits in millions",
+        ("layer", "kind", "output", "low-bit", "float", "MACs", "bit-MACs", "bytes"),
         [
             (
                 layer.name,
                 layer.kind,
                 "x".join(map(str, layer.output)),
-                f"{layer.parameters:,}",
-                f"{layer.bytes:,}",
+                _low_bit(layer.low_bit_weights, layer.weight_bits),
+                f"{layer.float_parameters:,}",
                 f"{layer.macs / 1e6:,.1f}",
-                f"{layer.binary_macs / 1e6:,.1f}",
+                f"{layer.bit_macs / 1e6:,.1f}",
+                f"{layer.bytes:,}",
             )
             for layer in layers
+            if layer.bytes or layer.macs or layer.bit_macs
         ],
         left=3,
     )
-    float_macs, binary_macs = sum(layer.macs for layer in layers), sum(layer.binary_macs for layer in layers)
-    parameters, stored = sum(layer.parameters for layer in layers), sum(layer.bytes for layer in layers)
+    macs, bit_macs = sum(layer.macs for layer in layers), sum(layer.bit_macs for layer in layers)
+    few, floats = sum(layer.low_bit_weights for layer in layers), sum(layer.float_parameters for layer in layers)
+    share = 100 * bit_macs / max(1, macs + bit_macs)
+    pooling = ", and at means over all of it" if info.global_pooling else ""
+    total, counted = way.operations(layers) / 1e9, way.parameters(layers) / 1e6
     lines = (
-        f"parameters:    {parameters:,}, {stored:,} bytes with 1-bit weights, {4 * parameters:,} in float32",
-        f"binary share:  {100 * binary_macs / max(1, binary_macs + float_macs):.1f} % of the MACs",
-        f"OPs:           {(float_macs + binary_macs / 64) / 1e9:.2f} G (float MACs + binary MACs / 64)",
-        f"looks around:  {info.receptive_field_radius} pixels of the input"
-        + (", and at means over all of it" if info.global_pooling else ""),
+        f"parameters:    {few:,} weights of few bits, {floats:,} floats",
+        f"stored:        {sum(layer.bytes for layer in layers):,} bytes, {4 * (few + floats):,} in float32",
+        f"work:          {macs / 1e9:.3f} G float MACs, {bit_macs / 1e9:.3f} G bit-MACs ({share:.1f} % of both)",
+        f"total:         {total:.2f} G {way.unit}, {counted:.3f} M parameters ({way.source})",
+        f"looks around:  {info.receptive_field_radius} pixels of the input{pooling}",
     )
     for line in lines:
         typer.echo(line)
     closing([], then=f"bitsr export {model} -o build/{model}")
+
+
+def _low_bit(count: int, bits: int) -> str:
+    if not count:
+        return ""
+    return f"{count:,}" if bits == 1 else f"{count:,} of {bits} bits"

@@ -15,7 +15,10 @@ class BinaryConv2d(nn.Module):
 
     The zero padding comes after the sign, so a padded tap contributes exactly 0 (neither -1 nor +1).
     Input (N, in_channels, H, W), output (N, out_channels, H, W); the kernel size must be odd.
+    Any module with ``weight``, ``weight_bits`` and ``activation_bits`` counts as a low-bit layer in costs.
     """
+
+    activation_bits = 1
 
     def __init__(
         self,
@@ -41,6 +44,11 @@ class BinaryConv2d(nn.Module):
         self.activation_binarizer = activation_binarizer
         self.weight_binarizer = weight_binarizer
         self.weight_binarizer.initialize(self.weight)
+
+    @property
+    def weight_bits(self) -> int:
+        """Bits of a weight: one for each weight plane."""
+        return self.weight_binarizer.planes
 
     def forward(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
         """Convolve; ``shift`` (N, C, 1, 1) replaces the binarizer's static threshold."""
@@ -82,12 +90,11 @@ class ChannelShiftRescale(nn.Module):
                 bias.zero_()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        average = x.mean(dim=(2, 3))
         if self.fused:
-            shift, gain = self.fc2(F.relu(self.fc1(average))).split(self.channels, dim=1)
+            shift, gain = self.fc2(F.relu(self.fc1(x.mean(dim=(2, 3))))).split(self.channels, dim=1)
         else:
-            shift = self.shift_fc2(F.relu(self.shift_fc1(average)))
-            gain = self.gain_fc2(F.relu(self.gain_fc1(average)))
+            shift = self.shift_fc2(F.relu(self.shift_fc1(x.mean(dim=(2, 3)))))
+            gain = self.gain_fc2(F.relu(self.gain_fc1(x.mean(dim=(2, 3)))))
         return shift[:, :, None, None], gain.sigmoid()[:, :, None, None]
 
 

@@ -52,7 +52,10 @@ def test_summary(bitsr: Bitsr) -> None:
     outcome = bitsr("summary", "ebsr_light_x4")
     assert outcome.code == 0
     assert "body.15.conv2.conv" in outcome.out
-    assert "parameters:    1,256,432" in outcome.out
+    assert "parameters:    1,179,648 weights of few bits, 76,784 floats" in outcome.out
+    counted = bitsr("summary", "ebsr_light_x4", "--input", "1x3x128x128", "--convention", "ebsr")
+    assert "total:         2.24 G FLOPs, 0.114 M parameters" in counted.out
+    assert bitsr("summary", "ebsr_light_x4", "--convention", "thop").code == 2
     for wrong in ("3x3", "1x1x9x9", "1x3x0x9", "axbxcxd"):
         assert bitsr("summary", "ebsr_light_x4", "--input", wrong).code == 2
 

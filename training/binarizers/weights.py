@@ -31,7 +31,9 @@ def _straight_through(weight: Tensor, scale: Tensor, *, clip: bool) -> Tensor:
 
 
 class WeightBinarizer(nn.Module):
-    """Turns latent weights (Co, Ci, k, k) into ``scale[o] * sign(weight[o])``."""
+    """Turns latent weights (Co, Ci, k, k) into ``scale[o] * sign(weight[o])``, or a sum of ``planes`` such terms."""
+
+    planes: int = 1
 
     def forward(self, weight: Tensor) -> Tensor:
         raise NotImplementedError

@@ -42,6 +42,10 @@ class SuperResolutionModel(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 
+    def example_inputs(self, size: tuple[int, int, int, int]) -> tuple[Tensor, ...]:
+        """Inputs of one evaluation for a picture (N, 3, H, W), without values: what costs are counted with."""
+        return (torch.empty(size),)
+
 
 Builder = Callable[[str, int], SuperResolutionModel]
 _BUILDERS: dict[str, tuple[Builder, int]] = {}
