@@ -43,3 +43,15 @@ def atomic_write(path: Path | str, *, suffix: str = "") -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def make_folder(path: Path | str) -> None:
+    """Create a folder for results, and its parents.
+
+    Raises:
+        BitsrError: it cannot be created, or is a file.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BitsrError(f"cannot create the folder {path}: {error.strerror or error}; choose another") from error

@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bitsr.common.errors import PictureError
+from bitsr.common.pictures import picture_size
 from bitsr.training.data import make_pair
-from bitsr.training.metrics import luminance, psnr, ssim, to_8bit
+from bitsr.training.metrics import check_size, luminance, psnr, ssim, to_8bit
 from bitsr.training.pictures import list_pictures, read_rgb
 from bitsr.training.resize import imresize
 
@@ -80,6 +82,25 @@ def score(prediction: Tensor, target: Tensor, *, scale: int) -> tuple[float, flo
     return psnr(y, y_target, data_range=255, crop=scale), ssim(y, y_target, data_range=255, crop=scale)
 
 
+def check_set(folder: Path | str, *, scale: int) -> None:
+    """Refuse a folder that :func:`evaluate` would refuse, as far as the headers of its pictures tell.
+
+    Raises:
+        UsageError: no folder or no picture in it.
+        PictureError: a file is no picture, or a picture is too small for SSIM.
+    """
+    for path in list_pictures(folder):
+        width, height = picture_size(path)
+        _check_picture(path, height=height, width=width, scale=scale)
+
+
+def _check_picture(path: Path, *, height: int, width: int, scale: int) -> None:
+    try:
+        check_size(height - height % scale, width - width % scale, crop=scale)
+    except PictureError as error:
+        raise PictureError(f"{path}: {error}") from error
+
+
 def evaluate(
     model: nn.Module | Upscaler,
     *,
@@ -95,7 +116,7 @@ def evaluate(
 
     Raises:
         UsageError: no folder or no picture in it.
-        PictureError: a picture cannot be read.
+        PictureError: a picture cannot be read or is too small for SSIM.
     """
     paths = list_pictures(folder) if isinstance(folder, (str, Path)) else list(folder)
     was_training = isinstance(model, nn.Module) and model.training
@@ -105,7 +126,9 @@ def evaluate(
     scores = []
     try:
         for path in paths:
-            pair = make_pair(read_rgb(path), scale=scale)
+            rgb = read_rgb(path)
+            _check_picture(path, height=rgb.shape[0], width=rgb.shape[1], scale=scale)
+            pair = make_pair(rgb, scale=scale)
             low = torch.tensor(pair.low).permute(2, 0, 1)[None].float() / 255.0
             high = torch.tensor(pair.high).permute(2, 0, 1)[None].float() / 255.0
             with torch.no_grad():

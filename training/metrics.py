@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
+from bitsr.common.errors import PictureError
+
 SSIM_WINDOW = 11
 
 
@@ -32,10 +34,12 @@ def ssim(prediction: Tensor, target: Tensor, *, data_range: float, crop: int) ->
     """Structural similarity (Wang et al., 2004): Gaussian window 11x11, sigma 1.5, K1 0.01, K2 0.03, valid part only.
 
     (N, C, H, W) pictures, ``crop`` pixels ignored on each side; the rest must be at least 11x11.
+
+    Raises:
+        PictureError: the pictures are smaller.
     """
+    check_size(*target.shape[-2:], crop=crop)
     prediction, target = _crop(prediction, crop).contiguous(), _crop(target, crop).contiguous()
-    if min(target.shape[-2:]) < SSIM_WINDOW:
-        raise ValueError(f"SSIM needs at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels, got {tuple(target.shape[-2:])}")
     _, full = structural_similarity_index_measure(
         prediction,
         target,
@@ -49,6 +53,20 @@ def ssim(prediction: Tensor, target: Tensor, *, data_range: float, crop: int) ->
     )
     # torchmetrics also averages windows over mirrored borders; the published figures use full windows only.
     return float(_crop(full, SSIM_WINDOW // 2).mean())
+
+
+def check_size(height: int, width: int, *, crop: int) -> None:
+    """Refuse a picture that has no full SSIM window after ``crop`` pixels are left out on each side.
+
+    Raises:
+        PictureError: as said.
+    """
+    least = SSIM_WINDOW + 2 * crop
+    if min(height, width) < least:
+        raise PictureError(
+            f"the picture has {width}x{height} pixels, SSIM with {crop} pixels left out at each border needs at least "
+            f"{least}x{least}; leave it out or use a larger one"
+        )
 
 
 def to_8bit(picture: Tensor) -> Tensor:

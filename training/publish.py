@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+import yaml
 
-from bitsr.common.errors import BitsrError, WeightsError
+from bitsr.common.errors import BitsrError, UsageError, WeightsError
 from bitsr.common.files import atomic_write
 from bitsr.training.evaluate import Evaluation, evaluate
 from bitsr.training.models import create_model
@@ -15,19 +16,33 @@ from bitsr.training.weights import WeightsInfo, load_weights, read_info, read_we
 
 # Half precision rounds the float head, tail and gates; signs do not change. More than this means something is wrong.
 LARGEST_PSNR_LOSS = 0.01
+# The sets that papers report.
+BENCHMARKS = ("Set5", "Set14", "B100")
 
 
-def publish(run_dir: Path, *, sets: list[Path], folder: Path, only_if_better: bool = False) -> tuple[Path, WeightsInfo]:
+def publish(
+    run_dir: Path,
+    *,
+    folder: Path,
+    sets: list[Path] | None = None,
+    notes: list[str] | None = None,
+    only_if_better: bool = False,
+) -> tuple[Path, WeightsInfo]:
     """Measure the best weights of ``run_dir`` in half precision on ``sets``; write them and their card to ``folder``.
 
-    Returns the weights file in ``folder`` and its header. With ``only_if_better`` existing weights stay where their
-    mean PSNR over the same sets is not lower.
+    By default the sets are those of the literature that lie beside the recipe's validation folder, and the card has
+    the notes on the training data that the recipe has. Returns the weights file in ``folder`` and its header. With
+    ``only_if_better`` existing weights stay where their mean PSNR over the same sets is not lower.
 
     Raises:
+        UsageError: no sets are given and none found, or a picture folder is missing.
         WeightsError: no weights in the run, or half precision loses more than 0.01 dB on the first set.
     """
     best = run_dir / "best.safetensors"
     info, state = read_weights(best)
+    data = yaml.safe_load(info.recipe)["data"]
+    sets = sets or _benchmarks(data.get("validation"))
+    notes = data.get("notes", []) if notes is None else notes
     target = folder / f"{info.model}.safetensors"
     candidate = run_dir / "half.safetensors"
     save_weights(candidate, state, info, dtype=torch.float16)
@@ -51,8 +66,21 @@ def publish(run_dir: Path, *, sets: list[Path], folder: Path, only_if_better: bo
             return target, current
     save_weights(target, state, info, dtype=torch.float16)
     with atomic_write(target.with_suffix(".md")) as temporary:
-        temporary.write_text(model_card(info, full_psnr=full, set_name=results[0].folder), encoding="utf-8")
+        temporary.write_text(
+            model_card(info, full_psnr=full, set_name=results[0].folder, notes=notes), encoding="utf-8"
+        )
     return target, info
+
+
+def _benchmarks(validation: str | None) -> list[Path]:
+    beside = [] if validation is None else [Path(validation).parent / name for name in BENCHMARKS]
+    found = [path for path in beside if path.is_dir()]
+    if not found:
+        raise UsageError(
+            f"no folder to measure on: the recipe's validation folder is {validation}, and none of "
+            f"{', '.join(BENCHMARKS)} lies beside it; name folders with --sets"
+        )
+    return found
 
 
 def _figures(result: Evaluation) -> dict[str, float]:
@@ -68,8 +96,8 @@ def _mean_psnr(info: WeightsInfo, sets: list[str]) -> float:
     return sum(info.figures[name]["psnr"] if name in info.figures else float("-inf") for name in sets) / len(sets)
 
 
-def model_card(info: WeightsInfo, *, full_psnr: float, set_name: str) -> str:
-    """Markdown with the measured figures, the training data and the recipe."""
+def model_card(info: WeightsInfo, *, full_psnr: float, set_name: str, notes: list[str]) -> str:
+    """Markdown with the measured figures, the training data with notes on their origin and terms, and the recipe."""
     facts = create_model(info.model).info
     rows = [
         f"| {name} | {f['psnr']:.2f} | {f['ssim']:.4f} | {f['bicubic_psnr']:.2f} | {f['bicubic_ssim']:.4f} |"
@@ -90,14 +118,11 @@ def model_card(info: WeightsInfo, *, full_psnr: float, set_name: str) -> str:
         "half-precision weights in the training form, computed in fp32.",
         f"{set_name}: {full_psnr:.3f} dB in full precision, {half_psnr:.3f} dB in half precision.",
         "",
-        f"Trained for {info.steps} steps on {', '.join(info.data)}"
-        + (
-            "; DIV2Kx4 are the x4-reduced pictures of the DIV2K training set (first 640)."
-            if "DIV2Kx4" in info.data
-            else "."
-        ),
-        "DIV2K and BSDS are licensed for research use; check their terms before using these weights commercially.",
+        f"Trained for {info.steps} steps on {', '.join(info.data)}.",
+        "Check the terms of these pictures before using the weights commercially.",
         "",
+        *(f"- {note}" for note in notes),
+        *([""] if notes else []),
         "Recipe:",
         "",
         "```yaml",
@@ -109,17 +134,24 @@ def model_card(info: WeightsInfo, *, full_psnr: float, set_name: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """``python -m bitsr.training.publish RUN_DIR [--sets DIR ...] [--only-if-better]``"""
+    """``python -m bitsr.training.publish RUN_DIR [--sets DIR ...] [--note TEXT ...] [--only-if-better]``"""
     parser = argparse.ArgumentParser(prog="bitsr.training.publish", description="Publish the best weights of a run.")
     parser.add_argument("run_dir", type=Path)
     parser.add_argument(
-        "--sets", type=Path, nargs="+", default=[Path("../shared/data") / name for name in ("Set5", "Set14", "B100")]
+        "--sets", type=Path, nargs="+", help=f"default: {', '.join(BENCHMARKS)} beside the recipe's validation folder"
+    )
+    parser.add_argument(
+        "--note", action="append", help="origin and terms of the training data (default: data.notes of the recipe)"
     )
     parser.add_argument("--only-if-better", action="store_true", help="keep existing weights that measure higher")
     options = parser.parse_args(arguments)
     try:
         path, info = publish(
-            options.run_dir, sets=options.sets, folder=weights_folder(), only_if_better=options.only_if_better
+            options.run_dir,
+            sets=options.sets,
+            folder=weights_folder(),
+            notes=options.note,
+            only_if_better=options.only_if_better,
         )
     except BitsrError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -24,6 +24,7 @@ class Data(_Strict):
     cache_mb: int = Field(default=4096, ge=0, description="memory for decoded pictures")
     on_broken: Literal["skip", "refuse"] = "skip"
     workers: int = Field(default=2, ge=1, description="threads that prepare batches")
+    notes: list[str] = Field(default=[], description="origin and terms of the pictures, for the model card")
 
 
 class Optimizer(_Strict):
@@ -79,6 +80,46 @@ class Recipe(_Strict):
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+# What a resumed training may change: its length, and what decides where and how it runs, not what it learns.
+FREE_ON_RESUME = {
+    *("steps", "compile", "threads", "devices", "nodes", "accelerator", "tensorboard"),
+    *("validate_every", "checkpoint_minutes", "log_every"),
+    *("data.workers", "data.cache_mb", "data.notes"),
+}
+
+
+def resumed(stored: dict[str, Any], recipe: Recipe) -> Recipe:
+    """The recipe of a training that goes on with ``recipe`` from a checkpoint.
+
+    ``stored`` is the checkpoint's recipe as ``model_dump(mode="json")`` gave it; keys that it lacks are not compared.
+    ``init_from`` has done its work: left out it is taken over.
+
+    Raises:
+        UsageError: other keys than :data:`FREE_ON_RESUME` differ; each is named with both values.
+    """
+    if recipe.init_from is None and stored.get("init_from"):
+        recipe = recipe.model_copy(update={"init_from": stored["init_from"]})
+    before, now = _flat(stored), _flat(recipe.model_dump(mode="json"))
+    different = [
+        f"{key} was {before[key]!r} and is {value!r} now"
+        for key, value in now.items()
+        if key in before and key not in FREE_ON_RESUME and before[key] != value
+    ]
+    if different:
+        raise UsageError(
+            f"the recipe is not the one of the checkpoint: {'; '.join(different)}; resume with the same values "
+            f"(free are {', '.join(sorted(FREE_ON_RESUME))}), or start again in another folder"
+        )
+    return recipe
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+    return flat
 
 
 def recipe_folder() -> Path:

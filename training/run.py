@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from bitsr.common.errors import TrainingError, UsageError
-from bitsr.common.files import atomic_write
-from bitsr.training.recipe import Recipe
+from bitsr.common.files import atomic_write, make_folder
+from bitsr.training.recipe import Recipe, resumed
 from bitsr.training.weights import WeightsInfo, save_weights
 
 
@@ -44,8 +44,12 @@ class RunFolder:
             raise UsageError(f"{self.path} already holds a training; go on with --resume or choose another folder")
 
     def begin(self) -> None:
-        """Create the folder and store the recipe, every default spelled out."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Create the folder and store the recipe, every default spelled out.
+
+        Raises:
+            BitsrError: the folder cannot be created or written.
+        """
+        make_folder(self.path)
         self.recipe.save(self.path / "recipe.yaml")
 
     def save(self, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
@@ -56,6 +60,7 @@ class RunFolder:
             "optimizer": optimizer.state_dict(),
             "position": asdict(position),
             "id": self.recipe.model,
+            "recipe": self.recipe.model_dump(mode="json"),
         }
         with atomic_write(self.checkpoint) as temporary:
             torch.save(content, temporary)
@@ -65,7 +70,7 @@ class RunFolder:
 
         Raises:
             TrainingError: the checkpoint is broken.
-            UsageError: it belongs to another model.
+            UsageError: it belongs to another model or recipe, see :func:`bitsr.training.recipe.resumed`.
         """
         try:
             content = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
@@ -78,6 +83,8 @@ class RunFolder:
             ) from error
         if found != self.recipe.model:
             raise UsageError(f"{self.checkpoint} is a training of '{found}', the recipe says '{self.recipe.model}'")
+        # A checkpoint of bitsr 0.1.0 holds no recipe.
+        self.recipe = resumed(content.get("recipe", {}), self.recipe)
         model.load_state_dict(content["model"])
         average.load_state_dict(content["average"])
         optimizer.load_state_dict(content["optimizer"])
@@ -95,5 +102,12 @@ class RunFolder:
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to ``log.jsonl``."""
-        with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        path = self.path / "log.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise TrainingError(
+                f"cannot write {path}: {error.strerror or error}; make room, and go on from the last checkpoint "
+                "with --resume"
+            ) from error

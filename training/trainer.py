@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from lightning.fabric import Fabric
 from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 
-from bitsr.common.errors import BitsrError, TrainingError, UsageError
+from bitsr.common.errors import BitsrError, TrainingError
 from bitsr.training.data import PairFolder, batches
-from bitsr.training.evaluate import evaluate
+from bitsr.training.evaluate import check_set, evaluate
 from bitsr.training.interrupt import StopRequest
 from bitsr.training.models import SuperResolutionModel, create_model
 from bitsr.training.progress import TrainingProgress
+from bitsr.training.ranks import end_others, on_any, share_of_batch
 from bitsr.training.recipe import Recipe, find_recipe, load_recipe
 from bitsr.training.run import Position, RunFolder
 from bitsr.training.schedule import Average, learning_rate
@@ -26,22 +27,31 @@ from bitsr.training.weights import transfer_weights
 log = logging.getLogger(__name__)
 
 
+class StoppedError(TrainingError):
+    """A training that was interrupted and can go on."""
+
+    exit_code = 130
+
+
 def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
     """Train as the recipe says; returns the best weights (``best.safetensors`` in ``run_dir``).
 
     ``run_dir`` receives ``recipe.yaml``, ``last.pt`` (everything needed to go on), ``best.safetensors`` (the averaged
     weights with the best validation PSNR, or the last ones without validation), ``log.jsonl`` and TensorBoard files.
     With ``resume`` an interrupted training goes on where its last checkpoint was; on one device the result is the
-    same, bit for bit, as without the interruption. Other values of ``steps`` are allowed then.
+    same, bit for bit, as without the interruption. The recipe must then be the one of the checkpoint, but for its
+    length and how it runs (:data:`bitsr.training.recipe.FREE_ON_RESUME`).
 
     With several devices or nodes every process calls this function; Fabric starts them (``devices`` and ``nodes`` of
     the recipe, or its ``fabric run``), gradients are averaged by DistributedDataParallel, the first process
-    validates and writes. The logged loss is that of the first process.
+    validates and writes. The logged loss is that of the first process. All processes stop together, whichever of
+    them was interrupted or met a loss that is not finite; the first one returns or raises, the others end here.
 
     Raises:
-        UsageError: the folder already holds a training and ``resume`` is not set, or the other way round; a batch
-            size that the devices cannot share.
-        TrainingError: the loss is not finite, or the training was interrupted.
+        UsageError: the folder already holds a training and ``resume`` is not set, or the other way round; a recipe
+            that is not that of the checkpoint; a batch size that the devices cannot share.
+        PictureError: a validation picture cannot be measured.
+        TrainingError: the loss is not finite, or the training was interrupted (:class:`StoppedError`).
     """
     run = RunFolder(Path(run_dir), recipe)
     run.check(resume=resume)
@@ -55,8 +65,7 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
         loggers=TensorBoardLogger(run.path, name="", version="tensorboard") if recipe.tensorboard else None,
     )
     fabric.launch()
-    if recipe.batch_size % fabric.world_size:
-        raise UsageError(f"batch_size {recipe.batch_size} is not a multiple of the {fabric.world_size} devices")
+    batch_size = share_of_batch(recipe.batch_size, processes=fabric.world_size)
     fabric.seed_everything(recipe.seed, verbose=False)
 
     data = PairFolder(
@@ -66,6 +75,8 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
         cache_bytes=recipe.data.cache_mb << 20,
         on_broken=recipe.data.on_broken,
     )
+    if recipe.data.validation is not None:
+        check_set(recipe.data.validation, scale=data.scale)
     log.info("%d training pictures, %d too small for the crop", len(data), data.too_small)
     model = _initial_model(recipe, transfer=not resume)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -80,7 +91,7 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
 
     feed = batches(
         data,
-        size=recipe.batch_size // fabric.world_size,
+        size=batch_size,
         seed=recipe.seed,
         first_step=position.step,
         last_step=recipe.steps,
@@ -110,21 +121,32 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
             done = step + 1
             position.step, position.seconds = done, time.monotonic() - started
             validating = done % recipe.validate_every == 0 or done == recipe.steps
-            saving = validating or stop.requested or time.monotonic() - saved > 60 * recipe.checkpoint_minutes
+            due = fabric.is_global_zero and time.monotonic() - saved > 60 * recipe.checkpoint_minutes
+            stopping, due = on_any(fabric, stop.requested, due)
+            saving = validating or stopping or due
             if saving or done % recipe.log_every == 0:
-                mean = _finite_mean(losses, step=done)
+                mean = float(torch.stack(losses).mean())
+                if any(on_any(fabric, not math.isfinite(mean))):
+                    end_others(fabric)
+                    raise TrainingError(_not_finite(mean, step=done, resumable=run.checkpoint.is_file()))
                 losses.clear()
                 fabric.log_dict({"train/loss": mean, "train/lr": rate}, step=done)
                 progress.update(done, loss=mean, lr=rate)
-            if validating and fabric.is_global_zero:
-                _validate(fabric, run, average.model, position, progress)
-            if saving and fabric.is_global_zero:
-                run.save(model, average.model, optimizer, position)
+            if saving:
+                failure: Exception | None = None
+                if fabric.is_global_zero:
+                    try:
+                        if validating:
+                            _validate(fabric, run, average.model, position, progress)
+                        run.save(model, average.model, optimizer, position)
+                    except Exception as error:  # raised below, when the others know that it goes no further
+                        failure = error
                 saved = time.monotonic()
-            if validating:
-                fabric.barrier()
-            if stop.requested:
-                raise TrainingError(f"stopped after step {done} of {recipe.steps}; go on with --resume")
+                (failed,) = on_any(fabric, failure is not None)  # the others wait here for the first one
+                if failed or (stopping and done < recipe.steps):
+                    end_others(fabric)
+                    raise failure or StoppedError(f"stopped after step {done} of {recipe.steps}; go on with --resume")
+    end_others(fabric)
     return run.best
 
 
@@ -137,14 +159,13 @@ def _initial_model(recipe: Recipe, *, transfer: bool) -> SuperResolutionModel:
     return model
 
 
-def _finite_mean(losses: list[torch.Tensor], *, step: int) -> float:
-    mean = float(torch.stack(losses).mean())
-    if not math.isfinite(mean):
-        raise TrainingError(
-            f"the loss is {mean} near step {step}, expected a finite number; lower optimizer.lr or set clip_norm, and "
-            f"go on from the last checkpoint with --resume or start again"
-        )
-    return mean
+def _not_finite(mean: float, *, step: int, resumable: bool) -> str:
+    what = "not finite in another process" if math.isfinite(mean) else str(mean)
+    again = "go on from the last checkpoint with --resume or start again" if resumable else "start again"
+    return (
+        f"the loss is {what} near step {step}, expected a finite number; lower optimizer.lr or set clip_norm, "
+        f"and {again}"
+    )
 
 
 def _validate(

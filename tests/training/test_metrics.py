@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
+from PIL import Image
 from torch import Tensor
 
+from bitsr.common.errors import PictureError
 from bitsr.training.evaluate import bicubic_upscaler, evaluate
 from bitsr.training.metrics import luminance, psnr, ssim, to_8bit
 
@@ -55,6 +57,15 @@ def test_ssim_formula(crop: int) -> None:
 def test_crop_larger_than_the_picture_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot crop 12 pixels"):
         psnr(torch.zeros(1, 1, 24, 30), torch.zeros(1, 1, 24, 30), data_range=255, crop=12)
+
+
+def test_a_picture_too_small_for_ssim_is_named(tmp_path: Path) -> None:
+    small = torch.zeros(1, 1, 14, 40)
+    with pytest.raises(PictureError, match=r"40x14 pixels.* at least 15x15"):
+        ssim(small, small, data_range=255, crop=2)
+    Image.new("RGB", (40, 14)).save(tmp_path / "tiny.png")
+    with pytest.raises(PictureError, match=r"tiny\.png: the picture has 40x14 pixels"):
+        evaluate(bicubic_upscaler(2), folder=tmp_path, scale=2)
 
 
 def test_rounding_to_8_bit() -> None:

@@ -1,6 +1,7 @@
 """The training loop on tiny models: it learns, resumes bit for bit, and refuses what it must."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,11 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
+from PIL import Image
 from torch import Tensor
 
-from bitsr.common.errors import TrainingError, UsageError
+from bitsr.common.errors import BitsrError, PictureError, TrainingError, UsageError
 from bitsr.training.models import create_model
 from bitsr.training.publish import publish
+from bitsr.training.ranks import share_of_batch
 from bitsr.training.recipe import Recipe, load_recipe, make_recipe
 from bitsr.training.run import RunFolder
 from bitsr.training.schedule import Average
@@ -116,6 +120,57 @@ def test_existing_and_missing_runs(pictures: Path, tmp_path: Path) -> None:
         train(recipe(pictures), run_dir=tmp_path / "run", resume=True)
 
 
+def test_resume_with_another_recipe_names_what_differs(pictures: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    train(recipe(pictures, steps=2), run_dir=run_dir)
+    other = recipe(pictures, steps=4, optimizer={"lr": 1e-3}, data={"train": [str(pictures)], "patch": 12})
+    with pytest.raises(UsageError) as caught:
+        train(other, run_dir=run_dir, resume=True)
+    assert "data.patch was 10 and is 12 now; optimizer.lr was 0.003 and is 0.001 now" in str(caught.value)
+    assert "steps was" not in str(caught.value)
+    assert load_recipe(run_dir / "recipe.yaml").optimizer.lr == 3e-3
+    # What decides where, how long and how it runs may change, and so may everything with a checkpoint without recipe.
+    data = {"train": [str(pictures)], "patch": 10, "workers": 1, "cache_mb": 1}
+    train(recipe(pictures, steps=4, log_every=1, validate_every=2, threads=1, data=data), run_dir=run_dir, resume=True)
+    content = torch.load(run_dir / "last.pt", weights_only=True)
+    del content["recipe"]
+    torch.save(content, run_dir / "last.pt")
+    train(recipe(pictures, steps=5, optimizer={"lr": 1e-3}), run_dir=run_dir, resume=True)
+
+
+def test_resume_takes_the_start_weights_over(pictures: Path, tmp_path: Path) -> None:
+    start = train(recipe(pictures, steps=1), run_dir=tmp_path / "start")
+    train(recipe(pictures, steps=1, init_from=str(start)), run_dir=tmp_path / "run")
+    best = train(recipe(pictures, steps=2), run_dir=tmp_path / "run", resume=True)
+    assert yaml.safe_load(read_info(best).recipe)["init_from"] == str(start)
+    with pytest.raises(UsageError, match=r"init_from was .*start.* and is 'other' now"):
+        train(recipe(pictures, steps=3, init_from="other"), run_dir=tmp_path / "run", resume=True)
+
+
+def test_a_validation_picture_that_cannot_be_measured_is_named_first(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    Image.new("RGB", (40, 14)).save(tmp_path / "set" / "tiny.png")
+    data = {"train": [str(pictures)], "validation": str(tmp_path / "set"), "patch": 10}
+    with pytest.raises(PictureError, match=r"tiny\.png: the picture has 40x14 pixels"):
+        train(recipe(pictures, data=data), run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_is_one_error(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "file").touch()
+    with pytest.raises(BitsrError, match="cannot create the folder"):
+        train(recipe(pictures), run_dir=tmp_path / "file" / "run")
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(BitsrError, match=r"last\.pt: No space left"):
+        train(recipe(pictures), run_dir=tmp_path / "run")
+    assert "last.pt" not in os.listdir(tmp_path / "run")
+
+
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(pictures: Path, tmp_path: Path) -> None:
     broken = recipe(
         pictures, model="test_srresnet_x2", optimizer={"lr": 1e30}, clip_norm=0.0, steps=40, validate_every=1000
@@ -154,14 +209,71 @@ def test_command_line_errors(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert "there is no picture folder" in lines[-1]
 
 
-def test_two_processes_train_together(pictures: Path, tmp_path: Path) -> None:
+def run_two(arguments: list[str], *, program: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The trainer's command with ``devices: 2``, or a program that prepares the processes before it calls it."""
+    start = ["-m", "bitsr.training.trainer"] if program is None else [str(program)]
+    return subprocess.run([sys.executable, *start, *arguments], capture_output=True, text=True, timeout=200)
+
+
+@pytest.fixture
+def two(pictures: Path, tmp_path: Path) -> Path:
+    recipe(pictures, devices=2, threads=1, steps=4, log_every=1).save(tmp_path / "two.yaml")
+    return tmp_path / "two.yaml"
+
+
+def test_two_processes_train_together(two: Path, tmp_path: Path) -> None:
     """DistributedDataParallel on two CPU processes, started by Fabric; the batch is shared between them."""
-    recipe(pictures, devices=2, threads=1, steps=4).save(tmp_path / "two.yaml")
-    command = [sys.executable, "-m", "bitsr.training.trainer", str(tmp_path / "two.yaml"), "--run-dir"]
-    done = subprocess.run([*command, str(tmp_path / "run")], capture_output=True, text=True, timeout=300)
+    done = run_two([str(two), "--run-dir", str(tmp_path / "run")])
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("weights: ") == 1
     position = torch.load(tmp_path / "run" / "last.pt", weights_only=True)["position"]
     assert position["step"] == 4
-    odd = subprocess.run([*command, str(tmp_path / "odd"), "batch_size=3"], capture_output=True, text=True, timeout=300)
-    assert odd.returncode == 2
-    assert "batch_size 3 is not a multiple of the 2 devices" in odd.stderr
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused() -> None:
+    assert share_of_batch(16, processes=2) == 8
+    with pytest.raises(UsageError, match="batch_size 3 is not a multiple of the 2 devices"):
+        share_of_batch(3, processes=2)
+
+
+# What happens in the second process alone, at its second step.
+TROUBLE = """
+import os, signal, sys
+from bitsr.training import trainer
+
+def trouble(prediction, target, calls=[]):
+    calls.append(1)
+    loss = (prediction - target).abs().mean()
+    if os.environ["LOCAL_RANK"] == "1" and len(calls) == 2:
+        {}
+    return loss
+
+trainer.F.l1_loss = trouble
+sys.exit(trainer.main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("action", "code", "message"),
+    [
+        ("os.kill(os.getpid(), signal.SIGINT)", 130, "stopped after step 2 of 4; go on with --resume"),
+        # Its gradient is 0, so the first process sees only finite numbers.
+        (
+            "loss = loss + (loss.detach() * float('inf') - loss.detach())",
+            1,
+            "the loss is not finite in another process",
+        ),
+    ],
+    ids=["stop", "loss"],
+)
+def test_processes_end_together(two: Path, tmp_path: Path, action: str, code: int, message: str) -> None:
+    """A stop or a loss that is not finite in one process ends all of them, with one message and a checkpoint."""
+    (tmp_path / "program.py").write_text(TROUBLE.format(action))
+    done = run_two([str(two), "--run-dir", str(tmp_path / "run")], program=tmp_path / "program.py")
+    assert done.returncode == code, done.stderr
+    assert done.stderr.count("error: ") == 1
+    assert message in done.stderr
+    if code == 130:
+        assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["position"]["step"] == 2
+    else:
+        assert not (tmp_path / "run" / "last.pt").exists()
