@@ -63,8 +63,11 @@ def train_shortly() -> Callable[..., ShortTraining]:
 
 
 @pytest.fixture(scope="session")
-def check_artefacts(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
-    """``check_artefacts(model, least_db=50)``: .pte and .tflite agree with the deploy form at several sizes."""
+def check_artefacts(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, dict[str, int]]]:
+    """``check_artefacts(model, least_db=50)``: .pte and .tflite agree with the deploy form at several sizes.
+
+    It returns how many partitions each format has at each place.
+    """
     if not all(find_spec(package) for package in ("executorch", "ai_edge_litert", "onnx2tf", "tensorflow")):
         pytest.skip("needs bitsr[executorch,tflite]")
     from bitsr.export.deploy import fold
@@ -77,7 +80,7 @@ def check_artefacts(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., N
         *,
         least_db: float = 50.0,
         sizes: tuple[tuple[int, int], ...] = ((24, 32), (37, 29), (5, 3), (1, 1)),
-    ) -> None:
+    ) -> dict[str, dict[str, int]]:
         if isinstance(model, str):
             torch.manual_seed(1)
             model = create_model(model)
@@ -94,5 +97,6 @@ def check_artefacts(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., N
             for kind, network in networks.items():
                 psnr, _ = agreement(network.run(x), reference)
                 assert psnr > least_db, (kind, height, width)
+        return {kind: file.table.partitions for kind, file in files.items()}
 
     return check
