@@ -51,6 +51,13 @@ bool shape_equal(const Shape& a, const Shape& b) { return a.n == b.n && a.c == b
 
 int64_t round_up_width(int64_t width) { return (width + kLaneCount - 1) / kLaneCount * kLaneCount; }
 
+Status check_size(const TensorView& first) {
+  if (first.n >= 1 && first.h >= 1 && first.w >= 1 && first.h <= kMaxSide && first.w <= kMaxSide) return {};
+  return failure(StatusCode::invalid_argument, "a picture of %lldx%lld (batch %lld): expected sides of 1 to %lld",
+                 static_cast<long long>(first.h), static_cast<long long>(first.w), static_cast<long long>(first.n),
+                 static_cast<long long>(kMaxSide));
+}
+
 Status no_memory() { return failure(StatusCode::out_of_memory, "out of memory; use smaller tiles"); }
 
 }  // namespace
@@ -69,7 +76,9 @@ struct Program::Impl {
   int32_t bits_words = 0, bits_kernel = 0;
   Buffer row_sums;   // [height][stride] of the input of the channel gates at hand
   Buffer gate_sums;  // [kernel rows][height][width rounded up] of the spatial gate at hand
+  Buffer quantized;  // int16 [height + border][width + border][stride] of the quantized gate at hand
   Parallel parallel;
+  Observer observer;
 
   ~Impl() {
     for (int32_t i = 0; i < layer_count; ++i) layers[i].~Layer();
@@ -85,9 +94,11 @@ struct Program::Impl {
   Status check(const TensorView& view, int32_t id, const TensorView& first, const char* role, int32_t index) const;
   Status place_values(const TensorView* inputs, const TensorView* outputs, int64_t image);
   Status run_layer(Layer* layer);
+  void show_results(int32_t op) const;
   Status run_conv(const Layer& whole, ConvLayer* layer);
   Status run_gate(const OpSpec& op, GateLayer* layer, bool summed);
   Status run_spatial(const OpSpec& op, const SpatialLayer& layer, bool summed);
+  Status run_quantized_gate(const OpSpec& op, const QuantizedGateLayer& layer);
   void find_fused_gates();
   Status reserve_row_sums(const Place& x, int32_t channels);
   Status reserve_gate_sums(const Place& x, int32_t kernel);
@@ -386,6 +397,39 @@ Status Program::Impl::run_spatial(const OpSpec& op, const SpatialLayer& layer, b
   return {};
 }
 
+Status Program::Impl::run_quantized_gate(const OpSpec& op, const QuantizedGateLayer& layer) {
+  const Place& x = place(op.inputs[0]);
+  const Place& out = place(op.outputs[0]);
+  const int64_t border = layer.kernel / 2, row_values = (x.width + 2 * border) * layer.stride;
+  size_t size;
+  if (!multiply(static_cast<size_t>(x.height + 2 * border), static_cast<size_t>(row_values) * 2, &size) ||
+      !quantized.reserve(size))
+    return no_memory();
+  int16_t* const rows = quantized.as<int16_t>();
+  const auto clear = [&](int64_t first, int64_t count) { memset(rows + first, 0, static_cast<size_t>(count) * 2); };
+  // The border is 0, which is a level: it adds nothing to a sum.
+  clear(0, border * row_values);
+  clear((x.height + border) * row_values, border * row_values);
+  for_ranges(parallel, x.height, [&](int64_t begin, int64_t end) {
+    for (int64_t y = begin; y < end; ++y) {
+      const int64_t first = (y + border) * row_values;
+      clear(first, border * layer.stride);
+      clear(first + (x.width + border) * layer.stride, border * layer.stride);
+      kernels->quantize_row({x.data + y * x.row, x.width * layer.stride, layer.inverse_step, layer.negative, layer.positive,
+                             rows + first + border * layer.stride});
+    }
+  });
+  for_ranges(parallel, x.height, [&](int64_t begin, int64_t end) {
+    for (int64_t y = begin; y < end; ++y) {
+      QuantizedGateRow row = {{}, layer.weight.as<int16_t>(), layer.kernel, layer.stride, x.width, layer.scale, layer.bias,
+                              out.data + y * out.row};
+      for (int32_t k = 0; k < layer.kernel; ++k) row.x[k] = rows + (y + k) * row_values;
+      kernels->quantized_gate_row(row);
+    }
+  });
+  return {};
+}
+
 void Program::Impl::run_add(const OpSpec& op) {
   const Place& a = place(op.inputs[0]);
   const Place& b = place(op.inputs[1]);
@@ -422,10 +466,22 @@ Status Program::Impl::run_layer(Layer* layer) {
     case OpKind::binary_conv2d: return run_conv(*layer, &layer->conv);
     case OpKind::channel_gate: return run_gate(layer->spec, &layer->gate, layer->summed);
     case OpKind::spatial_gate: return run_spatial(layer->spec, layer->spatial, layer->summed);
+    case OpKind::quantized_spatial_gate: return run_quantized_gate(layer->spec, layer->quantized);
     case OpKind::add: run_add(layer->spec); return {};
     case OpKind::pixel_shuffle: run_shuffle(layer->spec); return {};
   }
   return failure(StatusCode::invalid_program, "unknown op");
+}
+
+void Program::Impl::show_results(int32_t op) const {
+  const OpSpec& spec = layers[op].spec;
+  for (int32_t i = 0; i < spec.output_count; ++i) {
+    const int32_t id = spec.outputs[i];
+    if (id == kAbsent) continue;
+    const Place& p = place(id);
+    observer.result(observer.context, op, i,
+                    {p.data, graph.values[id].channels, p.height, p.width, p.channel, p.row, p.column});
+  }
 }
 
 Program::~Program() {
@@ -448,10 +504,8 @@ Kernel Program::kernel() const { return impl_->kernel; }
 Status Program::output_shapes(const TensorView* inputs, Shape* shapes) const {
   const Impl& impl = *impl_;
   const TensorView& first = inputs[0];
-  if (first.n < 1 || first.h < 1 || first.w < 1 || first.h > kMaxSide || first.w > kMaxSide)
-    return failure(StatusCode::invalid_argument, "a picture of %lldx%lld (batch %lld): expected sides of 1 to %lld",
-                   static_cast<long long>(first.h), static_cast<long long>(first.w), static_cast<long long>(first.n),
-                   static_cast<long long>(kMaxSide));
+  const Status fits = check_size(first);
+  if (!fits.ok()) return fits;
   for (int32_t i = 0; i < input_count(); ++i) {
     const Status status = impl.check(inputs[i], impl.graph.inputs[i], first, "input", i);
     if (!status.ok()) return status;
@@ -482,6 +536,7 @@ Status Program::run(const TensorView* inputs, const TensorView* outputs, const P
       status = impl.run_layer(&impl.layers[i]);
       if (profiler.end) profiler.end(profiler.context, i);
       if (!status.ok()) return status;
+      if (impl.observer.result) impl.show_results(i);
     }
     for (int32_t i = 0; i < output_count(); ++i) {
       const int32_t id = impl.graph.outputs[i];
@@ -508,6 +563,14 @@ bool ProgramBuilder::add_value(const ValueSpec& value) { return impl_ && impl_->
 bool ProgramBuilder::add_op(const OpSpec& op) { return impl_ && impl_->graph.ops.push(op); }
 bool ProgramBuilder::add_input(int32_t value) { return impl_ && impl_->graph.inputs.push(value); }
 bool ProgramBuilder::add_output(int32_t value) { return impl_ && impl_->graph.outputs.push(value); }
+
+Status ProgramBuilder::input_shape(const Program& program, int32_t input, int64_t n, int64_t h, int64_t w, Shape* shape) {
+  const TensorView first = {nullptr, n, 0, h, w, Layout::nchw};
+  const Status status = check_size(first);
+  return status.ok() ? program.impl_->shape_of(program.impl_->graph.inputs[input], first, shape) : status;
+}
+
+void ProgramBuilder::observe(Program* program, const Observer& observer) { program->impl_->observer = observer; }
 
 Status ProgramBuilder::finish(Kernel kernel, Program** program) {
   *program = nullptr;

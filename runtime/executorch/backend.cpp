@@ -21,7 +21,7 @@
 #include <new>
 #include <variant>
 
-#include "bitsr/program.h"
+#include "bitsr/builder.h"
 
 namespace {
 
@@ -101,6 +101,7 @@ struct Trace {
   et::EventTracer* tracer;
   const EventName* events;
   et::EventTracerEntry entry;
+  Error error;
 };
 
 void trace_begin(void* context, int32_t op, const char*) {
@@ -112,6 +113,28 @@ void trace_begin(void* context, int32_t op, const char*) {
 void trace_end(void* context, int32_t) {
   auto* trace = static_cast<Trace*>(context);
   et::event_tracer_end_profiling_delegate(trace->tracer, trace->entry);
+}
+
+// Logs a result of an op as "OP NAME/OUTPUT", a dense (1, C, H, W) tensor, for tracers that want intermediate outputs.
+void trace_result(void* context, int32_t op, int32_t output, const bitsr::OpResult& result) {
+  auto* trace = static_cast<Trace*>(context);
+  const Array<float> values = allocate<float>(size_t(result.c) * size_t(result.h) * size_t(result.w));
+  if (!values) {
+    trace->error = Error::MemoryAllocationFailed;
+    return;
+  }
+  float* to = values.get();
+  for (int64_t c = 0; c < result.c; ++c)
+    for (int64_t y = 0; y < result.h; ++y)
+      for (int64_t x = 0; x < result.w; ++x)
+        *to++ = result.data[c * result.channel + y * result.row + x * result.column];
+  SizesType sizes[4] = {1, SizesType(result.c), SizesType(result.h), SizesType(result.w)};
+  executorch::aten::DimOrderType order[4] = {0, 1, 2, 3};
+  executorch::aten::StridesType strides[4] = {sizes[1] * sizes[2] * sizes[3], sizes[2] * sizes[3], sizes[3], 1};
+  executorch::aten::TensorImpl impl(ScalarType::Float, 4, sizes, values.get(), order, strides);
+  char name[sizeof(EventName::text) + 16];
+  std::snprintf(name, sizeof(name), "%s/%d", trace->events[op].text, int(output));
+  et::event_tracer_log_output_delegate(trace->tracer, name, et::kUnsetDelegateDebugIntId, Tensor(&impl));
 }
 
 // A view of a dense float32 tensor: a map (N, C, H, W) in either layout, or a vector (N, C) or (C).
@@ -240,14 +263,21 @@ class Backend final : public et::BackendInterface {
     }
     bitsr::Parallel parallel;
     parallel.run = parallel_run;
-    Trace trace{context.event_tracer(), delegate->events.get(), {}};
+    Trace trace{context.event_tracer(), delegate->events.get(), {}, Error::Ok};
     bitsr::Profiler profiler;
+    bitsr::Observer observer;
     if (trace.tracer != nullptr) {
       profiler.context = &trace;
       profiler.begin = trace_begin;
       profiler.end = trace_end;
+      if (trace.tracer->event_tracer_debug_level() == et::EventTracerDebugLogLevel::kIntermediateOutputs) {
+        observer.context = &trace;
+        observer.result = trace_result;
+      }
     }
-    return report(delegate->program->run(delegate->inputs.get(), delegate->outputs.get(), parallel, profiler));
+    bitsr::ProgramBuilder::observe(delegate->program.get(), observer);
+    error = report(delegate->program->run(delegate->inputs.get(), delegate->outputs.get(), parallel, profiler));
+    return error != Error::Ok ? error : trace.error;
   }
 
   Error set_option(et::BackendOptionContext&, const et::Span<et::BackendOption>& options) override {

@@ -11,7 +11,8 @@
 #include <new>
 #include <vector>
 
-#include "abi.h"
+#include "delegate.h"
+
 #include "ops.h"
 #include "partition.h"
 
@@ -158,4 +159,11 @@ BITSR_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(const char* const* ke
 
 BITSR_EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate) {
   if (delegate != nullptr) delete static_cast<Delegate*>(delegate->data);
+}
+
+BITSR_EXPORT void bitsr_tflite_watch(TfLiteDelegate* delegate, const bitsr::Profiler* profiler,
+                                     const bitsr::Observer* observer) {
+  Settings& settings = static_cast<Delegate*>(delegate->data)->settings;
+  settings.profiler = profiler != nullptr ? *profiler : bitsr::Profiler{};
+  settings.observer = observer != nullptr ? *observer : bitsr::Observer{};
 }

@@ -202,6 +202,7 @@ bool is_plain_add(const TfLiteContext* context, const TfLiteNode* node, const Tf
 std::unique_ptr<Partition> Partition::create(TfLiteContext* context, const TfLiteDelegateParams& params,
                                              const Settings& settings) {
   auto partition = std::make_unique<Partition>();
+  partition->settings_ = &settings;
   ProgramBuilder builder;
   Translation translation(context, &builder);
   for (int i = 0; i < params.nodes_to_replace->size; ++i) {
@@ -295,7 +296,8 @@ TfLiteStatus Partition::invoke(TfLiteContext* context) {
   Parallel parallel;
   parallel.context = pool_.get();
   parallel.run = run_in_pool;
-  return report(context, program_->run(input_views_.data(), output_views_.data(), parallel, Profiler{}));
+  ProgramBuilder::observe(program_.get(), settings_->observer);
+  return report(context, program_->run(input_views_.data(), output_views_.data(), parallel, settings_->profiler));
 }
 
 }  // namespace bitsr::tflite

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "abi.h"
-#include "bitsr/program.h"
+#include "bitsr/builder.h"
 #include "thread_pool.h"
 
 namespace bitsr::tflite {
@@ -14,6 +14,8 @@ struct Settings {
   Kernel kernel = Kernel::automatic;
   int threads = 0;  // 0: what the interpreter recommends
   bool verbose = false;
+  Profiler profiler;  // of every run of every partition
+  Observer observer;
 };
 
 class Partition {
@@ -34,6 +36,7 @@ class Partition {
   TfLiteStatus report(TfLiteContext* context, const Status& status) const;
 
   std::unique_ptr<Program, Destroy> program_;
+  const Settings* settings_ = nullptr;  // the delegate's, which lives longer
   std::vector<int> inputs_, outputs_;  // tensors, in the program's order
   std::vector<TensorView> input_views_, output_views_;
   std::vector<Shape> shapes_;
