@@ -1,0 +1,31 @@
+#include "layers.h"
+
+#include <cstdio>
+#include <vector>
+
+namespace bitsr {
+
+void LayerDump::add(int32_t partition, int32_t op, const char* name, int32_t output, const OpResult& result) {
+  if (!first_failure_.ok()) return;
+  first_failure_ = guarded([&] {
+    std::vector<float> values;
+    values.reserve(static_cast<size_t>(result.c * result.h * result.w));
+    for (int64_t c = 0; c < result.c; ++c)
+      for (int64_t y = 0; y < result.h; ++y)
+        for (int64_t x = 0; x < result.w; ++x)
+          values.push_back(result.data[c * result.channel + y * result.row + x * result.column]);
+    char file[96];
+    std::snprintf(file, sizeof(file), "%04d_%s_%d.f32", count_, name, output);
+    table_ += std::to_string(count_++) + "\t" + name + "\t" + std::to_string(partition) + "/" + std::to_string(op) + "/" +
+              std::to_string(output) + "\t1," + std::to_string(result.c) + "," + std::to_string(result.h) + "," +
+              std::to_string(result.w) + "\t" + file + "\n";
+    return write_file(folder_ + "/" + file, values.data(), values.size() * sizeof(float));
+  });
+}
+
+Outcome LayerDump::finish() {
+  if (!first_failure_.ok()) return first_failure_;
+  return write_file(folder_ + "/layers.tsv", table_.data(), table_.size());
+}
+
+}  // namespace bitsr

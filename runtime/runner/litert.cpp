@@ -1,0 +1,55 @@
+#include "litert.h"
+
+#include <dlfcn.h>
+
+namespace bitsr::litert {
+
+Outcome open(const std::string& path, Api* api) {
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr)
+    return failed(ErrorKind::unsupported, "LiteRT does not load: %s; install ai-edge-litert or pass its libLiteRt.so", dlerror());
+  const char* missing = nullptr;
+  const auto find = [&](auto& function, const char* name) {
+    function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));
+    if (function == nullptr) missing = name;
+  };
+#define BITSR_FIND(name) find(api->name, "LiteRt" #name)
+  BITSR_FIND(CreateEnvironment);
+  BITSR_FIND(DestroyEnvironment);
+  BITSR_FIND(CreateModelFromBuffer);
+  BITSR_FIND(DestroyModel);
+  BITSR_FIND(GetModelMetadata);
+  BITSR_FIND(GetNumModelSignatures);
+  BITSR_FIND(GetModelSignature);
+  BITSR_FIND(GetNumSignatureInputs);
+  BITSR_FIND(GetNumSignatureOutputs);
+  BITSR_FIND(GetSignatureInputTensorByIndex);
+  BITSR_FIND(GetRankedTensorType);
+  BITSR_FIND(CreateOptions);
+  BITSR_FIND(DestroyOptions);
+  BITSR_FIND(SetOptionsHardwareAccelerators);
+  BITSR_FIND(CreateOpaqueOptions);
+  BITSR_FIND(AddOpaqueOptions);
+  BITSR_FIND(CreateAccelerator);
+  BITSR_FIND(SetAcceleratorGetName);
+  BITSR_FIND(SetAcceleratorGetVersion);
+  BITSR_FIND(SetAcceleratorGetHardwareSupport);
+  BITSR_FIND(SetDelegateFunction);
+  BITSR_FIND(RegisterAccelerator);
+  BITSR_FIND(WrapDelegate);
+  BITSR_FIND(CreateCompiledModel);
+  BITSR_FIND(DestroyCompiledModel);
+  BITSR_FIND(CompiledModelResizeInputTensor);
+  BITSR_FIND(GetCompiledModelOutputTensorLayouts);
+  BITSR_FIND(CreateManagedTensorBuffer);
+  BITSR_FIND(DestroyTensorBuffer);
+  BITSR_FIND(LockTensorBuffer);
+  BITSR_FIND(UnlockTensorBuffer);
+  BITSR_FIND(RunCompiledModel);
+#undef BITSR_FIND
+  if (missing != nullptr)
+    return failed(ErrorKind::unsupported, "%s has no %s; expected LiteRT 2.3", path.c_str(), missing);
+  return {};
+}
+
+}  // namespace bitsr::litert

@@ -1,0 +1,56 @@
+#include "machine.h"
+
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "bitsr/program.h"
+
+namespace bitsr {
+
+std::string machine_name() {
+  utsname facts;
+  return uname(&facts) == 0 ? facts.machine : "";
+}
+
+std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  std::string line;
+  while (std::getline(file, line))
+    if (line.rfind("model name", 0) == 0 || line.rfind("Hardware", 0) == 0) {
+      const size_t colon = line.find(": ");
+      return colon == std::string::npos ? "" : line.substr(colon + 2);
+    }
+  return "";
+}
+
+std::vector<std::string> instruction_sets() {
+  std::vector<std::string> names;
+  for (const Kernel kernel : {Kernel::avx2, Kernel::avx512, Kernel::neon})
+    if (kernel_available(kernel)) names.push_back(kernel_name(kernel));
+  return names;
+}
+
+int32_t core_count() { return static_cast<int32_t>(sysconf(_SC_NPROCESSORS_ONLN)); }
+
+int64_t peak_resident_bytes() {
+  rusage usage;
+  if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+#if defined(__APPLE__)
+  return usage.ru_maxrss;
+#else
+  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+#endif
+}
+
+std::string compiler_name() {
+#if defined(__clang__)
+  return "clang " __clang_version__;
+#else
+  return "gcc " __VERSION__;
+#endif
+}
+
+}  // namespace bitsr

@@ -1,0 +1,135 @@
+#include "measure.h"
+
+#include "layers.h"
+#include "network.h"
+#include "pictures.h"
+
+namespace bitsr {
+namespace {
+
+constexpr int64_t kPatternSide = 128;
+
+struct Input {
+  Shape shape{};
+  std::vector<float> values;
+};
+
+// Values in [0, 1] that repeat on every machine.
+void fill_pattern(const Shape& shape, Input* input) {
+  input->shape = shape;
+  input->values.resize(static_cast<size_t>(shape.n * shape.c * shape.h * shape.w));
+  uint32_t state = 1;
+  for (float& value : input->values) {
+    state = state * 1664525u + 1013904223u;
+    value = static_cast<float>(state >> 8) / 16777216.0f;
+  }
+}
+
+Outcome read_input(const Arguments& a, const SessionInfo& info, Input* input) {
+  if (extension(a.input) == "f32") {
+    input->shape = a.shape;
+    return read_floats(a.input, a.shape, &input->values);
+  }
+  if (a.input.empty()) {
+    const auto side = [](int64_t own) { return own > 0 ? own : kPatternSide; };
+    fill_pattern(a.shape.n > 0 ? a.shape : Shape{1, info.input.c, side(info.input.h), side(info.input.w)}, input);
+    return {};
+  }
+  Bytes content;
+  Picture picture;
+  BITSR_TRY(read_file(a.input, &content));
+  BITSR_TRY(parse_ppm(content.data(), content.size(), a.input, &picture));
+  const int64_t pixels = picture.width * picture.height;
+  input->shape = {1, 3, picture.height, picture.width};
+  input->values.resize(picture.rgb.size());
+  from_pixels(picture.rgb.data(), pixels, input->values.data());
+  return {};
+}
+
+Outcome write_output(const Arguments& a, const Session& session) {
+  const Shape shape = session.output_shape();
+  std::vector<float> values(static_cast<size_t>(shape.n * shape.c * shape.h * shape.w));
+  BITSR_TRY(session.get_output(values.data(), values.size()));
+  if (extension(a.output) == "f32") return write_file(a.output, values.data(), values.size() * sizeof(float));
+  if (shape.n != 1 || shape.c != 3)
+    return failed(ErrorKind::argument, "the output has %lldx%lld maps, a .ppm takes 1x3; write a .f32",
+                  static_cast<long long>(shape.n), static_cast<long long>(shape.c));
+  Picture picture = {shape.w, shape.h, Bytes(values.size())};
+  to_pixels(values.data(), shape.h * shape.w, picture.rgb.data());
+  const Bytes content = format_ppm(picture);
+  return write_file(a.output, content.data(), content.size());
+}
+
+void add_row(void* context, const ProfileEntry& entry) {
+  static_cast<std::vector<ProfileRow>*>(context)->push_back({entry.name, entry.kind, entry.ms});
+}
+
+void add_layer(void* context, int32_t partition, int32_t op, const char* name, int32_t output, const OpResult& result) {
+  static_cast<LayerDump*>(context)->add(partition, op, name, output, result);
+}
+
+// Runs that are looked at come last, so that they disturb no sample.
+Outcome look(const Arguments& a, Session* session, Measured* m) {
+  double ms = 0;
+  if (a.profile) {
+    RunHooks hooks;
+    hooks.context = &m->profile;
+    hooks.profile = add_row;
+    BITSR_TRY(session->execute(hooks, &ms));
+    m->profiled = true;
+  }
+  if (!a.dump_layers.empty()) {
+    LayerDump dump(a.dump_layers);
+    RunHooks hooks;
+    hooks.context = &dump;
+    hooks.result = add_layer;
+    BITSR_TRY(session->execute(hooks, &ms));
+    BITSR_TRY(dump.finish());
+  }
+  return {};
+}
+
+}  // namespace
+
+Outcome measure(const Arguments& a, std::vector<std::unique_ptr<Session, CloseSession>>* sessions,
+                std::vector<Measured>* measured) {
+  for (const ModelArgument& model : a.models) {
+    SessionOptions options;
+    options.kernel = model.kernel;
+    options.threads = a.threads;
+    options.delegate_library = a.delegate.c_str();
+    options.litert_library = a.litert.c_str();
+    Session* opened = nullptr;
+    const Clock::time_point start = Clock::now();
+    BITSR_TRY(Session::open(model.path.c_str(), options, &opened));
+    sessions->emplace_back(opened);
+    Measured one;
+    one.load_ms = ms_since(start);
+    one.path = model.path;
+    one.info = opened->info();
+    one.input = one.info.input;
+    measured->push_back(std::move(one));
+  }
+  if (a.info) return {};
+  for (size_t i = 0; i < sessions->size(); ++i) {
+    Session* session = (*sessions)[i].get();
+    Measured& m = (*measured)[i];
+    Input input;
+    BITSR_TRY(read_input(a, m.info, &input));
+    m.input = input.shape;
+    BITSR_TRY(session->set_input(input.values.data(), input.shape));
+    BITSR_TRY(session->execute({}, &m.first_ms));
+    m.output = session->output_shape();
+  }
+  // In turns: what the machine does meanwhile hits all models alike.
+  for (int32_t round = 0; round < a.warmup + a.runs; ++round)
+    for (size_t i = 0; i < sessions->size(); ++i) {
+      double ms = 0;
+      BITSR_TRY((*sessions)[i]->execute({}, &ms));
+      if (round >= a.warmup) (*measured)[i].samples_ms.push_back(ms);
+    }
+  for (size_t i = 0; i < sessions->size(); ++i) BITSR_TRY(look(a, (*sessions)[i].get(), &(*measured)[i]));
+  return a.output.empty() ? Outcome{} : write_output(a, *sessions->front());
+}
+
+}  // namespace bitsr

@@ -1,0 +1,61 @@
+// One loaded model, whatever its runtime; Session is built on it.
+#pragma once
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "bitsr/session.h"
+#include "files.h"
+
+namespace bitsr {
+
+class Network {
+ public:
+  virtual ~Network() = default;
+  virtual Outcome set_input(const float* nchw, const Shape& shape) = 0;
+  virtual Outcome execute(const RunHooks& hooks, double* ms) = 0;
+  virtual Outcome get_output(float* nchw) const = 0;
+
+  // Filled when the model is loaded.
+  Shape input{};              // sides are 0 where any will do
+  int64_t max_pixels = 0;     // 0: no limit is known
+  std::string sidecar;        // where it lies in the model file itself
+  const char* runtime = "";
+  const char* runtime_version = "";
+  Shape output{};             // of the last run
+};
+
+struct NetworkOptions {
+  std::string path;
+  Kernel kernel;  // never `automatic`
+  int32_t threads;
+  std::string delegate_library, litert_library;  // empty: of the build
+};
+
+// `content` is the file's; the network keeps it.
+Outcome open_pte(Bytes content, const NetworkOptions& options, std::unique_ptr<Network>* network);
+Outcome open_tflite(Bytes content, const NetworkOptions& options, std::unique_ptr<Network>* network);
+
+// Copies a dense map between the two layouts; `nchw` says which one `from` has.
+void change_layout(const float* from, const Shape& shape, bool from_nchw, float* to);
+
+// 8-bit RGB pixels to three maps of v / 255, and back: clamped to [0, 1], rounded half up.
+void from_pixels(const uint8_t* rgb, int64_t pixels, float* maps);
+void to_pixels(const float* maps, int64_t pixels, uint8_t* rgb);
+
+inline bool stopped(const RunHooks& hooks) { return hooks.proceed != nullptr && !hooks.proceed(hooks.context); }
+inline Outcome cancelled() {
+  Outcome outcome;
+  outcome.kind = ErrorKind::cancelled;
+  std::snprintf(outcome.message, sizeof(outcome.message), "the run was cancelled");
+  return outcome;
+}
+
+using Clock = std::chrono::steady_clock;
+inline double ms_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+}  // namespace bitsr

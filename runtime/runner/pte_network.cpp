@@ -1,0 +1,288 @@
+// A .pte in ExecuTorch, by its Program and Method: the memory plan's arenas are mapped, not touched, so that a model that
+// was exported for large pictures costs only what the picture at hand needs.
+#include <executorch/extension/data_loader/buffer_data_loader.h>
+#include <executorch/extension/memory_allocator/malloc_memory_allocator.h>
+#include <executorch/runtime/backend/backend_options_map.h>
+#include <executorch/runtime/backend/interface.h>
+#include <executorch/runtime/executor/method.h>
+#include <executorch/runtime/executor/program.h>
+#include <executorch/runtime/platform/platform.h>
+#include <executorch/runtime/platform/runtime.h>
+#include <sys/mman.h>
+
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "event_recorder.h"
+
+// The package ships the library but not this header of it; the declarations are those of ExecuTorch 1.5.
+namespace executorch::extension::threadpool {
+class ThreadPool {
+ public:
+  size_t get_thread_count() const;
+  bool _unsafe_reset_threadpool(uint32_t count);
+};
+ThreadPool* get_threadpool();
+}  // namespace executorch::extension::threadpool
+
+namespace bitsr {
+namespace {
+
+namespace et = executorch::runtime;
+using et::Error;
+using executorch::extension::BufferDataLoader;
+using executorch::extension::MallocMemoryAllocator;
+
+constexpr char kMethod[] = "forward";
+constexpr char kBackend[] = "BitsrBackend";
+
+// The framework says why something failed in its log; the last error of the thread becomes part of ours.
+thread_local char last_error[320];
+
+void keep_errors(et_timestamp_t, et_pal_log_level_t level, const char*, const char*, size_t, const char* message, size_t size) {
+  if (level != kError && level != kFatal) return;
+  const size_t kept = size < sizeof(last_error) - 1 ? size : sizeof(last_error) - 1;
+  std::memcpy(last_error, message, kept);
+  last_error[kept] = '\0';
+}
+
+Outcome error_of(ErrorKind kind, const char* what, const std::string& path, Error error) {
+  const char* why = last_error[0] != '\0' ? last_error : "no reason is given";
+  if (error == Error::MemoryAllocationFailed) kind = ErrorKind::memory;
+  return failed(kind, "ExecuTorch %s %s: %s (0x%x)", what, path.c_str(), why, static_cast<unsigned>(error));
+}
+
+void start_runtime() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    et::runtime_init();
+    et::register_pal(et::PalImpl::create(keep_errors, __FILE__));
+  });
+}
+
+// Memory whose pages are there once they are touched.
+class Arena {
+ public:
+  explicit Arena(size_t size) : size_(size) {
+    void* mapped = size == 0 ? nullptr
+                             : mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped == MAP_FAILED) throw std::bad_alloc();
+    data_ = static_cast<uint8_t*>(mapped);
+  }
+  ~Arena() {
+    if (data_ != nullptr) munmap(data_, size_);
+  }
+  Arena(Arena&& other) noexcept : data_(other.data_), size_(other.size_) { other.data_ = nullptr; }
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+  et::Span<uint8_t> span() const { return {data_, size_}; }
+
+ private:
+  uint8_t* data_;
+  size_t size_;
+};
+
+// A method with the memory that it works in.
+struct LoadedMethod {
+  std::vector<Arena> arenas;
+  std::vector<et::Span<uint8_t>> spans;
+  std::optional<et::HierarchicalAllocator> planned;
+  MallocMemoryAllocator method_memory, temporary;
+  std::optional<et::MemoryManager> manager;
+  std::optional<et::Method> method;
+};
+
+class PteNetwork final : public Network {
+ public:
+  Outcome open(Bytes file, const NetworkOptions& options);
+  Outcome set_input(const float* nchw, const Shape& shape) override;
+  Outcome execute(const RunHooks& hooks, double* ms) override;
+  Outcome get_output(float* nchw) const override;
+
+ private:
+  Outcome load(EventRecorder* recorder, std::unique_ptr<LoadedMethod>* loaded) const;
+  Outcome give_input(et::Method* method);
+  Outcome run(LoadedMethod* loaded, const RunHooks& hooks, double* ms);
+  Outcome observe(const RunHooks& hooks);
+
+  std::string path_;
+  Kernel kernel_ = Kernel::automatic;
+  Bytes content_;
+  std::optional<BufferDataLoader> loader_;
+  std::optional<et::Program> program_;
+  std::unique_ptr<LoadedMethod> loaded_;
+  bool input_is_nhwc_ = false;
+  Shape input_shape_{};
+  std::vector<float> input_;
+};
+
+// The layout of a tensor of four dimensions. False: another one.
+template <typename Order>
+bool is_layout(const Order& order, bool* nhwc) {
+  if (order.size() != 4 || order[0] != 0) return false;
+  *nhwc = order[1] == 2 && order[2] == 3 && order[3] == 1;
+  return *nhwc || (order[1] == 1 && order[2] == 2 && order[3] == 3);
+}
+
+Outcome PteNetwork::open(Bytes file, const NetworkOptions& options) {
+  start_runtime();
+  last_error[0] = '\0';
+  path_ = options.path;
+  kernel_ = options.kernel;
+  content_ = std::move(file);
+  runtime = "executorch";
+  runtime_version = BITSR_EXECUTORCH_VERSION;
+  auto* pool = executorch::extension::threadpool::get_threadpool();
+  if (pool == nullptr) return failed(ErrorKind::unsupported, "ExecuTorch has no thread pool");
+  const auto threads = static_cast<uint32_t>(options.threads);
+  if (pool->get_thread_count() != threads && !pool->_unsafe_reset_threadpool(threads))
+    return failed(ErrorKind::unsupported, "ExecuTorch does not take %u threads", threads);
+  loader_.emplace(content_.data(), content_.size());
+  et::Result<et::Program> program = et::Program::load(&*loader_, et::Program::Verification::InternalConsistency);
+  if (!program.ok()) return error_of(ErrorKind::format, "does not read", path_, program.error());
+  program_.emplace(std::move(*program));
+  const et::Result<et::MethodMeta> meta = program_->method_meta(kMethod);
+  if (!meta.ok()) return error_of(ErrorKind::model, "finds no method 'forward' in", path_, meta.error());
+  if (meta->num_inputs() != 1 || meta->num_outputs() != 1)
+    return failed(ErrorKind::model, "%s has %zu inputs and %zu outputs, expected 1 and 1", path_.c_str(), meta->num_inputs(),
+                  meta->num_outputs());
+  const auto tensor = meta->input_tensor_meta(0);
+  if (!tensor.ok()) return error_of(ErrorKind::model, "has no input tensor in", path_, tensor.error());
+  const auto sizes = tensor->sizes();
+  if (sizes.size() != 4 || tensor->scalar_type() != executorch::aten::ScalarType::Float ||
+      !is_layout(tensor->dim_order(), &input_is_nhwc_))
+    return failed(ErrorKind::model, "%s takes no float32 map (N, C, H, W); export it by bitsr", path_.c_str());
+  input = {sizes[0], sizes[1], 0, 0};
+  max_pixels = static_cast<int64_t>(sizes[2]) * sizes[3];
+  return load(nullptr, &loaded_);
+}
+
+Outcome PteNetwork::load(EventRecorder* recorder, std::unique_ptr<LoadedMethod>* loaded) const {
+  auto made = std::make_unique<LoadedMethod>();
+  const et::Result<et::MethodMeta> meta = program_->method_meta(kMethod);
+  for (size_t i = 0; i < meta->num_memory_planned_buffers(); ++i) {
+    const et::Result<int64_t> size = meta->memory_planned_buffer_size(i);
+    if (!size.ok() || *size < 0) return error_of(ErrorKind::model, "has no memory plan in", path_, size.error());
+    made->arenas.emplace_back(static_cast<size_t>(*size));
+    made->spans.push_back(made->arenas.back().span());
+  }
+  made->planned.emplace(et::Span<et::Span<uint8_t>>(made->spans.data(), made->spans.size()));
+  made->manager.emplace(&made->method_memory, &*made->planned, &made->temporary);
+  et::BackendOptions<1> kernel;
+  et::LoadBackendOptionsMap options;
+  if (kernel.set_option("kernel", kernel_name(kernel_)) != Error::Ok || options.set_options(kBackend, kernel.view()) != Error::Ok)
+    return failed(ErrorKind::runtime, "ExecuTorch does not take the option 'kernel'");
+  et::Result<et::Method> method = program_->load_method(kMethod, &*made->manager, recorder, nullptr, &options);
+  if (!method.ok()) return error_of(ErrorKind::model, "does not load", path_, method.error());
+  made->method.emplace(std::move(*method));
+  *loaded = std::move(made);
+  return {};
+}
+
+Outcome PteNetwork::set_input(const float* nchw, const Shape& shape) {
+  if (shape.n != input.n || shape.c != input.c || shape.h < 1 || shape.w < 1 || shape.h * shape.w > max_pixels)
+    return failed(ErrorKind::argument, "%s takes %lldx%lldxHxW of at most %lld pixels, got %lldx%lldx%lldx%lld", path_.c_str(),
+                  static_cast<long long>(input.n), static_cast<long long>(input.c), static_cast<long long>(max_pixels),
+                  static_cast<long long>(shape.n), static_cast<long long>(shape.c), static_cast<long long>(shape.h),
+                  static_cast<long long>(shape.w));
+  input_.resize(static_cast<size_t>(shape.n * shape.c * shape.h * shape.w));
+  if (input_is_nhwc_)
+    change_layout(nchw, shape, true, input_.data());
+  else
+    std::memcpy(input_.data(), nchw, input_.size() * sizeof(float));
+  input_shape_ = shape;
+  return {};
+}
+
+// The plan may have used the input's memory for something else since the last run.
+Outcome PteNetwork::give_input(et::Method* method) {
+  using namespace executorch::aten;
+  const Shape& s = input_shape_;
+  SizesType sizes[4] = {SizesType(s.n), SizesType(s.c), SizesType(s.h), SizesType(s.w)};
+  DimOrderType nchw[4] = {0, 1, 2, 3}, nhwc[4] = {0, 2, 3, 1};
+  DimOrderType* order = input_is_nhwc_ ? nhwc : nchw;
+  StridesType strides[4], stride = 1;
+  for (int i = 3; i >= 0; --i) {
+    strides[order[i]] = stride;
+    stride *= sizes[order[i]];
+  }
+  TensorImpl impl(ScalarType::Float, 4, sizes, input_.data(), order, strides);
+  const Error error = method->set_input(et::EValue(Tensor(&impl)), 0);
+  return error == Error::Ok ? Outcome{} : error_of(ErrorKind::argument, "does not take the input of", path_, error);
+}
+
+Outcome PteNetwork::run(LoadedMethod* loaded, const RunHooks& hooks, double* ms) {
+  et::Method* method = &*loaded->method;
+  BITSR_TRY(give_input(method));
+  last_error[0] = '\0';
+  const Clock::time_point start = Clock::now();
+  Error error = Error::Ok;
+  if (hooks.proceed == nullptr) {
+    error = method->execute();
+  } else {
+    while (error == Error::Ok) {
+      if (stopped(hooks)) {
+        // A method that stands half way starts anew next time.
+        if (!method->in_progress() || method->reset_execution() == Error::Ok) return cancelled();
+        BITSR_TRY(load(nullptr, &loaded_));
+        return cancelled();
+      }
+      error = method->step();
+    }
+    if (error == Error::EndOfMethod) error = method->reset_execution();
+  }
+  *ms = ms_since(start);
+  if (error != Error::Ok) return error_of(ErrorKind::runtime, "failed on", path_, error);
+  const et::EValue& value = method->get_output(0);
+  bool nhwc = false;
+  if (!value.isTensor() || value.toTensor().scalar_type() != executorch::aten::ScalarType::Float ||
+      !is_layout(value.toTensor().dim_order(), &nhwc))
+    return failed(ErrorKind::model, "%s gives no float32 map (N, C, H, W); export it by bitsr", path_.c_str());
+  const executorch::aten::Tensor& tensor = value.toTensor();
+  output = {tensor.size(0), tensor.size(1), tensor.size(2), tensor.size(3)};
+  return {};
+}
+
+// A tracer belongs to a method from its loading on, and costs time: runs that are looked at have a method of their own.
+Outcome PteNetwork::observe(const RunHooks& hooks) {
+  EventRecorder recorder;
+  std::unique_ptr<LoadedMethod> traced;
+  BITSR_TRY(load(&recorder, &traced));
+  double ms = 0;
+  BITSR_TRY(run(traced.get(), {}, &ms));  // it allocates
+  recorder.record(&hooks);
+  BITSR_TRY(run(traced.get(), {}, &ms));
+  if (hooks.profile != nullptr) recorder.report(hooks);
+  return {};
+}
+
+Outcome PteNetwork::execute(const RunHooks& hooks, double* ms) {
+  if (input_.empty()) return failed(ErrorKind::argument, "%s has no input yet", path_.c_str());
+  if (hooks.profile != nullptr || hooks.result != nullptr) BITSR_TRY(observe(hooks));
+  return run(loaded_.get(), hooks, ms);
+}
+
+Outcome PteNetwork::get_output(float* nchw) const {
+  const executorch::aten::Tensor& tensor = loaded_->method->get_output(0).toTensor();
+  bool nhwc = false;
+  is_layout(tensor.dim_order(), &nhwc);
+  const auto* data = tensor.const_data_ptr<float>();
+  if (nhwc)
+    change_layout(data, output, false, nchw);
+  else
+    std::memcpy(nchw, data, tensor.nbytes());
+  return {};
+}
+
+}  // namespace
+
+Outcome open_pte(Bytes content, const NetworkOptions& options, std::unique_ptr<Network>* network) {
+  auto opened = std::make_unique<PteNetwork>();
+  BITSR_TRY(opened->open(std::move(content), options));
+  *network = std::move(opened);
+  return {};
+}
+
+}  // namespace bitsr
