@@ -27,6 +27,10 @@ enum Attribute { kHidden, kAll, kLinearCount, kAttributes };
 namespace spatial {
 enum Constant { kWeight, kBias, kConstants };
 }  // namespace spatial
+namespace quantized {
+enum Constant { kWeight, kInverseStep, kScale, kBias, kConstants };
+enum Attribute { kKernel, kNegative, kPositive, kAttributes };
+}  // namespace quantized
 namespace shuffle {
 enum Input { kX, kSkip, kInputs };
 }  // namespace shuffle

@@ -106,6 +106,23 @@ bool prepare_spatial(const OpSpec& spec, const ValueSpec& x, SpatialLayer* layer
                    &layer->weight);
 }
 
+bool prepare_quantized_gate(const OpSpec& spec, const ValueSpec& x, QuantizedGateLayer* layer) {
+  layer->kernel = spec.attributes[quantized::kKernel];
+  layer->stride = round_up_lanes(x.channels);
+  layer->negative = static_cast<float>(spec.attributes[quantized::kNegative]);
+  layer->positive = static_cast<float>(spec.attributes[quantized::kPositive]);
+  memcpy(&layer->inverse_step, spec.constants[quantized::kInverseStep].data, 4);
+  memcpy(&layer->scale, spec.constants[quantized::kScale].data, 4);
+  memcpy(&layer->bias, spec.constants[quantized::kBias].data, 4);
+  const int32_t taps = layer->kernel * layer->kernel;
+  if (!layer->weight.reserve(static_cast<size_t>(taps) * static_cast<size_t>(layer->stride) * 2)) return false;
+  const auto* from = static_cast<const int8_t*>(spec.constants[quantized::kWeight].data);
+  int16_t* to = layer->weight.as<int16_t>();
+  for (int32_t tap = 0; tap < taps; ++tap)
+    for (int32_t c = 0; c < x.channels; ++c) to[tap * layer->stride + c] = from[tap * x.channels + c];
+  return true;
+}
+
 }  // namespace
 
 bool prepare_layer(const OpSpec& spec, const ValueSpec& x, const RowKernels& kernels, Layer* layer) {
@@ -114,6 +131,7 @@ bool prepare_layer(const OpSpec& spec, const ValueSpec& x, const RowKernels& ker
     case OpKind::binary_conv2d: return prepare_conv(spec, x, kernels, &layer->conv);
     case OpKind::channel_gate: return prepare_gate(spec, x, &layer->gate);
     case OpKind::spatial_gate: return prepare_spatial(spec, x, &layer->spatial);
+    case OpKind::quantized_spatial_gate: return prepare_quantized_gate(spec, x, &layer->quantized);
     case OpKind::add:
     case OpKind::pixel_shuffle: return true;
   }

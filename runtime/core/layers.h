@@ -32,12 +32,19 @@ struct SpatialLayer {
   float bias;
 };
 
+struct QuantizedGateLayer {
+  int32_t kernel, stride;
+  float negative, positive, inverse_step, scale, bias;
+  Buffer weight;  // int16 [kernel][kernel][stride]
+};
+
 // One op with its constants; only the member of its kind is used.
 struct Layer {
   OpSpec spec;
   ConvLayer conv;
   GateLayer gate;
   SpatialLayer spatial;
+  QuantizedGateLayer quantized;
   // Gates that directly follow a convolution and read its output take their sums row by row while it runs.
   bool sums_rows = false;          // of a convolution: channel gates follow
   int32_t spatial_gate = kAbsent;  // of a convolution: the spatial gate that follows

@@ -43,6 +43,22 @@ struct GateRow {
   float* sums[3];  // [width rounded up to 16] for every kernel row
 };
 
+struct QuantizeRow {
+  const float* x;
+  int64_t count;  // a multiple of 16
+  float inverse_step, negative, positive;
+  int16_t* out;  // round(clip(x * inverse_step, -negative, positive)), halves to even; NaN gives -negative
+};
+
+struct QuantizedGateRow {
+  const int16_t* x[3];     // rows above, at and below (1x1: only [0]), from the left border pixel on
+  const int16_t* weights;  // [kernel][kernel][stride]
+  int32_t kernel, stride;
+  int64_t width;
+  float scale, bias;
+  float* out;  // [width rounded up to 16]
+};
+
 struct FullyConnected {
   const float* weights;  // [outputs][inputs]
   const float* bias;     // [outputs]
@@ -65,6 +81,8 @@ struct RowKernels {
   void (*gate_sums)(const GateRow& row);
   // sigmoid(sums[0] + ... + sums[kernel - 1] + bias) over `width` rounded up to 16; a null row adds 0.
   void (*gate_finish)(const float* const* sums, int32_t kernel, float bias, int64_t width, float* out);
+  void (*quantize_row)(const QuantizeRow& row);
+  void (*quantized_gate_row)(const QuantizedGateRow& row);
   void (*sum_row)(const float* x, int64_t width, int32_t stride, float* sums);
   void (*add_row)(const float* a, const float* b, int64_t count, float* out);  // count: a multiple of 16
   void (*fully_connected)(const FullyConnected& layer);

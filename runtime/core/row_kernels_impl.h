@@ -260,8 +260,19 @@ void fully_connected(const FullyConnected& layer) {
   }
 }
 
-constexpr RowKernels kKernels = {Popcount::kWordBytes, pack_row, weight_bytes, pack_weights,    conv_row, gate_sums,
-                                 gate_finish,          sum_row,  add_row,      fully_connected, sigmoid};
+}  // namespace
+}  // namespace BITSR_ISA
+}  // namespace bitsr
+
+#include "quantized_gate_impl.h"
+
+namespace bitsr {
+namespace BITSR_ISA {
+namespace {
+
+constexpr RowKernels kKernels = {Popcount::kWordBytes, pack_row,     weight_bytes,       pack_weights, conv_row,
+                                 gate_sums,            gate_finish,  quantize_row,       quantized_gate_row,
+                                 sum_row,              add_row,      fully_connected,    sigmoid};
 
 }  // namespace
 }  // namespace BITSR_ISA

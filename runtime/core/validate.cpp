@@ -54,6 +54,7 @@ struct Checker {
   Status binary_conv2d() const;
   Status channel_gate() const;
   Status spatial_gate() const;
+  Status quantized_spatial_gate() const;
   Status add() const;
   Status pixel_shuffle() const;
 };
@@ -140,6 +141,28 @@ Status Checker::spatial_gate() const {
   return {};
 }
 
+Status Checker::quantized_spatial_gate() const {
+  BITSR_CHECK(counts(1, 1, quantized::kConstants, quantized::kAttributes));
+  const OpSpec& o = op();
+  const int32_t kernel = o.attributes[quantized::kKernel];
+  const int64_t negative = o.attributes[quantized::kNegative], positive = o.attributes[quantized::kPositive];
+  if (kernel != 1 && kernel != 3) return bad("kernel size %d, expected 1 or 3", kernel);
+  if (negative < 0 || positive < 0 || negative + positive < 1 || negative + positive > 255)
+    return bad("levels -%lld to %lld, expected 2 to 256 levels", static_cast<long long>(negative),
+               static_cast<long long>(positive));
+  BITSR_CHECK(value(o.inputs[0], "x", ValueKind::map, 0, nullptr));
+  const ValueSpec& x = graph.values[o.inputs[0]];
+  const int64_t taps = int64_t{kernel} * kernel * x.channels;
+  const int64_t largest = taps * (negative > positive ? negative : positive) * 128;
+  if (largest > INT32_MAX) return bad("sums up to %lld do not fit 32 bits", static_cast<long long>(largest));
+  BITSR_CHECK(value(o.outputs[0], "s", ValueKind::plane, 1, &x));
+  BITSR_CHECK(constant(quantized::kWeight, "weight", static_cast<size_t>(taps), 1, false));
+  BITSR_CHECK(constant(quantized::kInverseStep, "inverse_step", 1, 4, false));
+  BITSR_CHECK(constant(quantized::kScale, "scale", 1, 4, false));
+  BITSR_CHECK(constant(quantized::kBias, "bias", 1, 4, false));
+  return {};
+}
+
 Status Checker::add() const {
   BITSR_CHECK(counts(2, 1, 0, 0));
   const OpSpec& o = op();
@@ -185,6 +208,7 @@ const char* op_kind_name(OpKind kind) {
     case OpKind::spatial_gate: return "spatial_gate";
     case OpKind::add: return "add";
     case OpKind::pixel_shuffle: return "pixel_shuffle";
+    case OpKind::quantized_spatial_gate: return "quantized_spatial_gate";
   }
   return "unknown op";
 }
@@ -233,6 +257,7 @@ Status validate(const Graph& graph) {
       case OpKind::spatial_gate: BITSR_CHECK(checker.spatial_gate()); break;
       case OpKind::add: BITSR_CHECK(checker.add()); break;
       case OpKind::pixel_shuffle: BITSR_CHECK(checker.pixel_shuffle()); break;
+      case OpKind::quantized_spatial_gate: BITSR_CHECK(checker.quantized_spatial_gate()); break;
       default: return checker.bad("kind %u is unknown to this version", static_cast<unsigned>(op.kind));
     }
     for (int32_t k = 0; k < op.output_count; ++k)

@@ -14,6 +14,8 @@ constexpr CustomOp kOps[] = {
     {"BitsrChannelGate", OpKind::channel_gate, 1, 2, 4, 3,
      {kMap}, {kVector, kVector}, {"hidden", "total", "linear_count"}},
     {"BitsrSpatialGate", OpKind::spatial_gate, 1, 1, 2, 1, {kMap}, {kPlane}, {"kernel"}},
+    {"BitsrQuantizedSpatialGate", OpKind::quantized_spatial_gate, 1, 1, 4, 3,
+     {kMap}, {kPlane}, {"kernel", "negative", "positive"}},
     {"BitsrPixelShuffle", OpKind::pixel_shuffle, 2, 1, 0, 1, {kMap, kMap}, {kMap}, {"factor"}},
 };
 
