@@ -4,9 +4,12 @@ Exit codes: 0 done, 1 failed, 2 the request itself is wrong, 130 interrupted.
 """
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.metadata import version
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -48,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    if threading.current_thread() is threading.main_thread():
+        # Ended from outside like an interruption: temporary files are removed on the way out.
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(arguments, prog_name="bitsr", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
@@ -59,6 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code == INTERRUPTED:  # typer's own way of handing on a KeyboardInterrupt, too
         error_line("interrupted; finished files stay, no half-written file is left")
     return code if isinstance(code, int) else 0
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _report(error: Exception) -> int:
@@ -75,6 +85,10 @@ def _report(error: Exception) -> int:
         case BrokenPipeError():
             # The reader of our output has gone; further writing to it, at exit too, must not raise again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        case OSError() if error.strerror:
+            where = f"{error.filename}: " if error.filename else ""
+            error_line(f"{where}{error.strerror}; check the name, its permissions and the free space")
             return 1
         case MemoryError():
             error_line("out of memory; use a smaller --tile or a machine with more memory")

@@ -1,5 +1,6 @@
 """What commands print: tables and closing lines on standard output, progress and errors on standard error."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -35,12 +36,12 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
     output.print(view)
 
 
-def closing(files: Sequence[object], *, then: str | None = None) -> None:
-    """The last lines of every command: where its files are, and the next command."""
+def closing(files: Sequence[object], *, then: Sequence[object] = ()) -> None:
+    """The last lines of every command: where its files are, and the words of the next command, to be pasted."""
     for path in files:
         output.print(f"written: {path}", markup=False, soft_wrap=True)
-    if then is not None:
-        output.print(f"next:    {then}", markup=False, soft_wrap=True)
+    if then:
+        output.print(f"next:    {shlex.join(map(str, then))}", markup=False, soft_wrap=True)
 
 
 def progress() -> Progress:

@@ -63,5 +63,5 @@ def demo(
         )
     closing(
         list(result.files.values()),
-        then=f"bitsr upscale -i {photo} -o {photo.stem}_x{result.scale}.png -m {result.files[first]}",
+        then=["bitsr", "upscale", "-i", photo, "-o", f"{photo.stem}_x{result.scale}.png", "-m", result.files[first]],
     )

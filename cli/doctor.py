@@ -19,4 +19,4 @@ def doctor() -> None:
     missing = [row for rows in report.sections.values() for row in rows if row.found is None]
     for row in missing:
         typer.echo(f"missing {row.name}: {row.remedy}")
-    closing([], then="bitsr upscale -i photo.jpg -o photo_x4.png")
+    closing([], then=["bitsr", "upscale", "-i", "photo.jpg", "-o", "photo_x4.png"])

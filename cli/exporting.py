@@ -66,4 +66,7 @@ def export(
             )
     files = [file.path for file in result.files.values()]
     sidecars = [sidecar_path(path) for path in files if path.suffix == ".pte"]
-    closing([*files, *sidecars], then=f"bitsr upscale -i photo.jpg -o photo_upscaled.png -m {files[0]}")
+    closing(
+        [*files, *sidecars],
+        then=["bitsr", "upscale", "-i", "photo.jpg", "-o", "photo_upscaled.png", "-m", files[0]],
+    )

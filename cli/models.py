@@ -50,7 +50,7 @@ def models(
         rows,
         left=3,
     )
-    closing([], then=f"bitsr summary {trained or ids[0]}")
+    closing([], then=["bitsr", "summary", trained or ids[0]])
 
 
 def summary(
@@ -106,7 +106,7 @@ def summary(
     )
     for line in lines:
         typer.echo(line)
-    closing([], then=f"bitsr export {model} -o build/{model}")
+    closing([], then=["bitsr", "export", model, "-o", f"build/{model}"])
 
 
 def _low_bit(count: int, bits: int) -> str:

@@ -8,6 +8,7 @@ import typer
 from bitsr.cli.console import closing, error_line, note, progress
 from bitsr.cli.options import Runtime
 from bitsr.common.errors import BitsrError, UsageError
+from bitsr.common.files import make_folder
 
 
 def register(app: typer.Typer) -> None:
@@ -38,20 +39,21 @@ def upscale(
 ) -> None:
     """Upscale a picture or a folder of pictures, of any size."""
     from bitsr.inference.open import open_session
-    from bitsr.inference.upscale import Existing, plan_file, plan_folder, upscale_file
+    from bitsr.inference.plan import Existing, plan_file, plan_folder
+    from bitsr.inference.upscale import upscale_file
 
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing exclude each other; give one of them")
     if not source.exists():
         raise UsageError(f"there is no file or folder {source}; name an existing picture or folder")
-    session = open_session(model, runtime=None if runtime is None else runtime.value, scale=scale, say=note)
     existing: Existing = "overwrite" if overwrite else "skip" if skip_existing else "refuse"
     if source.is_dir():
-        plan = plan_folder(
-            source, target, scale=session.info.scale, extension=f".{extension.lower().lstrip('.')}", existing=existing
-        )
+        plan = plan_folder(source, target, extension=f".{extension.lower().lstrip('.')}", existing=existing)
     else:
-        plan = plan_file(source, target, scale=session.info.scale, existing=existing)
+        plan = plan_file(source, target, existing=existing)
+    session = open_session(model, runtime=None if runtime is None else runtime.value, scale=scale, say=note)
+    if source.is_dir():
+        make_folder(target)
 
     failures = list(plan.failures)
     written = []
@@ -76,7 +78,7 @@ def upscale(
         note(f"{path} exists: left out")
     for _, failure in failures:
         error_line(str(failure))
-    closing([target] if written else [], then="bitsr demo -i PHOTO -o demo")
+    closing([target] if written else [], then=["bitsr", "demo", "-i", "PHOTO", "-o", "demo"])
     if failures:
         total = len(failures) + len(written) + len(plan.skipped)
         raise BitsrError(f"{len(failures)} of {total} pictures failed; the others are in {target}")

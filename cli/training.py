@@ -10,7 +10,7 @@ import typer
 
 from bitsr.cli.console import closing, note, table
 from bitsr.cli.options import Runtime, needs
-from bitsr.common.files import atomic_write
+from bitsr.common.files import atomic_write, check_writable
 
 ARTIFACTS = (".pte", ".tflite")
 TRAIN_PACKAGES = ("lightning", "tensorboard", "torchmetrics")
@@ -39,23 +39,25 @@ def train(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     folder = run_dir or Path("runs") / path.stem
     weights = run(checked, run_dir=folder, resume=resume)
-    sets = f"--set {checked.data.validation}" if checked.data.validation else "--set DIR"
-    closing([weights], then=f"bitsr evaluate {weights} {sets}")
+    closing([weights], then=["bitsr", "evaluate", weights, "--set", checked.data.validation or "DIR"])
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Model id, weights file or .pte.")],
+    model: Annotated[str, typer.Argument(help="Model id, weights file, .pte or .tflite.")],
     folders: Annotated[list[Path], typer.Option("--set", help="Folder of high-resolution pictures; may be repeated.")],
     runtime: Annotated[Runtime | None, typer.Option(help="What runs the network.", show_default="PyTorch")] = None,
     scale: Annotated[int | None, typer.Option(help="Check that the model has this scale.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the figures as JSON.")] = None,
 ) -> None:
     """Measure PSNR and SSIM on folders of pictures, by the protocol of the literature, beside bicubic."""
+    if output is not None:
+        check_writable(output)
     import torch
 
     with needs("train", *TRAIN_PACKAGES, purpose="evaluation"):
         from bitsr.training.evaluate import evaluate as measure
     from bitsr.inference.open import open_session
+    from bitsr.inference.upscale import upscale_pixels
     from bitsr.training.weights import load_model
 
     network: torch.nn.Module | Callable[[torch.Tensor], torch.Tensor]
@@ -67,7 +69,10 @@ def evaluate(
         name, factor, form = session.info.model, session.info.scale, f"runtime {session.info.runtime}"
 
         def network(x: torch.Tensor) -> torch.Tensor:
-            return torch.from_numpy(session.run(x.numpy()))
+            # Tiles, because an artefact has a largest size; 8 bit in and out is the protocol, so nothing is lost.
+            rgb = (x[0] * 255).round().byte().permute(1, 2, 0).numpy()
+            pixels = upscale_pixels(session, rgb, tile_pixels=rgb.shape[0] * rgb.shape[1])
+            return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
 
     results = [measure(network, folder=folder, scale=factor) for folder in folders]
     rows = [
@@ -104,4 +109,7 @@ def evaluate(
         }
         with atomic_write(output) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    closing([output] if output else [], then=f"bitsr upscale -i photo.jpg -o photo_x{factor}.png -m {model}")
+    closing(
+        [output] if output else [],
+        then=["bitsr", "upscale", "-i", "photo.jpg", "-o", f"photo_x{factor}.png", "-m", model],
+    )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bitsr.common.errors import BitsrError
+from bitsr.common.errors import BitsrError, UsageError
 
 
 @contextmanager
@@ -43,6 +43,36 @@ def atomic_write(path: Path | str, *, suffix: str = "") -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def check_writable(path: Path | str) -> None:
+    """Refuse an output file early: before the work that it is for, not after it.
+
+    Raises:
+        UsageError: ``path`` is a folder, or its folder does not exist.
+        BitsrError: this user may not write there.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name an output file")
+    if not path.parent.is_dir():
+        raise UsageError(f"the folder {path.parent} does not exist; create it or choose another output")
+    check_folder(path.parent)
+
+
+def check_folder(path: Path | str) -> None:
+    """Refuse an output folder that cannot be created or written: the nearest folder above it that exists decides.
+
+    Raises:
+        UsageError: that is a file.
+        BitsrError: this user may not write there.
+    """
+    path = Path(path)
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not existing.is_dir():
+        raise UsageError(f"cannot write into {path}: {existing} is no folder; choose another output")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise BitsrError(f"cannot write into {path}: permission denied in {existing}; choose another output")
 
 
 def make_folder(path: Path | str) -> None:

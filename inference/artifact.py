@@ -10,6 +10,7 @@ from torch import Tensor
 from bitsr.common.errors import UsageError
 from bitsr.export.artifact import ArtifactInfo, read_artifact
 from bitsr.export.errors import ArtifactError
+from bitsr.inference.footprint import bytes_per_pixel
 from bitsr.inference.session import SessionInfo
 
 
@@ -44,6 +45,7 @@ class PictureArtifact:
             global_pooling=facts.global_pooling,
             min_side=facts.sizes.min_side,
             multiple=facts.sizes.multiple,
+            bytes_per_pixel=bytes_per_pixel(facts.model, runtime=runtime),
         )
 
     def to_network(self, x: NDArray[np.float32]) -> Tensor:

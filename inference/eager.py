@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from bitsr.export.deploy import fold
+from bitsr.inference.footprint import bytes_per_pixel
 from bitsr.inference.session import SessionInfo
 from bitsr.training.models import SuperResolutionModel
 from bitsr.training.weights import load_model
@@ -24,6 +25,7 @@ class EagerSession:
             max_pixels=None,
             receptive_field_radius=model.info.receptive_field_radius,
             global_pooling=model.info.global_pooling,
+            bytes_per_pixel=bytes_per_pixel(model.info.id, runtime="eager"),
         )
 
     @classmethod

@@ -18,6 +18,7 @@ class SessionInfo:
         max_pixels: most pixels (H * W) of one input, or None where only the memory limits it.
         min_side: shortest side of an input in pixels.
         multiple: both sides of an input are multiples of this.
+        bytes_per_pixel: an upper bound of the memory that a run takes for each pixel of its input.
         receptive_field_radius: pixels of the input that an output pixel depends on, to each side, without global
             pooling.
         global_pooling: an output pixel depends on means over the whole input as well, so that tiles approximate.
@@ -31,6 +32,7 @@ class SessionInfo:
     global_pooling: bool
     min_side: int = 1
     multiple: int = 1
+    bytes_per_pixel: int = 0
 
 
 class Session(Protocol):

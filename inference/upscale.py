@@ -1,42 +1,35 @@
-"""Upscale pictures: arrays, files and folders, tile by tile.
+"""Upscale pictures: arrays and files, row of tiles by row of tiles.
 
-Memory holds the picture, its enlargement and one tile; what does not fit is refused before the work starts.
+Memory holds the picture, one tile and one row of enlarged tiles, and the whole enlargement where its format needs it;
+what does not fit is refused before the work starts. What will be done is planned in :mod:`bitsr.inference.plan`.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bitsr.common.errors import BitsrError, UsageError
-from bitsr.common.pictures import (
-    FORMATS,
-    READ_EXTENSIONS,
-    Picture,
-    output_format,
-    picture_size,
-    read_picture,
-    write_image,
-)
-from bitsr.inference.memory import available_memory
-from bitsr.inference.session import Session
-from bitsr.inference.tiler import plan_tiles
+from bitsr.common.errors import BitsrError
+from bitsr.common.memory import available_memory
+from bitsr.common.pictures import READ_BYTES, Picture, output_format, read_picture, write_rows
+from bitsr.inference.plan import Job
+from bitsr.inference.session import Session, SessionInfo
+from bitsr.inference.tiler import Tile, plan_tiles
 
 DEFAULT_TILE_PIXELS = 512 * 512
-# Feature maps and buffers of one tile, for each of its pixels: five float32 maps of 64 channels. An upper bound that
-# only decides whether a picture is refused.
-_TILE_BYTES = 5 * 64 * 4
-# A pixel that is read is held by Pillow (4 bytes) and as an array (3); one that is written by Pillow alone.
-_INPUT_BYTES = 7
-_OUTPUT_BYTES = 4
+# A pixel of the picture as it is held, and of its enlargement: Pillow's 4 bytes.
+_HELD_BYTES = 4
+_IMAGE_BYTES = 4
+# A tile's output for each of its pixels: three float32 channels, and what rounding them makes.
+_OUTPUT_BYTES = 40
+# Bicubic interpolation looks two pixels to each side.
+_BICUBIC_RADIUS = 2
 
 Progress = Callable[[int], None]
-Existing = Literal["refuse", "overwrite", "skip"]
+Rows = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -62,21 +55,30 @@ def upscale_blocks(
 
     Raises:
         UsageError: a tile of ``tile_pixels`` has no room for the network's receptive field.
+        BitsrError: the network gives values that are not numbers.
     """
     info = session.info
-    height, width = rgb.shape[:2]
-    limit = tile_pixels if info.max_pixels is None else min(tile_pixels, info.max_pixels)
-    for tile in plan_tiles(height, width, overlap=info.receptive_field_radius, max_pixels=limit):
+    for tile in _tiles(info, height=rgb.shape[0], width=rgb.shape[1], tile_pixels=tile_pixels):
         part = rgb[tile.top : tile.bottom, tile.left : tile.right]
         part = _fill(part, min_side=info.min_side, multiple=info.multiple)
         x = np.ascontiguousarray(part.transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255)
         top, left = tile.keep_top * info.scale, tile.keep_left * info.scale
         bottom, right = tile.keep_bottom * info.scale, tile.keep_right * info.scale
         y = session.run(x)[0]
+        if np.isnan(y).any():
+            raise BitsrError(
+                f"{info.model} gives values that are not numbers, expected finite ones; its weights are broken, "
+                "use others"
+            )
         offset_y, offset_x = tile.top * info.scale, tile.left * info.scale
         yield Block(top, left, to_8bit(y[:, top - offset_y : bottom - offset_y, left - offset_x : right - offset_x]))
         if progress is not None:
             progress((tile.keep_bottom - tile.keep_top) * (tile.keep_right - tile.keep_left))
+
+
+def _tiles(info: SessionInfo, *, height: int, width: int, tile_pixels: int) -> list[Tile]:
+    limit = tile_pixels if info.max_pixels is None else min(tile_pixels, info.max_pixels)
+    return plan_tiles(height, width, overlap=info.receptive_field_radius, max_pixels=limit)
 
 
 def _fill(rgb: NDArray[np.uint8], *, min_side: int, multiple: int) -> NDArray[np.uint8]:
@@ -107,110 +109,40 @@ def upscale_pixels(
     return result
 
 
-def upscale_picture(
+def upscale_rows(
     session: Session, picture: Picture, *, tile_pixels: int = DEFAULT_TILE_PIXELS, progress: Progress | None = None
-) -> Image.Image:
-    """Upscale a picture into a Pillow image of mode L, LA, RGB or RGBA.
+) -> Iterator[Rows]:
+    """Upscale a picture into parts (h, scale * W, C) uint8 from top to bottom.
 
-    Grey stays grey (BT.601 luma of the network's output); transparency is enlarged by bicubic interpolation.
+    C is 3, or 1 where the picture is grey (BT.601 luma of the network's output), and one more with transparency, which
+    is enlarged by bicubic interpolation.
     """
     scale = session.info.scale
-    size = (picture.width * scale, picture.height * scale)
-    image = Image.new("L" if picture.grey else "RGB", size)
+    part: Rows | None = None
     for block in upscale_blocks(session, picture.rgb, tile_pixels=tile_pixels, progress=progress):
-        part = Image.fromarray(block.rgb)
-        image.paste(part.convert("L") if picture.grey else part, (block.left, block.top))
-    if picture.alpha is not None:
-        image.putalpha(Image.fromarray(picture.alpha).resize(size, Image.Resampling.BICUBIC))
-    return image
+        height, width = block.rgb.shape[:2]
+        pixels = np.asarray(Image.fromarray(block.rgb).convert("L"))[..., None] if picture.grey else block.rgb
+        if part is None:
+            part = np.empty((height, picture.width * scale, channels(picture)), np.uint8)
+            if picture.alpha is not None:
+                part[..., -1] = _enlarge(picture.alpha, block.top // scale, (block.top + height) // scale, scale=scale)
+        part[:, block.left : block.left + width, : pixels.shape[2]] = pixels
+        if block.left + width == part.shape[1]:
+            yield part
+            part = None
 
 
-@dataclass(frozen=True)
-class Job:
-    """One picture to upscale; ``pixels`` is the size of the source."""
-
-    source: Path
-    target: Path
-    pixels: int
+def channels(picture: Picture) -> int:
+    """Channels of the enlargement: grey or RGB, and transparency."""
+    return (1 if picture.grey else 3) + (picture.alpha is not None)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What will be done, what is done already (``skipped``), and what cannot be done."""
-
-    jobs: list[Job]
-    skipped: list[Path]
-    failures: list[tuple[Path, BitsrError]]
-
-    @property
-    def pixels(self) -> int:
-        return sum(job.pixels for job in self.jobs)
-
-
-def plan_file(source: Path, target: Path, *, scale: int, existing: Existing = "refuse") -> Plan:
-    """Check everything that can be known before a file is upscaled.
-
-    Raises:
-        UsageError: no source, an output that exists (with "refuse"), is the source, or has no usable format or folder.
-        PictureError: the source is no picture.
-        BitsrError: the result does not fit into memory.
-    """
-    width, height = picture_size(source)
-    if target.is_dir():
-        raise UsageError(f"{target} is a folder, the input {source} is a file; name an output file")
-    output_format(target, alpha=False, width=width * scale, height=height * scale)
-    if target.exists() and target.samefile(source):
-        raise UsageError(f"{target} is the input; choose another output")
-    if not target.parent.is_dir():
-        raise UsageError(f"the folder {target.parent} does not exist; create it or choose another output")
-    if target.exists() and existing == "skip":
-        return Plan([], [target], [])
-    if target.exists() and existing == "refuse":
-        raise UsageError(f"{target} exists; choose another output, or replace it with --overwrite")
-    _check_memory(source, width=width, height=height, scale=scale)
-    return Plan([Job(source, target, width * height)], [], [])
-
-
-def plan_folder(
-    source: Path, target: Path, *, scale: int, extension: str = ".png", existing: Existing = "refuse"
-) -> Plan:
-    """Plan every picture of a folder into the folder ``target``, which is created; sub-folders are not entered.
-
-    Pictures that cannot be read or are too large become ``failures`` and do not stop the others.
-
-    Raises:
-        UsageError: no pictures, two that would become the same file, an output that exists (with "refuse"), or an
-            unknown extension.
-    """
-    pictures = sorted(p for p in source.iterdir() if p.suffix.lower() in READ_EXTENSIONS and p.is_file())
-    if not pictures:
-        raise UsageError(f"there is no picture in {source}; expected files like name.png or name.jpg")
-    if extension not in FORMATS:
-        raise UsageError(f"'{extension}' names no format for results; use one of {' '.join(FORMATS)}")
-    if target.exists() and not target.is_dir():
-        raise UsageError(f"{target} is a file, the input {source} is a folder; name an output folder")
-    targets: dict[Path, Path] = {}
-    for picture in pictures:
-        path = target / f"{picture.stem}{extension}"
-        if path in targets:
-            raise UsageError(f"{targets[path].name} and {picture.name} would both become {path}; rename one of them")
-        targets[path] = picture
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BitsrError(f"cannot create the folder {target}: {error.strerror}; choose another output") from error
-    plan = Plan([], [], [])
-    for path, picture in targets.items():
-        try:
-            part = plan_file(picture, path, scale=scale, existing=existing)
-        except UsageError:
-            raise
-        except BitsrError as error:
-            plan.failures.append((picture, error))
-        else:
-            plan.jobs.extend(part.jobs)
-            plan.skipped.extend(part.skipped)
-    return plan
+def _enlarge(plane: NDArray[np.uint8], top: int, bottom: int, *, scale: int) -> NDArray[np.uint8]:
+    """Rows ``top:bottom`` of a plane (H, W), enlarged as they are within the whole plane."""
+    first, last = max(0, top - _BICUBIC_RADIUS), min(len(plane), bottom + _BICUBIC_RADIUS)
+    image = Image.fromarray(plane[first:last])
+    enlarged = image.resize((image.width * scale, image.height * scale), Image.Resampling.BICUBIC)
+    return np.asarray(enlarged)[(top - first) * scale : (bottom - first) * scale]
 
 
 @dataclass(frozen=True)
@@ -229,24 +161,44 @@ def upscale_file(
     """Upscale one picture; the output appears when it is complete.
 
     Raises:
-        BitsrError: the picture is broken, the output cannot carry it or cannot be written.
+        BitsrError: it does not fit into memory or into the output's format, the picture is broken, or the output
+            cannot be written.
     """
     started = time.perf_counter()
-    picture = read_picture(job.source)
     scale = session.info.scale
-    output_format(
-        job.target, alpha=picture.alpha is not None, width=picture.width * scale, height=picture.height * scale
+    width, height = job.width * scale, job.height * scale
+    output_format(job.target, alpha=False, width=width, height=height)
+    _check_memory(job, session.info, tile_pixels=tile_pixels)
+    picture = read_picture(job.source)
+    width, height = picture.width * scale, picture.height * scale  # turned by EXIF, perhaps
+    write_rows(
+        job.target,
+        upscale_rows(session, picture, tile_pixels=tile_pixels, progress=progress),
+        width=width,
+        height=height,
+        channels=channels(picture),
+        icc_profile=picture.icc_profile,
     )
-    image = upscale_picture(session, picture, tile_pixels=tile_pixels, progress=progress)
-    write_image(job.target, image, icc_profile=picture.icc_profile)
-    return Result(job, (picture.width, picture.height), image.size, time.perf_counter() - started)
+    return Result(job, (picture.width, picture.height), (width, height), time.perf_counter() - started)
 
 
-def _check_memory(source: Path, *, width: int, height: int, scale: int) -> None:
-    needed = width * height * (_INPUT_BYTES + _OUTPUT_BYTES * scale**2) + DEFAULT_TILE_PIXELS * _TILE_BYTES
+def _check_memory(job: Job, info: SessionInfo, *, tile_pixels: int) -> None:
+    pixels, area = job.width * job.height, info.scale**2
+    tiles = _tiles(info, height=job.height, width=job.width, tile_pixels=tile_pixels)
+    row_pixels = max(tile.keep_bottom - tile.keep_top for tile in tiles) * job.width
+    tile = max(tile.pixels for tile in tiles)
+    form = output_format(job.target, alpha=False, width=job.width, height=job.height)
+    image_pixels = 0 if form.streamed else pixels
+    needed = max(
+        pixels * READ_BYTES,
+        pixels * _HELD_BYTES
+        + (row_pixels + image_pixels) * area * _IMAGE_BYTES
+        + tile * (info.bytes_per_pixel + area * _OUTPUT_BYTES),
+    )
     available = available_memory()
     if needed > available:
+        advice = "a smaller --tile" if form.streamed else "a smaller --tile or .png, which is written row by row"
         raise BitsrError(
-            f"{source} ({width}x{height}) needs about {needed / 2**30:.1f} GiB for its x{scale} enlargement, "
-            f"and {available / 2**30:.1f} GiB are free; cut it into parts or use a machine with more memory"
+            f"{job.source} ({job.width}x{job.height}) needs about {needed / 2**30:.1f} GiB for its x{info.scale} "
+            f"enlargement, and {available / 2**30:.1f} GiB are free; use {advice}, or a machine with more memory"
         )

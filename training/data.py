@@ -13,14 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bitsr.common.errors import PictureError, UsageError
-from bitsr.common.pictures import picture_size
-from bitsr.training.pictures import Rgb, crop_to_multiple, list_pictures, read_rgb
+from bitsr.common.pictures import list_pictures, picture_size, read_picture
 from bitsr.training.resize import imresize
 
 log = logging.getLogger(__name__)
+
+Rgb = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,12 @@ class Pair:
     @property
     def nbytes(self) -> int:
         return self.low.nbytes + self.high.nbytes
+
+
+def crop_to_multiple(picture: Rgb, *, scale: int) -> Rgb:
+    """Cut the right and lower border so that both sides are multiples of ``scale``."""
+    height, width = picture.shape[:2]
+    return picture[: height - height % scale, : width - width % scale]
 
 
 def make_pair(picture: Rgb, *, scale: int) -> Pair:
@@ -100,7 +108,7 @@ class PairFolder:
         if index in self._broken:
             return None
         try:
-            pair = make_pair(read_rgb(self.paths[index]), scale=self.scale)
+            pair = make_pair(read_picture(self.paths[index]).rgb, scale=self.scale)
         except PictureError as error:
             if self.on_broken == "refuse":
                 raise

@@ -16,10 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from bitsr.common.errors import PictureError
-from bitsr.common.pictures import picture_size
+from bitsr.common.pictures import list_pictures, picture_size, read_picture
 from bitsr.training.data import make_pair
 from bitsr.training.metrics import check_size, luminance, psnr, ssim, to_8bit
-from bitsr.training.pictures import list_pictures, read_rgb
 from bitsr.training.resize import imresize
 
 Upscaler = Callable[[Tensor], Tensor]
@@ -126,7 +125,7 @@ def evaluate(
     scores = []
     try:
         for path in paths:
-            rgb = read_rgb(path)
+            rgb = read_picture(path).rgb
             _check_picture(path, height=rgb.shape[0], width=rgb.shape[1], scale=scale)
             pair = make_pair(rgb, scale=scale)
             low = torch.tensor(pair.low).permute(2, 0, 1)[None].float() / 255.0

@@ -131,6 +131,42 @@ def test_outputs_that_cannot_be_written(bitsr: Bitsr, picture: Path, tmp_path: P
     assert (outcome.code, ".docx" in outcome.error) == (2, True)
 
 
+def test_the_output_is_checked_before_a_network_is_loaded(
+    bitsr: Bitsr, picture: Path, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("a network was loaded")
+
+    monkeypatch.setattr("bitsr.inference.open.open_session", fail)
+    monkeypatch.setattr("bitsr.training.weights.load_model", fail)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(picture.read_bytes())
+    (tmp_path / "old.png").touch()
+    for source, target, expected in (
+        (picture, tmp_path / "none" / "out.png", "does not exist"),
+        (picture, tmp_path / "old.png", "--overwrite"),
+        (picture, picture, "is the input"),
+        (tmp_path / "in", tmp_path / "old.png" / "out", "is no folder"),
+    ):
+        outcome = bitsr(*eager(weights, source, target))
+        assert (outcome.code, expected in outcome.error) == (2, True), outcome.err
+    outcome = bitsr("evaluate", weights, "--set", tmp_path / "in", "-o", tmp_path / "none" / "figures.json")
+    assert (outcome.code, "does not exist" in outcome.error) == (2, True)
+
+
+def test_names_that_the_file_system_refuses(bitsr: Bitsr, picture: Path, tmp_path: Path, weights: Path) -> None:
+    outcome = bitsr(*eager(weights, picture, tmp_path / f"{'x' * 300}.png"))
+    assert outcome.code == 1
+    assert "File name too long" in outcome.error
+    assert "unexpected" not in outcome.error
+
+
+def test_a_set_with_a_picture_too_small_to_measure(bitsr: Bitsr, picture: Path, tmp_path: Path, weights: Path) -> None:
+    outcome = bitsr("evaluate", weights, "--set", tmp_path)
+    assert outcome.code == 1
+    assert "picture.png: the picture has 8x6 pixels" in outcome.error
+
+
 def test_a_picture_larger_than_memory(
     bitsr: Bitsr, picture: Path, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -78,6 +79,22 @@ def test_upscale_a_file(bitsr: Bitsr, tmp_path: Path, weights: Path) -> None:
     assert (picture.width, picture.height) == (34, 24)
 
 
+def test_the_next_command_can_be_pasted(bitsr: Bitsr, tmp_path: Path, weights: Path) -> None:
+    folder = tmp_path / "my pictures"
+    folder.mkdir()
+    Image.fromarray(noise(33, 41)).save(folder / "größe 1.png")
+    model = folder / "tiny net.safetensors"
+    model.write_bytes(weights.read_bytes())
+    outcome = bitsr("evaluate", model, "--set", folder)
+    assert outcome.code == 0, outcome.err
+    (line,) = (line for line in outcome.out.splitlines() if line.startswith("next:"))
+    assert shlex.split(line)[-1] == str(model)
+    source, target = folder / "größe 1.png", folder / "größe 2.png"
+    outcome = bitsr("upscale", "-i", source, "-o", target, "-m", model, "--runtime", "eager")
+    assert outcome.code == 0, outcome.err
+    assert read_picture(target).width == 82
+
+
 def test_upscale_a_folder_with_a_broken_picture(bitsr: Bitsr, tmp_path: Path, weights: Path) -> None:
     source, target = tmp_path / "in", tmp_path / "out"
     source.mkdir()
@@ -129,7 +146,8 @@ def test_train_and_go_on(bitsr: Bitsr, tmp_path: Path) -> None:
     assert bitsr("train", recipe, "--run-dir", run, "--resume", "steps=3").code == 0
 
 
-def test_an_interruption_leaves_finished_files_only(tmp_path: Path, weights: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_leaves_finished_files_only(tmp_path: Path, weights: Path, number: signal.Signals) -> None:
     source, target = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     write_picture(source / "a.png", Picture(noise(8, 8)))
@@ -154,7 +172,7 @@ def test_an_interruption_leaves_finished_files_only(tmp_path: Path, weights: Pat
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     errors = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert "interrupted" in errors

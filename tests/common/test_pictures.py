@@ -1,15 +1,22 @@
 """Reading and writing pictures of every mode, and refusing what cannot be carried."""
 
+import io
 import os
 import stat
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from bitsr.common import pictures
 from bitsr.common.errors import BitsrError, PictureError, UsageError
-from bitsr.common.pictures import Picture, output_format, picture_size, read_picture, write_picture
+from bitsr.common.pictures import Picture, output_format, picture_size, read_picture, write_picture, write_rows
+from bitsr.common.png import PngWriter
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -148,13 +155,74 @@ def test_missing_file_and_folder_are_usage_errors(tmp_path: Path) -> None:
         read_picture(tmp_path)
 
 
-def test_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def png_with_few_pixels(width: int, height: int) -> bytes:
+    """A PNG whose header claims a size that its data does not have."""
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(100)))]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks
+    )
+
+
+def test_decompression_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png_with_few_pixels(50_000, 50_000))
+    for read in (read_picture, picture_size):
+        with pytest.raises(PictureError, match=r"50000x50000 pixels in \d+ bytes.* decompression bomb"):
+            read(tmp_path / "a.png")
+
+
+def test_a_panorama_beyond_pillows_limit_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_picture(tmp_path / "a.png", Picture(gradient(20, 20)))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(PictureError, match="decompression bomb"):
-        read_picture(tmp_path / "a.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)  # Pillow warns here, and the picture is read
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow refuses more than twice as many
     assert read_picture(tmp_path / "a.png").width == 20
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+def test_a_picture_larger_than_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_picture(tmp_path / "a.png", Picture(gradient(20, 20)))
+    monkeypatch.setattr(pictures, "available_memory", lambda: 1000)
+    with pytest.raises(PictureError, match=r"a\.png \(20x20\) needs about"):
+        read_picture(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("extension", [".png", ".tif"])
+def test_rows_make_the_picture(tmp_path: Path, channels: int, extension: str) -> None:
+    rng = np.random.default_rng(channels)
+    whole = np.concatenate([rng.integers(0, 256, (9, 13, channels)), np.full((8, 13, channels), 7)]).astype(np.uint8)
+    path = tmp_path / f"a{extension}"
+    parts = [whole[:1], whole[1:10], whole[10:]]
+    write_rows(path, parts, width=13, height=17, channels=channels, icc_profile=SRGB)
+    with Image.open(path) as image:
+        assert image.mode == ("L", "LA", "RGB", "RGBA")[channels - 1]
+        assert image.info["icc_profile"] == SRGB
+        assert np.array_equal(np.asarray(image).reshape(whole.shape), whole)
+    assert os.listdir(tmp_path) == [path.name]
+
+
+@given(height=st.integers(1, 12), width=st.integers(1, 12), channels=st.integers(1, 4), seed=st.integers(0, 999))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_png_of_any_size(height: int, width: int, channels: int, seed: int) -> None:
+    # Smooth and noisy rows, so that every filter is chosen somewhere.
+    rng = np.random.default_rng(seed)
+    smooth = np.cumsum(rng.integers(-3, 4, (height, width, channels)), axis=seed % 2)
+    rows = np.where(rng.random((height, 1, 1)) < 0.8, smooth + 128, rng.integers(0, 256, smooth.shape)).astype(np.uint8)
+    file = io.BytesIO()
+    writer = PngWriter(file, width=width, height=height, channels=channels)
+    for part in np.array_split(rows, min(3, height)):
+        writer.write(part)
+    writer.close()
+    assert np.array_equal(np.asarray(Image.open(file)).reshape(rows.shape), rows)
+
+
+def test_png_rows_compress_as_pillows_do(photo: Path) -> None:
+    whole = np.asarray(Image.open(photo).convert("RGB"))
+    ours, pillows = io.BytesIO(), io.BytesIO()
+    writer = PngWriter(ours, width=whole.shape[1], height=whole.shape[0], channels=3)
+    writer.write(whole)
+    writer.close()
+    Image.fromarray(whole).save(pillows, "PNG")
+    assert len(ours.getvalue()) < 1.03 * len(pillows.getvalue())
 
 
 def test_postscript_never_reaches_an_interpreter(tmp_path: Path) -> None:

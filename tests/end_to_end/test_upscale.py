@@ -14,7 +14,7 @@ from bitsr.inference.eager import EagerSession
 from bitsr.inference.open import default_model, open_session
 from bitsr.inference.upscale import upscale_pixels
 from bitsr.training.models import create_model
-from bitsr.training.weights import WeightsInfo, save_weights
+from bitsr.training.weights import WeightsInfo, save_weights, weights_folder
 from bitsr.validation.parity import compare
 
 
@@ -109,6 +109,37 @@ def test_a_truncated_artefact_and_a_wrong_scale(
     pte.with_suffix(".json").unlink()
     assert main(upscale) == 1
     assert "sidecar" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("weights", ["test_e2fif_x3"], indirect=True)
+def test_evaluate_an_artefact_with_pictures_beyond_its_budget(weights: Path, photo: Path, tmp_path: Path) -> None:
+    assert main(["export", str(weights), "-o", str(tmp_path), "--max-pixels", "1024"]) == 0
+    (tmp_path / "set").mkdir()
+    rgb = read_picture(photo).rgb[100:220, 100:250]
+    write_picture(tmp_path / "set" / "a.png", Picture(rgb))
+    psnr = []
+    for model in (tmp_path / f"{weights.stem}.pte", weights):
+        figures = tmp_path / f"{model.suffix}.json"
+        assert main(["evaluate", str(model), "--set", str(tmp_path / "set"), "-o", str(figures)]) == 0
+        psnr.append(json.loads(figures.read_text())["sets"]["set"]["psnr"])
+    # A local network: tiles change nothing but the order of the float sums of head and tail.
+    assert psnr[0] == pytest.approx(psnr[1], abs=0.05)
+
+
+SHIPPED = sorted(path.stem for path in weights_folder().glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("model", SHIPPED)
+def test_shipped_weights_agree_with_pytorch(model: str, photo: Path) -> None:
+    """The trained weights themselves through ExecuTorch and LiteRT, on the eye of a cat."""
+    rgb = read_picture(photo).rgb[80:128, 150:214]
+    reference = upscale_pixels(EagerSession.load(model), rgb)
+    for runtime in ("pte", "tflite"):
+        parity = compare(reference, upscale_pixels(open_session(model, runtime=runtime), rgb))
+        # The float head sums in another order; a sum within rounding of a threshold takes the other sign, which
+        # moves single pixels. A wrong constant or layer would move all.
+        assert parity.psnr > 60, runtime
+        assert parity.differing < 0.02, runtime
 
 
 @pytest.mark.parametrize("weights", ["test_ebsr_plus_x2"], indirect=True)

@@ -10,12 +10,13 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from bitsr.common import memory
 from bitsr.common.errors import BitsrError, PictureError, UsageError
 from bitsr.common.pictures import Picture, read_picture, write_picture
-from bitsr.common import memory
 from bitsr.inference import upscale
+from bitsr.inference.plan import plan_file, plan_folder
 from bitsr.inference.session import SessionInfo
-from bitsr.inference.upscale import plan_file, plan_folder, to_8bit, upscale_file, upscale_pixels
+from bitsr.inference.upscale import to_8bit, upscale_file, upscale_pixels, upscale_rows
 
 
 class LocalSession:
@@ -75,7 +76,7 @@ def test_a_file_keeps_alpha_grey_and_profile(tmp_path: Path) -> None:
     alpha = np.full((6, 9), 255, np.uint8)
     alpha[:, :4] = 0
     write_picture(source, Picture(rgb, alpha, b"a profile", grey=True))
-    result = upscale_file(LocalSession(scale=3), plan_file(source, target, scale=3).jobs[0])
+    result = upscale_file(LocalSession(scale=3), plan_file(source, target).jobs[0])
     assert (result.size, result.result_size) == ((9, 6), (27, 18))
     back = read_picture(target)
     assert (back.width, back.height, back.grey, back.icc_profile) == (27, 18, True, b"a profile")
@@ -88,7 +89,7 @@ def test_transparency_into_jpeg_is_refused_and_nothing_is_left(tmp_path: Path) -
     write_picture(tmp_path / "a.png", Picture(noise(4, 4), np.zeros((4, 4), np.uint8)))
     session = LocalSession()
     with pytest.raises(UsageError, match="transparency"):
-        upscale_file(session, plan_file(tmp_path / "a.png", tmp_path / "b.jpg", scale=2).jobs[0])
+        upscale_file(session, plan_file(tmp_path / "a.png", tmp_path / "b.jpg").jobs[0])
     assert session.calls == []
     assert os.listdir(tmp_path) == ["a.png"]
 
@@ -98,27 +99,27 @@ def test_an_existing_output_stays_unless_asked(tmp_path: Path) -> None:
     write_picture(source, Picture(noise(4, 4)))
     target.write_bytes(b"precious")
     with pytest.raises(UsageError, match=r"b\.png exists.*--overwrite"):
-        plan_file(source, target, scale=2)
-    assert plan_file(source, target, scale=2, existing="skip").skipped == [target]
+        plan_file(source, target)
+    assert plan_file(source, target, existing="skip").skipped == [target]
     assert target.read_bytes() == b"precious"
-    upscale_file(LocalSession(), plan_file(source, target, scale=2, existing="overwrite").jobs[0])
+    upscale_file(LocalSession(), plan_file(source, target, existing="overwrite").jobs[0])
     assert read_picture(target).width == 8
 
 
 def test_the_input_is_never_the_output(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", Picture(noise(4, 4)))
     with pytest.raises(UsageError, match="is the input"):
-        plan_file(tmp_path / "a.png", tmp_path / "." / "a.png", scale=2, existing="overwrite")
+        plan_file(tmp_path / "a.png", tmp_path / "." / "a.png", existing="overwrite")
 
 
 def test_outputs_that_cannot_be_written_are_refused_first(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", Picture(noise(4, 4)))
     with pytest.raises(UsageError, match="does not exist"):
-        plan_file(tmp_path / "a.png", tmp_path / "none" / "b.png", scale=2)
+        plan_file(tmp_path / "a.png", tmp_path / "none" / "b.png")
     with pytest.raises(UsageError, match="is a folder"):
-        plan_file(tmp_path / "a.png", tmp_path, scale=2)
+        plan_file(tmp_path / "a.png", tmp_path)
     with pytest.raises(UsageError, match=r"\.xyz"):
-        plan_file(tmp_path / "a.png", tmp_path / "b.xyz", scale=2)
+        plan_file(tmp_path / "a.png", tmp_path / "b.xyz")
 
 
 def test_an_interruption_leaves_no_half_file(tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_an_interruption_leaves_no_half_file(tmp_path: Path) -> None:
 
     write_picture(tmp_path / "a.png", Picture(noise(40, 40)))
     (tmp_path / "b.png").write_bytes(b"old")
-    (job,) = plan_file(tmp_path / "a.png", tmp_path / "b.png", scale=2, existing="overwrite").jobs
+    (job,) = plan_file(tmp_path / "a.png", tmp_path / "b.png", existing="overwrite").jobs
     with pytest.raises(KeyboardInterrupt):
         upscale_file(Interrupted(max_pixels=100), job)
     assert (tmp_path / "b.png").read_bytes() == b"old"
@@ -142,8 +143,63 @@ def test_a_picture_larger_than_memory_is_refused_before_it_is_read(
 ) -> None:
     write_picture(tmp_path / "a.png", Picture(noise(400, 300)))
     monkeypatch.setattr(upscale, "available_memory", lambda: 2**20)
-    with pytest.raises(BitsrError, match=r"300x400.*GiB are free"):
-        plan_file(tmp_path / "a.png", tmp_path / "b.png", scale=4)
+    (job,) = plan_file(tmp_path / "a.png", tmp_path / "b.png").jobs
+    session = LocalSession()
+    with pytest.raises(BitsrError, match=r"300x400.*GiB are free; use a smaller --tile"):
+        upscale_file(session, job)
+    assert session.calls == []
+    assert os.listdir(tmp_path) == ["a.png"]
+
+
+def needed_memory(tmp_path: Path, name: str, *, tile_pixels: int, **facts: int) -> float:
+    """What the refusal says, in GiB, for 4000x3000 pixels enlarged by 2."""
+    if not (tmp_path / "a.png").exists():
+        Image.new("L", (4000, 3000)).save(tmp_path / "a.png")
+    session = LocalSession()
+    session.info = replace(session.info, **facts)
+    (job,) = plan_file(tmp_path / "a.png", tmp_path / name).jobs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(upscale, "available_memory", lambda: 0)
+        with pytest.raises(BitsrError) as caught:
+            upscale_file(session, job, tile_pixels=tile_pixels)
+    return float(str(caught.value).split("needs about ")[1].split()[0])
+
+
+def test_needed_memory_follows_tile_width_and_format(tmp_path: Path) -> None:
+    # 16 KiB for each pixel of a tile of 1024x1024, 512x512; what the picture itself takes is far less.
+    assert needed_memory(tmp_path, "b.png", tile_pixels=1024**2, bytes_per_pixel=16384) == pytest.approx(16, abs=0.5)
+    assert needed_memory(tmp_path, "b.png", tile_pixels=512**2, bytes_per_pixel=16384) == pytest.approx(4, abs=0.5)
+    assert needed_memory(tmp_path, "b.png", tile_pixels=512**2, bytes_per_pixel=1024) < 1
+    # 48 million pixels of 4 bytes where the format needs the whole enlargement.
+    assert needed_memory(tmp_path, "b.tif", tile_pixels=128**2) == pytest.approx(
+        0.18 + needed_memory(tmp_path, "b.png", tile_pixels=128**2), abs=0.1
+    )
+
+
+def test_rows_are_those_of_the_whole(tmp_path: Path) -> None:
+    """Grey, transparency and tiles: the parts put together are the enlargement of the whole."""
+    alpha = noise(50, 30, seed=1)[..., 0]
+    picture = Picture(noise(50, 30), alpha)
+    session = LocalSession(scale=3, max_pixels=200)
+    parts = list(upscale_rows(session, picture))
+    assert len(parts) > 3
+    whole = np.concatenate(parts)
+    assert np.array_equal(whole[..., :3], upscale_pixels(session, picture.rgb))
+    assert np.array_equal(whole[..., 3], np.asarray(Image.fromarray(alpha).resize((90, 150), Image.Resampling.BICUBIC)))
+    grey = np.concatenate(list(upscale_rows(session, replace(picture, alpha=None, grey=True))))
+    assert np.array_equal(grey[..., 0], np.asarray(Image.fromarray(whole[..., :3]).convert("L")))
+
+
+def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    class Broken(LocalSession):
+        def run(self, x: np.ndarray) -> np.ndarray:
+            return super().run(x) * np.float32("nan")
+
+    write_picture(tmp_path / "a.png", Picture(noise(4, 4)))
+    (job,) = plan_file(tmp_path / "a.png", tmp_path / "b.png").jobs
+    with pytest.raises(BitsrError, match="not numbers"):
+        upscale_file(Broken(), job)
+    assert os.listdir(tmp_path) == ["a.png"]
 
 
 def test_available_memory_heeds_the_control_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +221,9 @@ def test_a_folder_names_the_broken_picture_and_does_the_others(tmp_path: Path) -
     write_picture(source / "b.png", Picture(noise(5, 4)))
     (source / "c.png").write_bytes(b"")
     (source / "notes.txt").write_text("no picture")
-    plan = plan_folder(source, tmp_path / "out" / "x2", scale=2)
+    plan = plan_folder(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
     assert [job.target.name for job in plan.jobs] == ["a.png", "b.png"]
     assert plan.pixels == 36
     ((broken, error),) = plan.failures
@@ -173,24 +231,24 @@ def test_a_folder_names_the_broken_picture_and_does_the_others(tmp_path: Path) -
     assert isinstance(error, PictureError)
     for job in plan.jobs:
         upscale_file(LocalSession(), job)
-    assert sorted(os.listdir(tmp_path / "out" / "x2")) == ["a.png", "b.png"]
-    assert plan_folder(source, tmp_path / "out" / "x2", scale=2, existing="skip").jobs == []
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.png", "b.png"]
+    assert plan_folder(source, tmp_path / "out", existing="skip").jobs == []
 
 
 def test_folders_that_make_no_sense(tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
     with pytest.raises(UsageError, match="no picture"):
-        plan_folder(source, tmp_path / "out", scale=2)
+        plan_folder(source, tmp_path / "out")
     for name in ("a.png", "a.bmp"):
         Image.new("RGB", (2, 2)).save(source / name)
     with pytest.raises(UsageError, match=r"a\.bmp and a\.png"):
-        plan_folder(source, tmp_path / "out", scale=2)
+        plan_folder(source, tmp_path / "out")
     (source / "a.bmp").unlink()
     with pytest.raises(UsageError, match="names no format"):
-        plan_folder(source, tmp_path / "out", scale=2, extension=".gif")
+        plan_folder(source, tmp_path / "out", extension=".gif")
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="is a file"):
-        plan_folder(source, tmp_path / "file", scale=2)
+        plan_folder(source, tmp_path / "file")
     with pytest.raises(UsageError, match="is the input"):
-        plan_folder(source, source, scale=2, existing="overwrite")
+        plan_folder(source, source, existing="overwrite")

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from bitsr.common.errors import PictureError, UsageError
+from bitsr.common.pictures import list_pictures, read_picture
 from bitsr.training.data import PairFolder, batches
-from bitsr.training.pictures import list_pictures, read_rgb
 from bitsr.training.resize import imresize
 
 MANY = 1 << 30
@@ -94,7 +94,7 @@ def test_grey_transparent_palette_16_bit_and_turned_pictures(tmp_path: Path) -> 
     found = list_pictures(tmp_path)
     assert len(found) == 5
     for path in found:
-        assert np.array_equal(read_rgb(path), expected), path.name
+        assert np.array_equal(read_picture(path).rgb, expected), path.name
 
 
 def test_broken_picture_is_named_and_skipped_or_refused(
@@ -124,7 +124,7 @@ def test_broken_picture_is_named_and_skipped_or_refused(
 def test_missing_empty_and_too_small_folders(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no picture folder"):
         list_pictures(tmp_path / "missing")
-    with pytest.raises(UsageError, match="holds no picture"):
+    with pytest.raises(UsageError, match="there is no picture in"):
         list_pictures(tmp_path)
     with pytest.raises(UsageError, match="at least 200x200"):
         PairFolder([pictures], scale=2, patch=100, cache_bytes=0)

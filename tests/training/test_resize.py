@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitsr.training.pictures import crop_to_multiple, list_pictures, read_rgb
+from bitsr.common.pictures import list_pictures, read_picture
+from bitsr.training.data import crop_to_multiple
 from bitsr.training.resize import imresize
 
 
@@ -73,7 +74,7 @@ def test_published_bicubic_psnr(benchmarks: Path, name: str) -> None:
     for scale in (2, 3, 4):
         values = []
         for path in list_pictures(benchmarks / name):
-            rgb = crop_to_multiple(read_rgb(path), scale=scale)
+            rgb = crop_to_multiple(read_picture(path).rgb, scale=scale)
             luma = rgb[..., 1] if path.stem == "bridge" else np.floor(rgb @ weights + 16.5).astype(np.uint8)
             enlarged = imresize(imresize(luma, scale=1 / scale), scale=scale)
             error = (enlarged.astype(float) - luma)[scale:-scale, scale:-scale]
