@@ -1,0 +1,94 @@
+"""``bitsr validate``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bitsr.cli.console import closing, note, table
+from bitsr.cli.options import needs
+
+if TYPE_CHECKING:
+    from bitsr.validation.results import Results, Run
+
+
+def register(app: typer.Typer) -> None:
+    app.command("validate")(validate)
+
+
+def validate(
+    source: Annotated[Path, typer.Argument(help="Folder of an export, or one artefact.")],
+    on: Annotated[
+        str, typer.Option("--on", help="Targets, separated by commas: host, native, qemu, qemu:CPU, adb:SERIAL.")
+    ] = "host",
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder of original pictures, or one picture.")
+    ] = None,
+    report: Annotated[Path, typer.Option("--report", help="Folder of results.json and report.html.")] = Path(
+        "build/validation"
+    ),
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="What the artefact was exported from.", show_default="built in")
+    ] = None,
+    pictures: Annotated[int | None, typer.Option(min=1, help="Only so many of the pictures.")] = None,
+    op: Annotated[int | None, typer.Option(min=0, help="Only this op of the artefact, as failures name it.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the golden picture that the ops are replayed with.")] = 0,
+    threads: Annotated[str, typer.Option(help="Thread counts of the times; n is all cores.")] = "1,n",
+    runs: Annotated[int, typer.Option(min=0, help="Timed runs; 0 measures no times.")] = 50,
+) -> None:
+    """Prove that artefacts compute on targets what PyTorch computes, and measure how fast.
+
+    Exit codes: 0 passed, 1 parity failed, 2 wrong request, 3 something is missing (the error says how to get it).
+    """
+    with needs("train", "torchmetrics", purpose="`bitsr validate`"):
+        from bitsr.validation.validate import Request
+        from bitsr.validation.validate import validate as run_validation
+    with needs("report", "jinja2", purpose="The report of `bitsr validate`"):
+        from bitsr.validation.report.page import write_report
+    from bitsr.common.files import make_folder
+    from bitsr.validation.results import write_results
+
+    request = Request(source, on, images, weights, seed, op, pictures, threads, runs)
+    make_folder(report)
+    outcome = run_validation(request, say=note)
+    results = outcome.results
+    write_results(report / "results.json", results)
+    write_report(report / "report.html", outcome)
+    _print(results)
+    closing([report / "results.json", report / "report.html"])
+    if not results.passed:
+        raise typer.Exit(1)
+
+
+def _print(results: "Results") -> None:
+    table(
+        f"seed {results.seed}, {len(results.runs)} runs",
+        ("artefact", "target", "verdict", "op checks", "pictures", "PSNR", "1x3x128x128", "faster than float"),
+        [_row(run) for run in results.runs],
+        left=3,
+    )
+    for run in results.runs:
+        for remark in run.remarks:
+            note(f"{run.artifact} on {run.target}: {remark}")
+        for failure in run.failures:
+            note(f"{run.artifact} on {run.target} failed: {failure.message}")
+            note(f"  again: {failure.reproduce}")
+
+
+def _row(run: "Run") -> tuple[str, ...]:
+    passed = sum(not op.wrong for op in run.ops)
+    psnr = [picture.parity_psnr for picture in run.pictures if picture.parity_psnr is not None]
+    difference = [picture.psnr - picture.eager_psnr for picture in run.pictures]
+    first = next(iter(run.latency), None)
+    time = "" if first is None else f"{first.artifact.median_ms:.2f} ms, {first.threads} thread"
+    twin = None if first is None else first.twin
+    return (
+        run.artifact,
+        run.target,
+        "pass" if run.passed else "FAIL",
+        f"{passed} of {len(run.ops)}" if run.ops else "",
+        (f"{min(psnr):.1f} dB" if psnr else "identical") if run.pictures else "",
+        f"{sum(difference) / len(difference):+.4f} dB" if difference else "",
+        "parity only" if run.emulated else time,
+        "" if first is None or twin is None else f"{twin.median_ms / first.artifact.median_ms:.1f} x",
+    )

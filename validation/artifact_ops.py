@@ -1,0 +1,122 @@
+"""The ops that an artefact holds, with their constants: from the program blobs of a .pte, the custom ops of a .tflite.
+
+They are what the per-op parity replays, so that a wrong constant in the file is seen.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitsr.common.quiet import quiet
+from bitsr.export.errors import ArtifactError
+from bitsr.export.program import Op, OpKind, read_program
+from bitsr.runtime import EXECUTORCH_BACKEND
+
+_TFLITE_KINDS = {
+    "BitsrBinaryConv2d": OpKind.BINARY_CONV2D,
+    "BitsrChannelGate": OpKind.CHANNEL_GATE,
+    "BitsrSpatialGate": OpKind.SPATIAL_GATE,
+}
+
+
+@dataclass(frozen=True)
+class ArtifactOp:
+    """An op of the artefact, in order of execution, and the channels of its first input.
+
+    The numbers in ``op.inputs`` and ``op.outputs`` only say which places are taken.
+    """
+
+    op: Op
+    channels: int
+
+
+def artifact_ops(path: Path) -> list[ArtifactOp]:
+    """Read the ops of our kernels.
+
+    Raises:
+        ArtifactError: the file is broken.
+        ProgramError: a program in it is.
+    """
+    return _tflite_ops(path) if path.suffix == ".tflite" else _pte_ops(path)
+
+
+def _pte_ops(path: Path) -> list[ArtifactOp]:
+    found = []
+    for blob in program_blobs(path.read_bytes(), name=str(path)):
+        program = read_program(blob)
+        found += [ArtifactOp(op, program.values[op.inputs[0] or 0].channels) for op in program.ops]
+    return found
+
+
+def program_blobs(content: bytes, *, name: str) -> list[bytes]:
+    """The program blobs of a .pte in the order of their calls.
+
+    Raises:
+        ArtifactError: the file is no .pte.
+    """
+    with quiet():
+        from executorch.exir._serialize._program import deserialize_pte_binary
+        from executorch.exir.schema import DelegateCall
+    try:
+        program: Any = deserialize_pte_binary(content).program
+        plan = next(plan for plan in program.execution_plan if plan.name == "forward")
+        calls = [call.instr_args for chain in plan.chains for call in chain.instructions]
+        delegates = [plan.delegates[call.delegate_index] for call in calls if isinstance(call, DelegateCall)]
+        return [
+            bytes(program.backend_delegate_data[delegate.processed.index].data)
+            for delegate in delegates
+            if delegate.id == EXECUTORCH_BACKEND
+        ]
+    except Exception as error:  # the generated readers follow broken offsets into whatever error comes first
+        raise ArtifactError(f"{name} is no sound .pte ({error}); export the model again") from error
+
+
+def _tflite_ops(path: Path) -> list[ArtifactOp]:
+    from bitsr.export.tflite.container import parse_model
+
+    model = parse_model(path.read_bytes(), name=str(path))
+    try:
+        return _custom_ops(model)
+    except ArtifactError:
+        raise
+    except Exception as error:  # references of a broken graph
+        raise ArtifactError(f"{path} has a broken graph ({error}); export the model again") from error
+
+
+def _custom_ops(model: Any) -> list[ArtifactOp]:
+    from flatbuffers import flexbuffers
+
+    from bitsr.export.tflite.roles import CUSTOM_OPS
+
+    graph = model.subgraphs[0]
+    found = []
+    for node in graph.operators:
+        code = model.operatorCodes[node.opcodeIndex].customCode
+        custom = CUSTOM_OPS.get(code.decode() if isinstance(code, bytes) else code or "")
+        if custom is None:
+            continue
+        options: dict[str, int] = flexbuffers.Loads(bytes(bytearray(node.customOptions)))
+        tensors = dict(zip(custom.roles(options["operands"]), (int(i) for i in node.inputs), strict=True))
+        constants = tuple(
+            _array(model, graph.tensors[tensors[role]], role) if role in tensors else None for role in custom.constants
+        )
+        results = [place for place, _ in enumerate(custom.outputs) if options["results"] >> place & 1]
+        outputs = dict(zip(results, (int(i) for i in node.outputs), strict=True))
+        op = Op(
+            _TFLITE_KINDS[custom.name],
+            tuple(tensors.get(role) for role in custom.inputs),
+            tuple(outputs.get(place) for place, _ in enumerate(custom.outputs)),
+            constants,
+            tuple(int(options[name]) for name in custom.attributes),
+        )
+        found.append(ArtifactOp(op, int(graph.tensors[tensors["x"]].shape[3])))
+    return found
+
+
+def _array(model: Any, tensor: Any, role: str) -> NDArray[np.generic]:
+    raw = bytes(bytearray(model.buffers[tensor.buffer].data))
+    shape = tuple(int(side) for side in tensor.shape)
+    return np.frombuffer(raw, dtype="<u8" if role == "weight_bits" else "<f4").reshape(shape)

@@ -1,0 +1,109 @@
+"""Golden values: every call of an op of the deploy form, recorded while eager PyTorch computes it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import bitsr.export.ops  # noqa: F401 (registers the ops)
+from bitsr.export.program import OpKind
+
+_KINDS = {
+    "bitsr::binary_conv2d": OpKind.BINARY_CONV2D,
+    "bitsr::channel_shift_gate": OpKind.CHANNEL_GATE,
+    "bitsr::channel_gate": OpKind.CHANNEL_GATE,
+    "bitsr::spatial_gate": OpKind.SPATIAL_GATE,
+    "bitsr::pixel_shuffle": OpKind.PIXEL_SHUFFLE,
+    "aten::add.Tensor": OpKind.ADD,
+}
+
+
+@dataclass(frozen=True)
+class OpCall:
+    """One call: the module that made it, its arguments by schema name, its results in order.
+
+    A channel gate's results are (linear, sigmoid), ``None`` where it has no such half.
+    """
+
+    index: int
+    kind: OpKind
+    module: str
+    arguments: dict[str, Any]
+    results: tuple[Tensor | None, ...]
+
+
+def record(network: nn.Module, x: Tensor) -> tuple[list[OpCall], Tensor]:
+    """Run the deploy form on (1, C, H, W); its op calls in order of execution, and its output.
+
+    Additions count where both sides are maps of one shape, as the partitioner takes them.
+    """
+    recorder = _Recorder()
+    with torch.no_grad(), _module_names(network, recorder), recorder:
+        y: Tensor = network(x)
+    return recorder.calls, y
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls: list[OpCall] = []
+        self.modules: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        schema = func._schema
+        name = f"{schema.name}.{schema.overload_name}" if schema.overload_name else schema.name
+        kind = _KINDS.get(name)
+        if kind is None:
+            return result
+        arguments = {a.name: a.default_value for a in schema.arguments}
+        arguments.update({a.name: value for a, value in zip(schema.arguments, args, strict=False)})
+        arguments.update(kwargs or {})
+        if kind is OpKind.ADD and not _adds_maps(arguments):
+            return result
+        self.calls.append(
+            OpCall(
+                len(self.calls),
+                kind,
+                self.modules[-1] if self.modules else "",
+                arguments,
+                _results(schema.name, arguments, result),
+            )
+        )
+        return result
+
+
+def _adds_maps(arguments: dict[str, Any]) -> bool:
+    a, b = arguments["self"], arguments["other"]
+    return isinstance(b, Tensor) and a.dim() == 4 and a.shape == b.shape and arguments["alpha"] == 1
+
+
+def _results(name: str, arguments: dict[str, Any], result: Any) -> tuple[Tensor | None, ...]:
+    if name == "bitsr::channel_gate":
+        return (None, result) if arguments["sigmoid"] else (result, None)
+    return tuple(result) if isinstance(result, (tuple, list)) else (result,)
+
+
+@contextmanager
+def _module_names(network: nn.Module, recorder: _Recorder) -> Iterator[None]:
+    """Keep the names of the modules that are running on the recorder's stack."""
+    handles = []
+    for name, module in network.named_modules():
+
+        def enter(_module: nn.Module, _args: Any, name: str = name) -> None:
+            recorder.modules.append(name)
+
+        def leave(_module: nn.Module, _args: Any, _output: Any) -> None:
+            recorder.modules.pop()
+
+        handles.append(module.register_forward_pre_hook(enter))
+        handles.append(module.register_forward_hook(leave))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,156 @@
+"""Where a whole network on a target parts from the reference: op by op, from the runner's dump."""
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor, nn
+
+from bitsr.export.artifact import ArtifactInfo
+from bitsr.export.program import OpKind
+from bitsr.validation.errors import TargetError
+from bitsr.validation.golden import OpCall, record
+from bitsr.validation.op_parity import finite
+from bitsr.validation.results import LayerError, Parting, Worst
+from bitsr.validation.runner_files import Layer, Map, read_layers, read_map
+from bitsr.validation.targets.base import Target
+from bitsr.validation.whole import run_network
+
+# Side of the part of the picture that is compared layer by layer: a dump holds every map.
+SIDE = 48
+Key = tuple[int, int]  # call of the reference, number of its result
+
+
+def compare_layers(
+    target: Target, model: str, network: nn.Module, x: Tensor, *, info: ArtifactInfo, picture: str
+) -> tuple[Parting | None, list[LayerError]]:
+    """Compare every op's result on the upper left part of ``x`` (1, 3, h, w).
+
+    Raises:
+        TargetError: the run failed, or its dump does not fit the network.
+    """
+    x = x[..., :SIDE, :SIDE].contiguous()
+    calls, _ = record(network, x)
+    with tempfile.TemporaryDirectory(prefix="bitsr-layers-") as temporary:
+        dump = Path(temporary) / "layers"
+        run_network(target, model, x, info=info, dump=dump)
+        found = _match(read_layers(dump), calls)
+        maps = {key: read_map(dump / layer.file, layer.shape) for key, layer in found.items()}
+    return parting(calls, maps, picture=picture), _errors(calls, maps)
+
+
+def _match(layers: list[Layer], calls: list[OpCall]) -> dict[Key, Layer]:
+    """The n-th dumped op of a kind is the n-th call of that kind."""
+    ops: dict[str, dict[str, list[tuple[int, Layer]]]] = defaultdict(dict)
+    for layer in layers:
+        op, _, result = layer.name.rpartition("/")
+        if not result.isdigit():
+            raise TargetError(f"the dumped layer {layer.name!r} is not PARTITION/OP/RESULT; build the runner again")
+        ops[layer.kind].setdefault(op, []).append((int(result), layer))
+    found: dict[Key, Layer] = {}
+    for kind in OpKind:
+        own = list(ops.get(kind.name.lower(), {}).values())
+        theirs = [call for call in calls if call.kind is kind]
+        if len(own) != len(theirs):
+            if own and kind not in (OpKind.ADD, OpKind.PIXEL_SHUFFLE):
+                raise TargetError(
+                    f"the runner dumped {len(own)} ops of kind {kind.name.lower()}, the network has {len(theirs)}; "
+                    "export the model again"
+                )
+            continue  # additions and shuffles that are in part the framework's
+        for results, call in zip(own, theirs, strict=True):
+            for number, layer in results:
+                reference = call.results[number] if number < len(call.results) else None
+                if reference is None or reference.numel() != np.prod(layer.shape):
+                    raise TargetError(f"the dumped layer {layer.name} has not the shape of {call.module}'s result")
+                found[call.index, number] = layer
+    return found
+
+
+def parting(calls: list[OpCall], maps: Mapping[Key, Map], *, picture: str) -> Parting | None:
+    """The first call whose dumped result is not the reference's, bit for bit; ``None`` if all are."""
+    first = None
+    for call, number, reference in _results(calls):
+        if (call.index, number) in maps and not np.array_equal(
+            maps[call.index, number].reshape(reference.shape), reference
+        ):
+            first = call, number, reference
+            break
+    if first is None:
+        return None
+    call, number, reference = first
+    got = maps[call.index, number].reshape(reference.shape)
+    error = np.abs(got.astype(np.float64) - reference)
+    at = tuple(int(i) for i in np.unravel_index(int(np.nan_to_num(error, nan=np.inf).argmax()), error.shape))
+    flipped, signs, first_flip = _flips(calls, maps)
+    return Parting(
+        picture=picture,
+        index=call.index,
+        kind=call.kind.name.lower(),
+        module=call.module,
+        differing=float((got != reference).mean()),
+        largest_error=finite(float(error.max())),
+        worst=Worst(at=list(at), expected=float(reference[at]), got=finite(float(got[at])), bound=0.0),
+        flipped=flipped,
+        signs=signs,
+        first_flip=first_flip,
+    )
+
+
+def _results(calls: list[OpCall]) -> list[tuple[OpCall, int, Map]]:
+    return [
+        (call, number, np.asarray(result.numpy()))
+        for call in calls
+        for number, result in enumerate(call.results)
+        if result is not None
+    ]
+
+
+def _flips(calls: list[OpCall], maps: Mapping[Key, Map]) -> tuple[int, int, str]:
+    """How many input signs of binary layers differ, of how many, and the first layer that has one."""
+    # A layer's input is an earlier op's result where it lies in the same memory; all results are still alive.
+    made = {
+        result.data_ptr(): (call.index, number)
+        for call in calls
+        for number, result in enumerate(call.results)
+        if result is not None
+    }
+
+    def dumped(tensor: Tensor) -> Map | None:
+        key = made.get(tensor.data_ptr())
+        return None if key is None or key not in maps else maps[key].reshape(tensor.shape)
+
+    flipped = signs = 0
+    first = ""
+    for call in calls:
+        if call.kind is not OpKind.BINARY_CONV2D:
+            continue
+        x, threshold = call.arguments["x"], call.arguments["threshold"]
+        own = dumped(x)
+        if own is None:
+            continue
+        limit = dumped(threshold)
+        shape = (-1, x.shape[1], 1, 1)
+        reference = x.numpy() >= threshold.numpy().reshape(shape)
+        other = own >= (threshold.numpy() if limit is None else limit).reshape(shape)
+        count = int((reference != other).sum())
+        first = first or (call.module if count else "")
+        flipped += count
+        signs += reference.size
+    return flipped, signs, first
+
+
+def _errors(calls: list[OpCall], maps: Mapping[Key, Map]) -> list[LayerError]:
+    errors = []
+    for call, number, reference in _results(calls):
+        if (call.index, number) not in maps:
+            continue
+        difference = maps[call.index, number].reshape(reference.shape).astype(np.float64) - reference
+        size = float(np.sqrt(np.mean(np.square(reference, dtype=np.float64))))
+        error = float(np.sqrt(np.mean(np.square(difference)))) / (size or 1.0)
+        errors.append(
+            LayerError(index=call.index, kind=call.kind.name.lower(), module=call.module, relative_error=finite(error))
+        )
+    return errors

@@ -1,0 +1,252 @@
+"""One-op programs with golden inputs and expected outputs, for the per-op parity.
+
+The program has the artefact's constants, inputs and expected outputs are the eager reference's. A binary convolution
+gives three kinds of cases: its integer accumulators (one weight plane, scale 1, nothing fused), its packed input bits,
+and its values with everything fused.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bitsr.export import ops
+from bitsr.export.packing import pack_weight
+from bitsr.export.program import Op, OpKind, Program, Value, ValueKind
+from bitsr.validation.artifact_ops import ArtifactOp
+from bitsr.validation.errors import TargetError
+from bitsr.validation.golden import OpCall
+from bitsr.validation.runner_files import Map
+
+# Half the distance of 1 and the next float32: the largest relative error of one rounded operation.
+UNIT = 2.0**-24
+# Of our sigmoid, absolute: a dozen roundings of a polynomial, damped by the slope of at most 1/4.
+SIGMOID_ERROR = 3e-7
+
+# The eager argument behind each input place of a program op.
+_ROLES = {
+    OpKind.BINARY_CONV2D: ("x", "threshold", "channel_gain", "spatial_gain", "residual"),
+    OpKind.CHANNEL_GATE: ("x",),
+    OpKind.SPATIAL_GATE: ("x",),
+    OpKind.ADD: ("self", "other"),
+    OpKind.PIXEL_SHUFFLE: ("x", "skip"),
+}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One output: the reference, and how far a value may be from it (0: bit for bit)."""
+
+    values: Map
+    bound: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class OpCase:
+    """One replay: ``index`` counts the artefact's ops, ``check`` says what is compared."""
+
+    index: int
+    kind: OpKind
+    module: str
+    check: str
+    program: Program
+    inputs: tuple[Map, ...]
+    expected: tuple[Expected, ...]
+
+
+def pair(own: list[ArtifactOp], calls: list[OpCall]) -> list[tuple[int, ArtifactOp, OpCall]]:
+    """Match the artefact's ops with the reference's calls: the n-th of a kind is the n-th of that kind.
+
+    Float ops that the artefact leaves to its framework (additions, shuffles) have no partner.
+
+    Raises:
+        TargetError: the artefact has another number of binary layers or gates than the network.
+    """
+    pairs = []
+    for kind in OpKind:
+        ours = [(index, item) for index, item in enumerate(own) if item.op.kind is kind]
+        theirs = [call for call in calls if call.kind is kind]
+        optional = kind in (OpKind.ADD, OpKind.PIXEL_SHUFFLE)
+        if len(ours) > len(theirs) or (len(ours) != len(theirs) and not optional):
+            raise TargetError(
+                f"the artefact has {len(ours)} ops of kind {kind.name.lower()}, the network {len(theirs)}; "
+                "export the model again"
+            )
+        if len(ours) == len(theirs):
+            pairs += [(index, item, call) for (index, item), call in zip(ours, theirs, strict=True)]
+    return sorted(pairs, key=lambda entry: entry[0])
+
+
+def cases_of(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
+    """The cases of one op.
+
+    Raises:
+        TargetError: the artefact's op takes other inputs than the reference's call.
+    """
+    make = _CASES[own.op.kind]
+    given = [call.arguments[role] for role in _ROLES[own.op.kind]]
+    for place, tensor in enumerate(given):
+        # A constant threshold is no input, but always an argument.
+        is_threshold = own.op.kind is OpKind.BINARY_CONV2D and place == 1
+        if (own.op.inputs[place] is None) != (tensor is None) and not is_threshold:
+            raise TargetError(
+                f"op {index} ({own.op.kind.name.lower()}, {call.module}) and the network differ in input {place} "
+                f"({_ROLES[own.op.kind][place]}); export the model again"
+            )
+    return make(index, own, call)
+
+
+def _program(own: ArtifactOp, op: Op, inputs: list[Tensor | None], outputs: list[Tensor | None]) -> Program:
+    """A program of ``op`` alone, its places filled with the tensors that are not ``None``."""
+    program = Program()
+    height = next(tensor for tensor in inputs if tensor is not None).shape[2]
+
+    def add(tensor: Tensor | None, channels: int) -> int | None:
+        if tensor is None:
+            return None
+        if tensor.dim() == 2:
+            return program.add_value(Value(ValueKind.VECTOR, channels))
+        plane = channels == 1 and op.kind in (OpKind.BINARY_CONV2D, OpKind.SPATIAL_GATE) and tensor is not inputs[0]
+        kind = ValueKind.PLANE if plane and tensor.shape[1] == 1 else ValueKind.MAP
+        return program.add_value(Value(kind, channels, up=tensor.shape[2] // height))
+
+    sources = tuple(add(tensor, tensor.shape[1] if tensor is not None else 0) for tensor in inputs)
+    results = tuple(add(tensor, tensor.shape[1] if tensor is not None else 0) for tensor in outputs)
+    program.inputs = [number for number in sources if number is not None]
+    program.outputs = [number for number in results if number is not None]
+    program.ops = [Op(op.kind, sources, results, op.constants, op.attributes)]
+    return program
+
+
+def _case(
+    index: int, own: ArtifactOp, call: OpCall, check: str, op: Op, inputs: list[Tensor | None], expected: Any
+) -> OpCase:
+    pairs: list[tuple[Tensor | None, Tensor | float]] = expected
+    program = _program(own, op, inputs, [values for values, _ in pairs])
+    return OpCase(
+        index,
+        own.op.kind,
+        call.module,
+        check,
+        program,
+        tuple(_array(tensor) for tensor in inputs if tensor is not None),
+        tuple(
+            Expected(_array(values), np.broadcast_to(np.asarray(bound, np.float64), values.shape))
+            for values, bound in pairs
+            if values is not None
+        ),
+    )
+
+
+def _array(tensor: Tensor) -> Map:
+    return np.ascontiguousarray(tensor.detach().float().numpy())
+
+
+def _binary_conv2d(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
+    a = call.arguments
+    op, (out_channels, kernel, planes) = own.op, own.op.attributes
+    x, threshold, bits, scale = a["x"], a["threshold"], a["weight_bits"], a["scale"]
+    per_picture = threshold if op.inputs[1] is not None else None
+    plain = [x, per_picture, None, None, None]
+    ones = np.ones((1, out_channels), np.float32)
+    packed = op.constants[1]
+    if packed is None or packed.shape[0] != bits.shape[0]:
+        raise TargetError(f"op {index} ({call.module}) has not the network's weight planes; export the model again")
+
+    cases = []
+    shift = torch.zeros_like(scale[0]) if a["shift"] is None else a["shift"]
+    magnitude = shift.abs()[None, :, None, None]
+    for plane in range(planes):
+        dot = ops.binary_conv2d(x, threshold, bits[plane : plane + 1].contiguous(), torch.ones_like(scale[:1]))
+        magnitude = magnitude + (dot * scale[plane][None, :, None, None]).abs()
+        constants = (op.constants[0], packed[plane : plane + 1], ones, None, None, None, None)
+        accumulator = Op(op.kind, op.inputs, op.outputs, constants, (out_channels, kernel, 1))
+        cases.append(_case(index, own, call, f"accumulators of plane {plane}", accumulator, plain, [(dot, 0.0)]))
+
+    signs = torch.where(x >= threshold.reshape(-1, x.shape[1], 1, 1), 1.0, -1.0)
+    cases.append(_case(index, own, call, "packed bits", _sign_probe(own), plain, [(signs, 0.0)]))
+
+    # Five roundings of the epilogue (law 5), and one of the reference's own, which rounds a fused multiply-add twice.
+    gain = magnitude
+    for name in ("inner_slope", "slope"):
+        if a[name] is not None:
+            gain = gain * a[name].abs().clamp(min=1)[None, :, None, None]
+    if a["inner_shift"] is not None:
+        gain = gain + a["inner_shift"].abs()[None, :, None, None]
+    if a["channel_gain"] is not None:
+        gain = gain * a["channel_gain"].abs()[..., None, None]
+    if a["spatial_gain"] is not None:
+        gain = gain * a["spatial_gain"].abs()
+    largest = gain if a["residual"] is None else gain + a["residual"].abs()
+    inputs = [x, per_picture, a["channel_gain"], a["spatial_gain"], a["residual"]]
+    cases.append(_case(index, own, call, "values", op, inputs, [(call.results[0], 6 * UNIT * largest.double())]))
+    return cases
+
+
+def _sign_probe(own: ArtifactOp) -> Op:
+    """A 1x1 binary convolution that gives the packed bits of its input as -1 and +1.
+
+    Plane 0 has all weights +1, plane 1 the same with channel c negative for output c: half their difference is the
+    sign of channel c, in exact integers.
+    """
+    channels = own.channels
+    every = torch.ones(channels, channels, 1, 1)
+    one_less = every - 2 * torch.eye(channels)[..., None, None]
+    bits = torch.stack([pack_weight(every), pack_weight(one_less)]).numpy().view("<u8")
+    scale = np.repeat(np.array([[0.5], [-0.5]], np.float32), channels, axis=1)
+    op = own.op
+    constants = (op.constants[0], bits, scale, None, None, None, None)
+    inputs = (op.inputs[0], op.inputs[1], None, None, None)
+    return Op(op.kind, inputs, op.outputs, constants, (channels, 1, 2))
+
+
+def _channel_gate(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
+    """Expected in float64, so that the bound is that of the kernels' own sums (law 6) alone."""
+    x, w1, b1, w2, b2 = (call.arguments[name].double() for name in ("x", "w1", "b1", "w2", "b2"))
+    height, width = x.shape[2:]
+    mean, mean_error = x.mean((2, 3)), (height + width) * UNIT * x.abs().mean((2, 3))
+
+    def linear(v: Tensor, error: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        terms = F.linear(v.abs() + error, weight.abs(), bias.abs())
+        return F.linear(v, weight, bias), F.linear(error, weight.abs()) + (weight.shape[1] + 1) * UNIT * terms
+
+    hidden, error = linear(mean, mean_error, w1, b1)
+    v, error = linear(hidden.relu(), error, w2, b2)
+    count = own.op.attributes[2]
+    halves: list[tuple[Tensor | None, Any]] = [
+        (v[:, :count] if count else None, error[:, :count]),
+        # A sigmoid is at most a quarter as steep as its argument.
+        (v[:, count:].sigmoid() if count < v.shape[1] else None, error[:, count:] / 4 + SIGMOID_ERROR),
+    ]
+    return [_case(index, own, call, "values", own.op, [call.arguments["x"]], halves)]
+
+
+def _spatial_gate(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
+    """As :func:`_channel_gate`; the kernels add k * ceil(C / 16) products a lane, then 4 + k sums (law 6)."""
+    x, weight, bias = (call.arguments[name].double() for name in ("x", "weight", "bias"))
+    kernel = weight.shape[-1]
+    depth = kernel * -(-x.shape[1] // 16) + 4 + kernel
+    terms = F.conv2d(x.abs(), weight.abs(), bias.abs(), padding=kernel // 2)
+    value = F.conv2d(x, weight, bias, padding=kernel // 2).sigmoid()
+    bound = depth * UNIT * terms / 4 + SIGMOID_ERROR
+    return [_case(index, own, call, "values", own.op, [call.arguments["x"]], [(value, bound)])]
+
+
+def _exact(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
+    """Additions and shuffles: at most one rounding, the same on both sides."""
+    inputs = [call.arguments[role] for role in _ROLES[own.op.kind]]
+    return [_case(index, own, call, "values", own.op, inputs, [(call.results[0], 0.0)])]
+
+
+_CASES: dict[OpKind, Callable[[int, ArtifactOp, OpCall], list[OpCase]]] = {
+    OpKind.BINARY_CONV2D: _binary_conv2d,
+    OpKind.CHANNEL_GATE: _channel_gate,
+    OpKind.SPATIAL_GATE: _spatial_gate,
+    OpKind.ADD: _exact,
+    OpKind.PIXEL_SHUFFLE: _exact,
+}

@@ -1,0 +1,129 @@
+"""Tier 1: golden inputs of the eager reference through each op of the artefact, on the target."""
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bitsr.export.program import write_program
+from bitsr.validation.artifact_ops import artifact_ops
+from bitsr.validation.golden import record
+from bitsr.validation.op_cases import Expected, OpCase, cases_of, pair
+from bitsr.validation.results import OpResult, Worst
+from bitsr.validation.runner_files import Map, ReplayCase, read_map, write_cases, write_map
+from bitsr.validation.targets.base import Target
+
+# Of the golden picture: odd, not square, small enough for an emulator.
+HEIGHT, WIDTH = 19, 23
+
+
+def golden_picture(*, seed: int, channels: int = 3, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
+    """A smooth picture with noise, (1, channels, height, width) in [0, 1], the same for the same seed."""
+    generator = torch.Generator().manual_seed(seed)
+    phases = 6.3 * torch.rand(channels, 4, generator=generator)
+    y, x = torch.linspace(0, 5, height)[:, None], torch.linspace(0, 7, width)[None, :]
+    waves = torch.stack(
+        [0.5 + 0.3 * torch.sin(y + p[0]) * torch.cos(x + p[1]) + 0.1 * torch.sin(3 * x * y + p[2]) for p in phases]
+    )
+    return (waves[None] + 0.1 * torch.randn(1, channels, height, width, generator=generator)).clamp(0, 1).contiguous()
+
+
+def make_cases(artifact: Path, network: nn.Module, x: Tensor, *, only: int | None = None) -> list[OpCase]:
+    """All cases of an artefact, or those of the op ``only``.
+
+    Raises:
+        TargetError: the artefact's structure is not the network's.
+        ArtifactError, ProgramError: the artefact is broken.
+    """
+    calls, _ = record(network, x)
+    pairs = pair(artifact_ops(artifact), calls)
+    return [case for index, own, call in pairs if only in (None, index) for case in cases_of(index, own, call)]
+
+
+def replay(target: Target, cases: Sequence[OpCase]) -> list[OpResult]:
+    """Run the cases on a target.
+
+    Raises:
+        TargetError: the run failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="bitsr-replay-") as temporary:
+        folder, results = Path(temporary) / "replay", Path(temporary) / "results"
+        folder.mkdir()
+        files = [_write(folder, number, case) for number, case in enumerate(cases)]
+        write_cases(folder, files)
+        there = target.push(folder)
+        target.run(["--replay", there])
+        target.pull(there, results)
+        return [
+            judge(
+                case,
+                [read_map(results / name, e.values.shape) for name, e in zip(file.outputs, case.expected, strict=True)],
+            )
+            for case, file in zip(cases, files, strict=True)
+        ]
+
+
+def _write(folder: Path, number: int, case: OpCase) -> ReplayCase:
+    program = f"{number}.bsrp"
+    (folder / program).write_bytes(write_program(case.program))
+    inputs = []
+    for values in case.inputs:
+        # Many cases share their inputs: a file is called by its content.
+        name = f"{hashlib.sha256(values.tobytes()).hexdigest()[:16]}.f32"
+        if not (folder / name).exists():
+            write_map(folder / name, values)
+        inputs.append(name)
+    outputs = tuple(f"{number}_{place}.out" for place, _ in enumerate(case.expected))
+    height, width = case.inputs[0].shape[2:]
+    return ReplayCase(f"op{case.index}-{number}", program, height, width, tuple(inputs), outputs)
+
+
+def judge(case: OpCase, outputs: Sequence[Map]) -> OpResult:
+    """Compare the outputs of a case with what was expected."""
+    errors = [np.abs(got.astype(np.float64) - e.values) for got, e in zip(outputs, case.expected, strict=True)]
+    wrong = sum(int((~(error <= e.bound)).sum()) for error, e in zip(errors, case.expected, strict=True))
+    output, at = _worst(errors, case.expected)
+    expected, got = case.expected[output], outputs[output]
+    bound = float(expected.bound[at])
+    return OpResult(
+        index=case.index,
+        kind=case.kind.name.lower(),
+        module=case.module,
+        check=case.check,
+        elements=sum(e.values.size for e in case.expected),
+        exact=all(not e.bound.any() for e in case.expected),
+        wrong=wrong,
+        largest_error=finite(max(float(np.max(e)) for e in errors)),
+        share=finite(max(_share(error, e) for error, e in zip(errors, case.expected, strict=True))),
+        worst=Worst(
+            at=[int(i) for i in at], expected=float(expected.values[at]), got=finite(float(got[at])), bound=bound
+        ),
+    )
+
+
+def _share(error: NDArray[np.float64], expected: Expected) -> float:
+    """Largest error as a share of its bound; infinite for any error where none is allowed."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.where(error == 0, 0.0, error / expected.bound)
+    return float(np.nan_to_num(shares, nan=np.inf).max())
+
+
+def finite(value: float) -> float | None:
+    """JSON has neither NaN nor infinity."""
+    return value if np.isfinite(value) else None
+
+
+def _worst(errors: Sequence[NDArray[np.float64]], expected: Sequence[Expected]) -> tuple[int, tuple[int, ...]]:
+    """Output and position of the element that is furthest beyond its bound; NaN is further than anything."""
+    best: tuple[float, int, tuple[int, ...]] = (-np.inf, 0, ())
+    for number, (error, e) in enumerate(zip(errors, expected, strict=True)):
+        excess = np.nan_to_num(error - e.bound, nan=np.inf)
+        at = tuple(int(i) for i in np.unravel_index(int(excess.argmax()), excess.shape))
+        if float(excess[at]) > best[0] or not best[2]:
+            best = (float(excess[at]), number, at)
+    return best[1], best[2]

@@ -1,0 +1,282 @@
+"""From an outcome to ``report.html``: numbers become texts here, the template only places them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from bitsr.common.files import atomic_write
+from bitsr.inference.upscale import to_8bit
+from bitsr.training.evaluate import bicubic_upscaler
+from bitsr.validation.report.pictures import heat_gradient, heat_uri, picture_uri, window
+from bitsr.validation.report.plots import Point, op_plot
+from bitsr.validation.results import Artifact, Latency, LayerError, OpResult, PictureResult, Run, Samples
+from bitsr.validation.validate import Outcome
+from bitsr.validation.whole import Pictured, Sample
+
+# Pictures that are shown, of each artefact; those that agree least.
+SHOWN = 2
+# Differences of that many steps of 255 are the brightest.
+HEAT_SCALE = 4
+PROFILE_ROWS = 12
+
+_CHECKS = {"packed bits": "bits", "values": "float"}
+_LEGEND = (
+    ("integer", "integer accumulators"),
+    ("bits", "packed bits"),
+    ("float", "float values"),
+    ("bad", "wrong"),
+)
+
+
+def write_report(path: Path, outcome: Outcome) -> None:
+    """Write the page completely or not at all."""
+    page = render(outcome)
+    with atomic_write(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def render(outcome: Outcome) -> str:
+    """The page as one text."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=select_autoescape(default_for_string=True, default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    results = outcome.results
+    return environment.get_template("page.html.j2").render(
+        results=results,
+        title=", ".join(dict.fromkeys(artifact.model for artifact in results.artifacts)),
+        date=results.date.replace("T", " ").replace("+00:00", " UTC"),
+        failures=[(run, failure) for run in results.runs for failure in run.failures],
+        summary=[_summary(run) for run in results.runs],
+        subjects=[_subject(artifact, outcome) for artifact in results.artifacts],
+        heat=Markup(heat_gradient()),
+        heat_scale=HEAT_SCALE,
+        legend=_LEGEND,
+    )
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    wrong = [op for op in run.ops if op.wrong]
+    first = next((entry for entry in run.latency), None)
+    return {
+        "run": run,
+        "ops": f"{len(run.ops) - len(wrong)} of {len(run.ops)}" if run.ops else "",
+        "ops_ok": not wrong,
+        "parity": _parity(run.pictures),
+        "difference": _signed(_mean_difference(run.pictures)),
+        "time": "parity only" if run.emulated else (_ms(first.artifact.median_ms) if first is not None else ""),
+        "times": _faster(first) if first is not None else "",
+    }
+
+
+def _parity(pictures: Sequence[PictureResult]) -> str:
+    if not pictures:
+        return ""
+    worst = min((p.parity_psnr for p in pictures if p.parity_psnr is not None), default=None)
+    return "identical" if worst is None else f"{worst:.1f} dB"
+
+
+def _mean_difference(pictures: Sequence[PictureResult]) -> float | None:
+    return float(np.mean([p.psnr - p.eager_psnr for p in pictures])) if pictures else None
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.4f} dB".replace("-", "\N{MINUS SIGN}")
+
+
+def _faster(entry: Latency) -> str:
+    return f"{entry.twin.median_ms / entry.artifact.median_ms:.1f} x" if entry.twin is not None else ""
+
+
+def _ms(value: float) -> str:
+    return f"{value:.1f} ms" if value >= 10 else f"{value:.2f} ms"
+
+
+def _subject(artifact: Artifact, outcome: Outcome) -> dict[str, Any]:
+    runs = [run for run in outcome.results.runs if run.artifact == artifact.file]
+    return {
+        "artifact": artifact,
+        "share": 100 * artifact.bytes / artifact.float_bytes,
+        "smaller": artifact.float_bytes / artifact.bytes,
+        "pictures": _pictures(artifact, runs, outcome),
+        "scores": _scores(runs),
+        "runs": [_run(run) for run in runs],
+        "latency": [row for run in runs for entry in run.latency for row in _latency_rows(run, entry)],
+        "profiles": [(run.target, *_profile(run)) for run in runs if run.profile],
+    }
+
+
+def _pictures(artifact: Artifact, runs: list[Run], outcome: Outcome) -> list[dict[str, Any]]:
+    """The pictures that agree least, each with what the slider compares and a heat map for every target."""
+    samples = outcome.samples.get(artifact.file, [])
+    done = {run.target: outcome.pictured.get((artifact.file, run.target), []) for run in runs}
+
+    def worst(number: int) -> float:
+        found = [items[number].result.parity_psnr for items in done.values() if number < len(items)]
+        return min((value for value in found if value is not None), default=np.inf)
+
+    shown = sorted(range(len(samples)), key=worst)[:SHOWN]
+    enlarge = bicubic_upscaler(artifact.scale)
+    return [
+        _picture(
+            samples[number],
+            enlarge,
+            {target: items[number] for target, items in done.items() if number < len(items)},
+        )
+        for number in shown
+    ]
+
+
+def _picture(sample: Sample, enlarge: Any, done: dict[str, Pictured]) -> dict[str, Any]:
+    part = window(int(sample.high.shape[2]), int(sample.high.shape[3]))
+    eager = to_8bit(np.asarray(sample.eager[0].numpy()))[part]
+    layers = [
+        ("bicubic", picture_uri(to_8bit(np.asarray(enlarge(sample.low)[0].numpy()))[part])),
+        ("PyTorch", picture_uri(eager)),
+        ("original", picture_uri(to_8bit(np.asarray(sample.high[0].numpy()))[part])),
+    ]
+    heats = []
+    for target, item in done.items():
+        layers.append((target, picture_uri(item.target[part])))
+        heats.append(
+            {
+                "target": target,
+                "uri": heat_uri(item.eager[part], item.target[part], full_scale=HEAT_SCALE),
+                "text": f"{_parity([item.result])}; {100 * item.result.differing:.3f} % of the pixels differ, "
+                f"by at most {item.result.largest} of 255",
+            }
+        )
+    return {
+        "name": sample.name,
+        "width": eager.shape[1],
+        "height": eager.shape[0],
+        "low": f"{sample.low.shape[3]} x {sample.low.shape[2]}",
+        "layers": layers,
+        "right": layers[-1][0],
+        "heats": heats,
+    }
+
+
+def _scores(runs: list[Run]) -> list[dict[str, Any]]:
+    rows = []
+    for run in runs:
+        for picture in run.pictures:
+            rows.append(
+                {
+                    "target": run.target,
+                    "name": picture.name,
+                    "parity": _parity([picture]),
+                    "differing": f"{100 * picture.differing:.3f} %",
+                    "largest": picture.largest,
+                    "eager": f"{picture.eager_psnr:.2f} / {picture.eager_ssim:.4f}",
+                    "own": f"{picture.psnr:.2f} / {picture.ssim:.4f}",
+                    "difference": _signed(picture.psnr - picture.eager_psnr),
+                }
+            )
+    return rows
+
+
+def _run(run: Run) -> dict[str, Any]:
+    parting = run.parting
+    text = ""
+    if parting is not None:
+        text = (
+            f"On a part of {parting.picture} the first op that is not bit-identical is op {parting.index} "
+            f"({parting.kind.replace('_', ' ')}, {parting.module}): {100 * parting.differing:.2f} % of its values "
+            f"differ, by at most {parting.largest_error:.2g}. "
+            + _flips(parting.flipped, parting.signs, parting.first_flip)
+        )
+    elif run.layers:
+        text = "On a part of the picture that agrees least, every op of our kernels is bit-identical to PyTorch's."
+    counts = Counter("exact" if op.exact else "bounded" for op in run.ops if not op.wrong)
+    return {
+        "run": run,
+        "plot": Markup(_replay_plot(run.ops)) if run.ops else "",
+        "layers": Markup(_layer_plot(run.layers)) if run.layers else "",
+        "parting": text,
+        "exact": counts["exact"],
+        "bounded": counts["bounded"],
+    }
+
+
+def _flips(flipped: int, signs: int, first: str) -> str:
+    if not signs:
+        return "No signs were compared."
+    if not flipped:
+        return f"None of {signs:,} signs flipped."
+    return f"{flipped:,} of {signs:,} signs flipped ({100 * flipped / signs:.4f} %), the first in {first}."
+
+
+def _replay_plot(ops: list[OpResult]) -> str:
+    points = []
+    for op in ops:
+        style = "bad" if op.wrong else _CHECKS.get(op.check, "integer")
+        error = "no number" if op.largest_error is None else f"largest error {op.largest_error:.3g}"
+        value = (op.share if op.share is None or op.share > 0 else 0.0) if op.wrong else (op.share or 0.0)
+        points.append(Point(op.index, value, style, f"op {op.index}, {op.kind}, {op.module}: {op.check}, {error}"))
+    return op_plot(points, low=1e-4, high=100.0, limit=1.0, label="Error of each op as a share of its bound")
+
+
+def _layer_plot(layers: list[LayerError]) -> str:
+    points = [
+        Point(
+            layer.index,
+            layer.relative_error,
+            "float" if layer.relative_error is not None else "bad",
+            f"op {layer.index}, {layer.kind}, {layer.module}: "
+            + ("no number" if layer.relative_error is None else f"{layer.relative_error:.3g}"),
+        )
+        for layer in layers
+    ]
+    return op_plot(
+        points,
+        low=1e-9,
+        high=1.0,
+        limit=None,
+        label="Relative error of each op's result in the whole network",
+        joined=True,
+    )
+
+
+def _latency_rows(run: Run, entry: Latency) -> list[dict[str, Any]]:
+    largest = max(s.median_ms for s in (entry.artifact, entry.twin) if s is not None)
+    rows = [_latency_row(run, entry, entry.artifact, run.artifact, _faster(entry), largest)]
+    if entry.twin is not None:
+        rows.append(_latency_row(run, entry, entry.twin, "float twin", "", largest))
+    return rows
+
+
+def _latency_row(run: Run, entry: Latency, samples: Samples, name: str, faster: str, largest: float) -> dict[str, Any]:
+    return {
+        "target": run.target,
+        "threads": entry.threads,
+        "name": name,
+        "twin": name == "float twin",
+        "median": f"{samples.median_ms:.2f}",
+        "p90": f"{samples.p90_ms:.2f}",
+        "least": f"{samples.min_ms:.2f}",
+        "load": f"{float(np.median(samples.load_ms)):.1f}" if samples.load_ms else "",
+        "first": f"{samples.first_ms:.1f}" if samples.first_ms is not None else "",
+        "peak": f"{samples.peak_rss_bytes / 2**20:.0f}" if samples.peak_rss_bytes else "",
+        "faster": faster,
+        "bar": 100 * samples.median_ms / largest,
+        "runs": len(samples.samples_ms),
+    }
+
+
+def _profile(run: Run) -> tuple[list[dict[str, Any]], float]:
+    """The slowest ops, and the sum of all."""
+    total = sum(entry.ms for entry in run.profile) or 1.0
+    slowest = sorted(run.profile, key=lambda entry: -entry.ms)[:PROFILE_ROWS]
+    rows = [
+        {"name": e.name, "kind": e.kind, "ms": f"{e.ms:.3f}", "share": f"{100 * e.ms / total:.1f} %"} for e in slowest
+    ]
+    return rows, total

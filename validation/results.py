@@ -1,0 +1,224 @@
+"""``results.json``: what a validation found, version 1.
+
+One file holds every artefact on every target. Times are milliseconds, PSNR dB; infinite PSNR (nothing differs) is
+null. A list of positions is (n, c, h, w).
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bitsr.common.files import atomic_write
+from bitsr.validation.errors import ResultsError
+
+FORMAT: Literal["bitsr-validation"] = "bitsr-validation"
+VERSION: Literal[1] = 1
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Artifact(_Part):
+    """One file of the export folder; ``float_bytes`` is what the float32 weights take."""
+
+    file: str
+    kind: Literal["pte", "tflite"]
+    model: str
+    scale: Annotated[int, Field(ge=1)]
+    bytes: Count
+    float_bytes: Count
+    sha256: str
+    weights_sha256: str
+    versions: dict[str, str]
+
+
+class Worst(_Part):
+    """The element that is furthest beyond its bound (or nearest to it): where, what was expected, what came."""
+
+    at: list[int]
+    expected: Finite
+    got: float | None
+    bound: NonNegative
+
+
+class OpResult(_Part):
+    """One check of one op.
+
+    ``index`` counts the artefact's ops; ``wrong`` of ``elements`` values are beyond their bound; ``share`` is the
+    largest error as a share of its bound (0 where an exact check is exact).
+    """
+
+    index: Count
+    kind: str
+    module: str
+    check: str
+    elements: Count
+    exact: bool
+    wrong: Count
+    largest_error: NonNegative | None
+    share: NonNegative | None
+    worst: Worst | None
+
+
+class Parting(_Part):
+    """The first op whose results differ from the reference's, and how many of all signs came out differently.
+
+    ``flipped`` of ``signs`` are those of all binary layers' inputs that the runner dumps; ``first_flip`` is the first
+    layer that has one.
+    """
+
+    picture: str
+    index: Count
+    kind: str
+    module: str
+    differing: Share
+    largest_error: NonNegative | None
+    worst: Worst
+    flipped: Count
+    signs: Count
+    first_flip: str
+
+
+class LayerError(_Part):
+    """Error of one op's result in the whole network: root mean square, relative to the reference's."""
+
+    index: Count
+    kind: str
+    module: str
+    relative_error: NonNegative | None
+
+
+class PictureResult(_Part):
+    """One picture: target against eager (``parity_*``), both against the original."""
+
+    name: str
+    low_size: tuple[int, int]
+    parity_psnr: Finite | None
+    differing: Share
+    largest: Count
+    eager_psnr: Finite
+    eager_ssim: Finite
+    psnr: Finite
+    ssim: Finite
+
+
+class Samples(_Part):
+    """Times of one network at one thread count."""
+
+    load_ms: list[NonNegative]
+    first_ms: NonNegative | None
+    samples_ms: list[NonNegative]
+    median_ms: NonNegative
+    p90_ms: NonNegative
+    min_ms: NonNegative
+    peak_rss_bytes: Count | None
+
+
+class Latency(_Part):
+    """The artefact and its float twin in turns, at one thread count, on an input of ``input_shape`` (N, C, H, W)."""
+
+    threads: Annotated[int, Field(ge=1)]
+    input_shape: list[Count]
+    warm_up: Count
+    artifact: Samples
+    twin: Samples | None
+
+
+class OpTime(_Part):
+    """Time of one op by the runner's profile, one thread."""
+
+    name: str
+    kind: str
+    ms: NonNegative
+
+
+class Failure(_Part):
+    """One reason for a failed verdict; ``reproduce`` is a command."""
+
+    tier: Literal["op", "picture", "ground truth", "run"]
+    message: str
+    seed: int
+    reproduce: str
+
+
+class DeviceFacts(_Part):
+    machine: str
+    system: str
+    processor: str
+    isa: list[str]
+    kernel: str
+    build: str
+    versions: dict[str, str]
+    remarks: dict[str, str]
+
+
+class Run(_Part):
+    """One artefact on one target. ``emulated`` says that the run proves parity only and has no times."""
+
+    artifact: str
+    target: str
+    emulated: bool
+    device: DeviceFacts
+    passed: bool
+    failures: list[Failure]
+    ops: list[OpResult]
+    pictures: list[PictureResult]
+    parting: Parting | None
+    layers: list[LayerError]
+    latency: list[Latency]
+    profile: list[OpTime]
+    remarks: list[str]
+
+
+class Results(_Part):
+    """The whole file."""
+
+    format: Literal["bitsr-validation"] = FORMAT
+    version: Literal[1] = VERSION
+    date: str
+    command: str
+    seed: int
+    images: str
+    limits: dict[str, Finite]
+    versions: dict[str, str]
+    passed: bool
+    artifacts: list[Artifact]
+    runs: list[Run]
+
+
+def write_results(path: Path, results: Results) -> None:
+    """Write the file completely or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(results.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def read_results(path: Path) -> Results:
+    """Read and check the file.
+
+    Raises:
+        ResultsError: it is missing, broken, or of a newer version.
+    """
+    try:
+        data: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResultsError(f"cannot read {path}: {error}; write it again with `bitsr validate`") from error
+    found = data.get("format") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or found != FORMAT:
+        raise ResultsError(f"{path} is no file of results: expected format '{FORMAT}', got {found!r}")
+    version = data.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise ResultsError(f"{path} has version {version}, this bitsr reads {VERSION}; update bitsr")
+    try:
+        return Results.model_validate_json(json.dumps(data))
+    except (ValidationError, ValueError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        place = ".".join(str(part) for part in first["loc"]) or "content"
+        raise ResultsError(f"{path} is not valid: {place}: {first['msg']}; write it with `bitsr validate`") from error

@@ -1,0 +1,175 @@
+"""The runner of the host target: the contract of ``runtime/runner/README.md`` over the Python runtimes.
+
+It has no ``--profile`` and no ``--dump-layers``: those look into the C++ program.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bitsr.common.errors import BitsrError
+from bitsr.common.files import atomic_write
+from bitsr.common.quiet import silent_stderr
+from bitsr.runtime import KERNEL_VARIABLE
+from bitsr.runtime.litert import TfliteNetwork
+from bitsr.runtime.pte import PteNetwork
+from bitsr.validation.environment import instruction_sets, processor
+from bitsr.validation.errors import TargetError
+from bitsr.validation.runner_files import SCHEMA, read_map, write_map
+from bitsr.validation.targets.host_replay import replay
+
+_KERNEL_OF_ISA = {"AVX2": "avx2", "AVX-512 VPOPCNTDQ": "avx512", "NEON": "neon"}
+Network = PteNetwork | TfliteNetwork
+
+
+class HostRunner:
+    """Keeps loaded networks from one run to the next, so that pictures do not pay for loading."""
+
+    def __init__(self) -> None:
+        self._networks: dict[tuple[str, int], Network] = {}
+
+    def execute(self, arguments: Sequence[str]) -> str:
+        """Run with these arguments; the JSON.
+
+        Raises:
+            TargetError, BitsrError: what the runtimes raise.
+        """
+        given = _parser().parse_args(list(arguments))
+        if given.replay is not None:
+            replay(Path(given.replay))
+            return json.dumps({"schema": SCHEMA, "device": _device(1), "build": _build(), "cases": []})
+        if not given.models:
+            raise TargetError("the host runner needs a model or --replay")
+        _set_threads(given.threads)
+        loaded, loads = [], []
+        for model in given.models:
+            started = time.perf_counter()
+            loaded.append(self._network(Path(model), given.threads))
+            loads.append(_since(started))
+        entries = [_entry(load, given.threads, Path(model)) for load, model in zip(loads, given.models, strict=True)]
+        if not given.info:
+            _run(loaded, entries, given)
+        for entry in entries:
+            entry["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return json.dumps(entries[0] if len(entries) == 1 else {"schema": SCHEMA, "models": entries})
+
+    def _network(self, path: Path, threads: int) -> Network:
+        key = (str(path), threads)
+        if key not in self._networks:
+            self._networks[key] = _open(path, threads)
+        return self._networks[key]
+
+
+def _open(path: Path, threads: int) -> Network:
+    if path.suffix == ".tflite":
+        from bitsr.export.tflite.container import graph_ops
+
+        content = path.read_bytes()
+        needs_delegate = any(op.custom for op in graph_ops(content, name=str(path)))
+        return TfliteNetwork(content, name=str(path), threads=threads, delegate=needs_delegate)
+    return PteNetwork(path)
+
+
+def _run(networks: list[Network], entries: list[dict[str, Any]], given: argparse.Namespace) -> None:
+    shape = tuple(int(part) for part in given.shape.split(","))
+    if given.input is None:
+        values = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    else:
+        values = torch.from_numpy(read_map(Path(given.input), shape).copy())
+    outputs = []
+    for network, entry in zip(networks, entries, strict=True):
+        started = time.perf_counter()
+        outputs.append(network.run(values))
+        entry["first_ms"] = _since(started)
+        entry["samples_ms"] = []
+        entry["output_shape"] = list(outputs[-1].shape)
+    for number in range(given.warmup + given.runs):
+        for network, entry in zip(networks, entries, strict=True):
+            started = time.perf_counter()
+            network.run(values)
+            if number >= given.warmup:
+                entry["samples_ms"].append(_since(started))
+    if given.output is not None:
+        with atomic_write(given.output) as temporary:
+            write_map(temporary, np.asarray(outputs[0].numpy()))
+
+
+def _entry(load_ms: float, threads: int, path: Path) -> dict[str, Any]:
+    package = "ai-edge-litert" if path.suffix == ".tflite" else "executorch"
+    return {
+        "schema": SCHEMA,
+        "device": _device(threads),
+        "build": _build(),
+        "versions": {package: version(package), "torch": version("torch")},
+        "load_ms": load_ms,
+    }
+
+
+def _device(threads: int) -> dict[str, Any]:
+    isa = [_KERNEL_OF_ISA[name] for name in instruction_sets()]
+    wanted = os.environ.get(KERNEL_VARIABLE, "auto")
+    kernel = wanted if wanted not in ("", "auto") else [*isa, "portable"][len(isa) - 1 if isa else 0]
+    return {
+        "machine": platform.machine(),
+        "processor": processor(),
+        "isa": isa,
+        "kernel": kernel,
+        "threads": threads,
+    }
+
+
+def _build() -> dict[str, str]:
+    return {"type": "as built by `make build`", "compiler": ""}
+
+
+def _set_threads(count: int) -> None:
+    """ExecuTorch's pool; LiteRT has its own by network."""
+    torch.set_num_threads(count)
+    try:
+        from executorch.extension.pybindings import portable_lib
+    except ImportError:
+        return  # a .tflite needs no ExecuTorch, and a .pte will say that it is missing
+    with silent_stderr():  # it tells which files of the system it looked for
+        if portable_lib._threadpool_get_thread_count() != count:
+            portable_lib._unsafe_reset_threadpool(count)
+
+
+def _since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="host runner", exit_on_error=False)
+    parser.add_argument("models", nargs="*")
+    parser.add_argument("--info", action="store_true")
+    for name in ("--input", "--output", "--replay", "--json"):
+        parser.add_argument(name)
+    parser.add_argument("--shape", default="1,3,128,128")
+    for name, default in (("--threads", 1), ("--warmup", 0), ("--runs", 1)):
+        parser.add_argument(name, type=int, default=default)
+    return parser
+
+
+def main() -> int:
+    """As a process of its own: JSON on standard output, one error line."""
+    try:
+        print(HostRunner().execute(sys.argv[1:]))
+    except BitsrError as error:
+        print(f"host runner: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

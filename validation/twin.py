@@ -1,0 +1,50 @@
+"""The float twin of a binary network: its geometry with float convolutions, to compare times with."""
+
+import copy
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bitsr.common.files import atomic_write
+from bitsr.export.deploy.layers import FusedBinaryConv2d, GatedBinaryConv2d
+
+
+class FloatConv(nn.Module):
+    """A float convolution of the shape of a fused binary one, with its residual and nothing else."""
+
+    def __init__(self, layer: FusedBinaryConv2d) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            layer.in_channels, layer.out_channels, layer.kernel_size, padding=layer.kernel_size // 2, bias=True
+        )
+
+    def forward(self, x: Tensor, *, residual: Tensor | None = None, **_gains: Tensor | None) -> Tensor:
+        """(N, Ci, H, W) -> (N, Co, H, W)."""
+        y: Tensor = self.conv(x)
+        return y if residual is None else y + residual
+
+
+def float_twin(deployed: nn.Module) -> nn.Module:
+    """The deploy form with a float convolution for each binary layer and without its gates, random weights.
+
+    Leaving gates and activations out is in the twin's favour.
+    """
+    twin = copy.deepcopy(deployed)
+    torch.manual_seed(0)
+    for module in list(twin.modules()):
+        if isinstance(module, GatedBinaryConv2d):
+            module.channel = module.spatial = None
+        for name, child in list(module.named_children()):
+            if isinstance(child, FusedBinaryConv2d):
+                setattr(module, name, FloatConv(child))
+    return twin.eval()
+
+
+def write_twin(path: Path, deployed: nn.Module, *, channels: int, max_pixels: int) -> None:
+    """Export the twin as a .pte without a sidecar; it runs in XNNPACK but for the pixel shuffle, which is ours."""
+    from bitsr.export.executorch.lower import lower
+
+    lowered = lower(float_twin(deployed), channels=channels, max_pixels=max_pixels)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(lowered.content)

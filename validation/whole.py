@@ -1,0 +1,111 @@
+"""Tiers 2 and 3: whole pictures on the target, against the eager reference and against the original."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bitsr.common.errors import UsageError
+from bitsr.common.pictures import read_picture
+from bitsr.export.artifact import ArtifactInfo
+from bitsr.inference.upscale import to_8bit
+from bitsr.training.data import make_pair
+from bitsr.training.evaluate import score
+from bitsr.training.metrics import SSIM_WINDOW
+from bitsr.validation.op_parity import finite
+from bitsr.validation.parity import compare
+from bitsr.validation.results import PictureResult
+from bitsr.validation.runner_files import Map, read_map, write_map
+from bitsr.validation.targets.base import Target
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A test picture: low resolution (1, 3, h, w), original and eager enlargement (1, 3, s h, s w), in [0, 1]."""
+
+    name: str
+    low: Tensor
+    high: Tensor
+    eager: Tensor
+    eager_psnr: float
+    eager_ssim: float
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """A result with the pixels it was computed from, (H, W, 3) uint8."""
+
+    result: PictureResult
+    eager: Pixels
+    target: Pixels
+
+
+def make_samples(paths: Sequence[Path], network: nn.Module, *, scale: int, info: ArtifactInfo) -> list[Sample]:
+    """Reduce the originals by MATLAB's bicubic, as the evaluation does, and enlarge them in eager PyTorch.
+
+    Raises:
+        PictureError, UsageError: a picture that is broken, too small or too large for the artefact.
+    """
+    samples = []
+    for path in paths:
+        pair = make_pair(read_picture(path).rgb, scale=scale)
+        height, width = pair.low.shape[:2]
+        if min(pair.high.shape[:2]) < SSIM_WINDOW + 2 * scale or min(height, width) < 1:
+            raise UsageError(f"{path} is too small: SSIM needs sides of {SSIM_WINDOW + 2 * scale}; leave it out")
+        info.sizes.check(height=height, width=width)
+        low, high = (torch.tensor(pixels).permute(2, 0, 1)[None].float() / 255.0 for pixels in (pair.low, pair.high))
+        low = low.contiguous()
+        with torch.no_grad():
+            eager = network(low)
+        samples.append(Sample(path.name, low, high, eager, *score(eager, high, scale=scale)))
+    return samples
+
+
+def run_picture(target: Target, model: str, sample: Sample, *, info: ArtifactInfo) -> Pictured:
+    """One picture through the artefact ``model`` (its path on the target).
+
+    Raises:
+        TargetError: the run failed.
+    """
+    output = run_network(target, model, sample.low, info=info)
+    psnr, ssim = score(torch.from_numpy(np.nan_to_num(output)), sample.high, scale=info.scale)
+    eager, ours = to_8bit(np.asarray(sample.eager[0].numpy())), to_8bit(np.nan_to_num(output[0]))
+    parity = compare(eager, ours)
+    result = PictureResult(
+        name=sample.name,
+        low_size=(int(sample.low.shape[3]), int(sample.low.shape[2])),
+        parity_psnr=finite(parity.psnr),
+        differing=parity.differing,
+        largest=parity.largest,
+        eager_psnr=sample.eager_psnr,
+        eager_ssim=sample.eager_ssim,
+        psnr=psnr,
+        ssim=ssim,
+    )
+    return Pictured(result, eager, ours)
+
+
+def run_network(target: Target, model: str, x: Tensor, *, info: ArtifactInfo, dump: Path | None = None) -> Map:
+    """(1, 3, h, w) in [0, 1] -> (1, 3, s h, s w) in [0, 1], not clamped; ``dump`` receives the results of all ops."""
+    low, high = (np.float32(limit) for limit in info.value_range)
+    with tempfile.TemporaryDirectory(prefix="bitsr-picture-") as temporary:
+        folder = Path(temporary)
+        write_map(folder / "input.f32", np.asarray(x.numpy()) * (high - low) + low)
+        there = target.path("output.f32")
+        arguments = [model, "--input", target.push(folder / "input.f32"), "--output", there]
+        arguments += ["--shape", ",".join(map(str, x.shape)), "--runs", "0"]
+        layers = target.path("layers")
+        target.run([*arguments, *(["--dump-layers", layers] if dump is not None else [])])
+        target.pull(there, folder / "output.f32")
+        if dump is not None:
+            target.pull(layers, dump)
+        shape = (1, info.out_channels, x.shape[2] * info.scale, x.shape[3] * info.scale)
+        values = read_map(folder / "output.f32", shape)
+    return np.asarray((values - low) / (high - low), dtype=np.float32)
