@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from bitsr.cli import benchmark, converting, demo, doctor, exporting, models, picture, training
+from bitsr.cli import benchmark, converting, demo, doctor, exporting, models, picture, training, validating
 from bitsr.cli.console import error_line
 from bitsr.common.errors import BitsrError
 
@@ -27,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (models, training, exporting, converting, picture, demo, benchmark, doctor):
+for module in (models, training, exporting, converting, picture, demo, validating, benchmark, doctor):
     module.register(app)
 
 
