@@ -18,6 +18,7 @@ __all__ = [
     "e2fif",
     "ebsr",
     "edsr",
+    "frb",
     "list_models",
     "model_info",
     "register_model",
