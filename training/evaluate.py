@@ -19,6 +19,7 @@ from bitsr.common.errors import PictureError
 from bitsr.common.pictures import list_pictures, picture_size, read_picture
 from bitsr.training.data import make_pair
 from bitsr.training.metrics import check_size, luminance, psnr, ssim, to_8bit
+from bitsr.training.models import SuperResolutionModel
 from bitsr.training.resize import imresize
 
 Upscaler = Callable[[Tensor], Tensor]
@@ -110,8 +111,9 @@ def evaluate(
 ) -> Evaluation:
     """Measure ``model`` (or any callable on (1, 3, H, W) RGB in [0, 1]) on all pictures of ``folder``.
 
-    ``folder`` may also be a list of picture files. ``bicubic=False`` leaves out the bicubic figures (NaN), for
-    validation during a training. A module is put into evaluation mode and back.
+    ``folder`` may also be a list of picture files. A model is asked for :meth:`SuperResolutionModel.upscale`.
+    ``bicubic=False`` leaves out the bicubic figures (NaN), for validation during a training. A module is put into
+    evaluation mode and back.
 
     Raises:
         UsageError: no folder or no picture in it.
@@ -121,6 +123,7 @@ def evaluate(
     was_training = isinstance(model, nn.Module) and model.training
     if isinstance(model, nn.Module):
         model.eval()
+    upscale = model.upscale if isinstance(model, SuperResolutionModel) else model
     enlarge = bicubic_upscaler(scale)
     scores = []
     try:
@@ -131,7 +134,7 @@ def evaluate(
             low = torch.tensor(pair.low).permute(2, 0, 1)[None].float() / 255.0
             high = torch.tensor(pair.high).permute(2, 0, 1)[None].float() / 255.0
             with torch.no_grad():
-                output = model(low.to(device)).float().cpu()
+                output = upscale(low.to(device)).float().cpu()
             own = score(output, high, scale=scale)
             reference = score(enlarge(low), high, scale=scale) if bicubic else (float("nan"), float("nan"))
             scores.append(PictureScore(path.stem, *own, *reference))

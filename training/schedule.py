@@ -1,8 +1,9 @@
-"""Learning rates over a training, and the running average of its weights."""
+"""Learning rates and seeds over a training, and the running average of its weights."""
 
 import copy
 import math
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -20,6 +21,11 @@ def learning_rate(schedule: Schedule, *, peak: float, step: int, steps: int) -> 
         done = (step - schedule.warmup) / max(steps - schedule.warmup, 1)
         return peak * (schedule.final + (1 - schedule.final) * 0.5 * (1 + math.cos(math.pi * done)))
     return peak
+
+
+def step_seed(seed: int, *, step: int, rank: int) -> int:
+    """Seed of what a step draws, for one process: the same whenever the step is done."""
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0])
 
 
 class Average:

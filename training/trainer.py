@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from lightning.fabric import Fabric
 from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 
@@ -21,7 +20,7 @@ from bitsr.training.progress import TrainingProgress
 from bitsr.training.ranks import end_others, on_any, share_of_batch
 from bitsr.training.recipe import Recipe, find_recipe, load_recipe
 from bitsr.training.run import Position, RunFolder
-from bitsr.training.schedule import Average, learning_rate
+from bitsr.training.schedule import Average, learning_rate, step_seed
 from bitsr.training.weights import transfer_weights
 
 log = logging.getLogger(__name__)
@@ -110,7 +109,9 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
                 group["lr"] = rate
             low, high = fabric.to_device((low, high))
             adam.zero_grad(set_to_none=True)
-            loss = F.l1_loss(network(low).float(), high)
+            # What a loss draws (noise, timesteps, dropout) depends on the step alone, so a resumed training repeats it.
+            torch.manual_seed(step_seed(recipe.seed, step=step, rank=fabric.global_rank))
+            loss = model.training_loss(network, low, high)
             fabric.backward(loss)
             if recipe.clip_norm:
                 fabric.clip_gradients(network, adam, max_norm=recipe.clip_norm)

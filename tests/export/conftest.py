@@ -11,7 +11,7 @@ from bitsr.export.program import Op, OpKind, Program, ValueKind
 from bitsr.training.models import SuperResolutionModel, create_model, list_models
 from bitsr.training.models.ebsr import Ebsr, EbsrConfig
 
-TINY_MODELS = list_models("test_*")
+TINY_MODELS = list_models("test_*", kind="direct")
 # The ablations of EBSR are registered at full size; these are the same switches on a small network. 70 channels need
 # two words a pixel.
 TINY_ABLATIONS = {

@@ -55,7 +55,7 @@ def psnr(y: Tensor, reference: Tensor) -> float:
     return float(10 * torch.log10(span**2 / error.clamp_min(1e-30)))
 
 
-@pytest.mark.parametrize("name", list_models("test_*"))
+@pytest.mark.parametrize("name", list_models("test_*", kind="direct"))
 def test_artefact_equals_the_deploy_form_at_every_size(
     name: str,
     exported: Callable[[str], tuple[nn.Module, ExportedFile]],

@@ -8,7 +8,7 @@ from bitsr.common.errors import UsageError
 from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models import create_model, list_models, model_info
 
-SMALL = [m for m in list_models() if not m.startswith(("ebsr_x", "edsr_x"))]
+SMALL = [m for m in list_models(kind="direct") if not m.startswith(("ebsr_x", "edsr_x"))]
 
 
 @pytest.mark.parametrize("model_id", SMALL)

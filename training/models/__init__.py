@@ -1,6 +1,6 @@
 """Models by id; the id carries the scale (``ebsr_light_plus_x4``)."""
 
-from bitsr.training.models import bbcu, e2fif, ebsr, edsr
+from bitsr.training.models import bbcu, bidiffsr, e2fif, ebsr, edsr, sr3
 from bitsr.training.models.registry import (
     ModelInfo,
     SuperResolutionModel,
@@ -14,6 +14,7 @@ __all__ = [
     "ModelInfo",
     "SuperResolutionModel",
     "bbcu",
+    "bidiffsr",
     "create_model",
     "e2fif",
     "ebsr",
@@ -22,4 +23,5 @@ __all__ = [
     "list_models",
     "model_info",
     "register_model",
+    "sr3",
 ]

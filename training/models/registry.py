@@ -4,9 +4,10 @@ import difflib
 import fnmatch
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitsr.common.errors import UnknownNameError
@@ -35,12 +36,23 @@ class ModelInfo:
 
 
 class SuperResolutionModel(nn.Module):
-    """Base of all models: RGB (N, 3, H, W) in [0, 1] -> (N, 3, scale*H, scale*W), not clamped."""
+    """Base of all models: RGB (N, 3, H, W) in [0, 1] -> (N, 3, scale*H, scale*W), not clamped.
+
+    ``forward`` does that for networks of one evaluation; ``upscale`` for all, also those that are evaluated repeatedly.
+    """
 
     info: ModelInfo
 
-    def forward(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+    def upscale(self, low: Tensor) -> Tensor:
+        """Enlarge a batch of pictures; the model is in evaluation mode and on the device of ``low``."""
+        return self(low)  # type: ignore[no-any-return]
+
+    def training_loss(self, network: nn.Module, low: Tensor, high: Tensor) -> Tensor:
+        """The loss of a batch, a scalar: by default the mean absolute error.
+
+        ``network`` is this model as the trainer runs it (compiled, distributed, in mixed precision).
+        """
+        return F.l1_loss(network(low).float(), high)
 
     def example_inputs(self, size: tuple[int, int, int, int]) -> tuple[Tensor, ...]:
         """Inputs of one evaluation for a picture (N, 3, H, W), without values: what costs are counted with."""
@@ -48,10 +60,15 @@ class SuperResolutionModel(nn.Module):
 
 
 Builder = Callable[[str, int], SuperResolutionModel]
+# Networks of one evaluation, and those that sample a picture in many (``training.models.diffusion``).
+Kind = Literal["direct", "diffusion"]
 _BUILDERS: dict[str, tuple[Builder, int]] = {}
+_KINDS: dict[str, Kind] = {}
 
 
-def register_model(pattern: str, *, scales: tuple[int, ...] = (2, 3, 4)) -> Callable[[Builder], Builder]:
+def register_model(
+    pattern: str, *, scales: tuple[int, ...] = (2, 3, 4), kind: Kind = "direct"
+) -> Callable[[Builder], Builder]:
     """Register ``builder(model_id, scale)`` under ``pattern`` with ``{scale}`` filled in, for every scale."""
 
     def decorate(builder: Builder) -> Builder:
@@ -60,14 +77,15 @@ def register_model(pattern: str, *, scales: tuple[int, ...] = (2, 3, 4)) -> Call
             if model_id in _BUILDERS:
                 raise ValueError(f"the model id '{model_id}' is registered twice")
             _BUILDERS[model_id] = (builder, scale)
+            _KINDS[model_id] = kind
         return builder
 
     return decorate
 
 
-def list_models(glob: str = "*") -> list[str]:
-    """Ids that match a shell pattern, sorted."""
-    return sorted(fnmatch.filter(_BUILDERS, glob))
+def list_models(glob: str = "*", *, kind: Kind | None = None) -> list[str]:
+    """Ids that match a shell pattern, sorted; of one kind, or of all."""
+    return sorted(name for name in fnmatch.filter(_BUILDERS, glob) if kind in (None, _KINDS[name]))
 
 
 def create_model(model_id: str) -> SuperResolutionModel:

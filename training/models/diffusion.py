@@ -1,0 +1,73 @@
+"""What all diffusion models share: how they are trained, and how a picture is enlarged with them."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bitsr.training.diffusion.process import DiffusionProcess, enlarge, noise_like
+from bitsr.training.diffusion.sampling import DEFAULT_STEPS, Progress, sample
+from bitsr.training.models.registry import ModelInfo, SuperResolutionModel
+
+
+class DiffusionModel(SuperResolutionModel):
+    """A network that predicts the noise in a picture, given its enlarged low-resolution original.
+
+    ``forward(x, timestep)``: ``x`` (N, 6, H, W) is the enlarged picture in [0, 1] followed by x_t, both sides multiples
+    of ``multiple``; ``timestep`` is an int64 tensor (1,), one for the whole batch; the noise (N, 3, H, W) comes out.
+    """
+
+    def __init__(self, info: ModelInfo, *, process: DiffusionProcess, multiple: int) -> None:
+        super().__init__()
+        self.info = info
+        self.process = process
+        self.multiple = multiple
+
+    def example_inputs(self, size: tuple[int, int, int, int]) -> tuple[Tensor, ...]:
+        """Those of one step for a low-resolution picture (N, 3, H, W)."""
+        batch, _, height, width = size
+        scale = self.info.scale
+        return torch.empty(batch, 6, scale * height, scale * width), torch.zeros(1, dtype=torch.int64)
+
+    def training_loss(self, network: nn.Module, low: Tensor, high: Tensor) -> Tensor:
+        """Mean absolute error of the predicted noise, at one random timestep for the whole batch.
+
+        Source: BI-DiffSR's published options and code; thresholds and activations of one group serve a batch.
+        """
+        timestep = torch.randint(self.process.timesteps, (1,), device=high.device)
+        noise = torch.randn_like(high)
+        noisy = self.process.add_noise(high, noise, timestep)
+        condition = enlarge(low, scale=self.info.scale)
+        return F.l1_loss(network(torch.cat([condition, noisy], dim=1), timestep).float(), noise)
+
+    def upscale(
+        self, low: Tensor, *, steps: int = DEFAULT_STEPS, seed: int = 0, progress: Progress | None = None
+    ) -> Tensor:
+        """Sample: RGB (1, 3, H, W) in [0, 1] -> (1, 3, scale H, scale W), not clamped.
+
+        The enlarged picture is reflected at its right and lower border up to a multiple of ``multiple``, as the
+        published evaluation does.
+        """
+        scale = self.info.scale
+        height, width = scale * low.shape[2], scale * low.shape[3]
+        condition = pad_to_multiple(enlarge(low, scale=scale), multiple=self.multiple)
+        noise = noise_like(tuple(condition.shape), seed=seed).to(low.device)
+
+        def denoise(x: Tensor, timestep: int) -> Tensor:
+            eps: Tensor = self(torch.cat([condition, x], dim=1), torch.tensor([timestep], device=x.device))
+            return eps.float()
+
+        return sample(denoise, noise, process=self.process, steps=steps, progress=progress)[:, :, :height, :width]
+
+
+def pad_to_multiple(x: Tensor, *, multiple: int, least: int = 1) -> Tensor:
+    """Reflect (N, C, H, W) at its right and lower border until both sides are multiples and at least ``least``.
+
+    A reflection is repeated where the picture is smaller than what is missing.
+    """
+    for dim in (2, 3):
+        side = x.shape[dim]
+        wanted = -(-max(side, least) // multiple) * multiple
+        period = max(2 * (side - 1), 1)
+        position = torch.arange(wanted, device=x.device) % period
+        x = x.index_select(dim, torch.minimum(position, period - position) if side > 1 else position * 0)
+    return x
