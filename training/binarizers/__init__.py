@@ -1,6 +1,7 @@
 """Binarizers are values: modules that are handed to :class:`bitsr.training.layers.BinaryConv2d`."""
 
 from bitsr.training.binarizers.activations import ActivationBinarizer, RSign, ScaledSign, Sign, scaled_sign
+from bitsr.training.binarizers.residual import ResidualWeight
 from bitsr.training.binarizers.weights import (
     LearnedScaleWeight,
     MeanScaleWeight,
@@ -14,6 +15,7 @@ __all__ = [
     "LearnedScaleWeight",
     "MeanScaleWeight",
     "RSign",
+    "ResidualWeight",
     "ScaledSign",
     "Sign",
     "SignWeight",

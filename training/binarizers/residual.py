@@ -1,8 +1,8 @@
 """Second-order residual binarization of weights: two binary planes that share one binarized activation.
 
-Source: FRB (Zhang et al., "Flexible Residual Binarization for Image Super-Resolution", ICML 2024) binarizes the error of
-the first binarization and adds it as a second term. Its equations are not public; the form here is the usual one of
-residual binarization (HORQ, Li et al., ICCV 2017), with a scale for each filter and plane.
+Source: FRB (Zhang et al., "Flexible Residual Binarization for Image Super-Resolution", ICML 2024) binarizes the error
+of the first binarization and adds it as a second term. Its equations are not public; the form here is the usual one
+of residual binarization (HORQ, Li et al., ICCV 2017), with a scale for each filter and plane.
 """
 
 from typing import Any

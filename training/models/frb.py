@@ -1,11 +1,11 @@
 """FRBC: SRResNet whose body's convolutions have residually binarized weights, two planes on one binarized activation.
 
-Source: Zhang, Qin et al., "Flexible Residual Binarization for Image Super-Resolution", ICML 2024. Public are its abstract
-and reviews, no code: weights only are binarized twice, head and tail stay float, the network is SRResNet, and training
-is guided by the float network of the same structure (:mod:`bitsr.training.distillation`). Everything else is inferred:
-frame, unit and amplification are those of BBCU-L (Xia et al., ICLR 2023), so that the two differ in the weights alone,
-and ``msrresnet`` is the float network of this structure. A binary weight has 2 bits and works twice: compare with
-1-bit networks only with that said.
+Source: Zhang, Qin et al., "Flexible Residual Binarization for Image Super-Resolution", ICML 2024. Public are its
+abstract and reviews, no code: weights only are binarized twice, head and tail stay float, the network is SRResNet, and
+training is guided by the float network of the same structure (:mod:`bitsr.training.distillation`). All else is
+inferred: frame, unit and amplification are those of BBCU-L (Xia et al., ICLR 2023), so that the two differ in the
+weights alone, and ``msrresnet`` is the float network of this structure. A binary weight has 2 bits and works twice:
+compare with 1-bit networks only with that said.
 """
 
 from torch import Tensor, nn

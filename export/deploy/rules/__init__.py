@@ -6,6 +6,7 @@ from bitsr.export.deploy.rules import (
     ebsr,
     edsr,
     frames,
+    frb,
 )
 
-__all__ = ["bbcu", "e2fif", "ebsr", "edsr", "frames"]
+__all__ = ["bbcu", "e2fif", "ebsr", "edsr", "frames", "frb"]
