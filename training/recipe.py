@@ -49,6 +49,13 @@ class Schedule(_Strict):
     final: float = Field(default=0.0, ge=0, le=1)
 
 
+class Teacher(_Strict):
+    """Float network of the same structure whose blocks guide the training (:mod:`bitsr.training.distillation`)."""
+
+    weights: str | None = Field(default=None, description="weights file, or model id with embedded weights; none: off")
+    weight: float = Field(default=1.0, gt=0, description="factor of the blocks' difference in the loss")
+
+
 class Recipe(_Strict):
     """Everything that decides a training's result."""
 
@@ -64,6 +71,7 @@ class Recipe(_Strict):
     compile: bool = False
     seed: int = Field(default=1, ge=0)
     init_from: str | None = Field(default=None, description="weights file of another model or scale to start from")
+    teacher: Teacher = Teacher()
     validate_every: int = Field(default=5000, ge=1, description="steps")
     checkpoint_minutes: float = Field(default=10.0, gt=0)
     log_every: int = Field(default=50, ge=1, description="steps")

@@ -13,6 +13,7 @@ from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 
 from bitsr.common.errors import BitsrError, TrainingError
 from bitsr.training.data import PairFolder, batches
+from bitsr.training.distillation import Distillation
 from bitsr.training.evaluate import check_set, evaluate
 from bitsr.training.interrupt import StopRequest
 from bitsr.training.models import SuperResolutionModel, create_model
@@ -21,7 +22,7 @@ from bitsr.training.ranks import end_others, on_any, share_of_batch
 from bitsr.training.recipe import Recipe, find_recipe, load_recipe
 from bitsr.training.run import Position, RunFolder
 from bitsr.training.schedule import Average, learning_rate, step_seed
-from bitsr.training.weights import transfer_weights
+from bitsr.training.weights import load_model, transfer_weights
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
     position = run.restore(model, average.model, optimizer) if resume else Position()
     if fabric.is_global_zero:
         run.begin()
+    guide = _guide(recipe, model, fabric)
     network, adam = fabric.setup(torch.compile(model) if recipe.compile else model, optimizer)
 
     feed = batches(
@@ -112,6 +114,8 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
             # What a loss draws (noise, timesteps, dropout) depends on the step alone, so a resumed training repeats it.
             torch.manual_seed(step_seed(recipe.seed, step=step, rank=fabric.global_rank))
             loss = model.training_loss(network, low, high)
+            if guide is not None:
+                loss = loss + guide.loss(low)
             fabric.backward(loss)
             if recipe.clip_norm:
                 fabric.clip_gradients(network, adam, max_norm=recipe.clip_norm)
@@ -158,6 +162,15 @@ def _initial_model(recipe: Recipe, *, transfer: bool) -> SuperResolutionModel:
         log.info("%d tensors taken from %s", len(result.taken), recipe.init_from)
         log.info("not taken, fresh: %s", ", ".join(result.fresh) or "none")
     return model
+
+
+def _guide(recipe: Recipe, model: SuperResolutionModel, fabric: Fabric) -> Distillation | None:
+    """The recipe's teacher beside ``model``; its blocks are watched only from here on, not those of the average."""
+    if recipe.teacher.weights is None:
+        return None
+    teacher = load_model(recipe.teacher.weights)
+    teacher.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Distillation(model, teacher, weight=recipe.teacher.weight)
 
 
 def _not_finite(mean: float, *, step: int, resumable: bool) -> str:

@@ -1,0 +1,84 @@
+"""Attention maps, the loss between two networks, and a training with a teacher."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bitsr.common.errors import UsageError
+from bitsr.training.distillation import Distillation, attention_map
+from bitsr.training.models import create_model
+from bitsr.training.recipe import make_recipe
+from bitsr.training.trainer import train
+from bitsr.training.weights import WeightsInfo, read_weights, save_weights
+
+
+def test_attention_map_by_hand() -> None:
+    features = torch.tensor([[[[3.0, 0.0]], [[1.0, 2.0]]]])  # two channels of 1x2 pixels
+    expected = torch.tensor([[5.0, 2.0]]) / 29**0.5
+    torch.testing.assert_close(attention_map(features), expected)
+    torch.testing.assert_close(attention_map(130 * features), expected)  # amplification does not matter
+
+
+def test_the_loss_is_the_sum_over_the_blocks() -> None:
+    torch.manual_seed(0)
+    student, teacher = create_model("test_frb_x2"), create_model("test_msrresnet_x2")
+    low = torch.rand(2, 3, 6, 5)
+    guide = Distillation(student, teacher, weight=3.0)
+    student(low)
+    loss = guide.loss(low)
+    with torch.no_grad():
+        own = student.body[0](torch.nn.functional.leaky_relu(student.head(low * student.input_scale), 0.1))
+        guiding = teacher.body[0](torch.nn.functional.leaky_relu(teacher.head(low), 0.1))
+        expected = 3 * (attention_map(own) - attention_map(guiding)).square().mean()
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    assert all(p.grad is not None and p.grad.any() for p in student.body.parameters() if p.dim() == 4)
+    assert all(p.grad is None for p in teacher.parameters())
+    assert student.conv_last.weight.grad is None  # it lies behind the blocks
+
+
+def test_a_network_is_its_own_perfect_teacher() -> None:
+    torch.manual_seed(0)
+    student, teacher = create_model("test_msrresnet_x2"), create_model("test_msrresnet_x2")
+    teacher.load_state_dict(student.state_dict())
+    guide = Distillation(student, teacher, weight=1.0)
+    for _ in range(2):  # nothing is left over from the step before
+        low = torch.rand(1, 3, 6, 6)
+        student(low)
+        assert guide.loss(low).item() == 0
+
+
+@pytest.mark.parametrize("teacher", ["msrresnet_x2", "test_bbcu_l_x2", "msrresnet_x4"])
+def test_another_structure_can_not_teach(teacher: str) -> None:
+    with pytest.raises(UsageError, match=rf"{teacher} .*can not teach test_frb_x2 \(x2, 1 blocks\)"):
+        Distillation(create_model("test_frb_x2"), create_model(teacher), weight=1.0)
+
+
+def test_a_training_with_a_teacher_resumes_to_the_same_weights(pictures: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    teacher = tmp_path / "teacher.safetensors"
+    save_weights(teacher, create_model("test_msrresnet_x2").state_dict(), WeightsInfo(model="test_msrresnet_x2"))
+    content = {
+        "model": "test_frb_x2",
+        "data": {"train": [pictures], "patch": 8, "workers": 1},
+        "steps": 4,
+        "batch_size": 2,
+        "optimizer": {"lr": 1e-2},
+        "accelerator": "cpu",
+        "tensorboard": False,
+        "threads": 1,
+        "teacher": {"weights": str(teacher), "weight": 100.0},
+    }
+    results = {}
+    for name, parts in {"whole": [4], "halves": [2, 4], "alone": [4]}.items():
+        for steps in parts:
+            recipe = make_recipe({**content, "steps": steps})
+            if name == "alone":
+                recipe = make_recipe({**content, "teacher": {}})
+            best = train(recipe, run_dir=tmp_path / name, resume=steps != parts[0])
+        results[name] = read_weights(best)[1]
+    assert all(torch.equal(value, results["halves"][key]) for key, value in results["whole"].items())
+    assert any(not torch.equal(value, results["alone"][key]) for key, value in results["whole"].items())
+    with pytest.raises(UsageError, match=r"teacher\.weights was"):
+        train(make_recipe({**content, "steps": 6, "teacher": {}}), run_dir=tmp_path / "whole", resume=True)
