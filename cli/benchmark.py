@@ -2,14 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bitsr.cli.console import closing, note, table
 from bitsr.cli.options import needs
-from bitsr.common.errors import BitsrError
-from bitsr.common.files import atomic_write
+from bitsr.common.errors import UsageError
+from bitsr.common.files import atomic_write, make_folder
+
+if TYPE_CHECKING:
+    from bitsr.validation.bench import Row
+
+_PHOTOS = [Path("assets/chelsea.png"), Path("assets/coffee.png")]
 
 
 def register(app: typer.Typer) -> None:
@@ -22,45 +27,102 @@ def bench(
         list[str] | None, typer.Option(help="Our kernel; may be repeated.", show_default="all that run here")
     ] = None,
     threads: Annotated[str, typer.Option(help="Thread counts, separated by commas.")] = "1,2",
+    case: Annotated[str, typer.Option(help="Cases, separated by commas.")] = "layer,network",
+    runtime: Annotated[str, typer.Option(help="Runtimes, separated by commas.")] = "executorch,litert",
+    picture: Annotated[
+        list[Path] | None,
+        typer.Option(help="Photo that int8 is calibrated with; may be repeated.", show_default="those in assets"),
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8/--no-int8", help="Time int8 opponents.")] = True,
+    larq_python: Annotated[
+        Path | None, typer.Option(help="A Python that has larq and larq-compute-engine, to time these too.")
+    ] = None,
     rounds: Annotated[
         int, typer.Option(min=1, help="Timed rounds of a whole network; a layer has five times more.")
     ] = 9,
 ) -> None:
-    """Time our kernels against XNNPACK in float32: one layer and whole networks, in one run."""
+    """Time our kernels against float32 and int8 in the stock runtimes: one layer and whole networks, in one run."""
+    counts = _counts(threads)
+    path = _results(folder)
     with needs("executorch", "executorch", purpose="`bitsr bench`"):
-        from bitsr.validation.bench import FLOAT_KERNEL, baselines, report, run_bench
-    try:
-        counts = tuple(int(part) for part in threads.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"'{threads}' is no list of numbers like 1,2", param_hint="--threads") from None
-    rows = run_bench(kernels=kernel, threads=counts, layer_rounds=5 * rounds, network_rounds=rounds, say=note)
-    content = report(rows)
-    lines = []
-    for row in rows:
-        ratios = [f"{row.ratio(other):.2f} x {other.network}" for other in baselines(row, rows) if other is not row]
-        is_ours = row.kernel != FLOAT_KERNEL
-        lines.append(
-            (
-                row.case,
-                row.network,
-                row.kernel,
-                ", ".join(ratios) if is_ours else "",
-                str(row.threads),
-                f"{row.timing.median:.2f}",
-                f"{row.timing.p90:.2f}",
-            )
-        )
-    table(
-        f"{content['device']}, {', '.join(content['instruction_sets'])}; input 128x128, float32 in and out, medians",
-        ("case", "network", "kernel", "faster than XNNPACK fp32", "threads", "ms", "p90"),
-        lines,
-        left=4,
+        from bitsr.validation.bench import run_bench
+    result = run_bench(
+        kernels=kernel,
+        threads=counts,
+        cases=_names(case),
+        runtimes=_names(runtime),
+        pictures=(picture or _PHOTOS) if int8 else None,
+        larq_python=larq_python,
+        rounds=rounds,
+        say=note,
     )
-    path = folder / "results.json"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BitsrError(f"cannot create the folder {folder}: {error.strerror}; choose another") from error
+    content = result.report()
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    closing([path], then="bitsr doctor")
+    for name in dict.fromkeys(row.case for row in result.rows):
+        rows = [row for row in result.rows if row.case == name]
+        _print_times(f"{name}, 128x128, medians", rows)
+        _print_ratios(f"{name}: how many times faster (by processor time)", rows)
+    table("conditions", ("", ""), _conditions(content), left=2)
+    for remark in (*content["notes"], *(f"left out: {what}" for what in content["left_out"])):
+        note(remark)
+    closing([path], then=["bitsr", "doctor"])
+
+
+def _print_times(title: str, rows: "list[Row]") -> None:
+    lines = []
+    for row in rows:
+        time = row.timing
+        processor = "" if time.processor_median is None else f"{time.processor_median:.2f}"
+        figures = (f"{time.median:.2f}", f"{time.least:.2f}", f"{time.p90:.2f}", processor)
+        lines.append((row.network, row.runtime, row.kernel, row.host, str(row.threads), *figures))
+    table(title, ("network", "runtime", "kernel", "in", "threads", "ms", "least", "p90", "processor"), lines, left=4)
+
+
+def _print_ratios(title: str, rows: "list[Row]") -> None:
+    from bitsr.validation.bench.rows import opponents, processor_ratio, ratio
+
+    columns = list(dict.fromkeys(row.label for row in rows if not row.ours))
+    lines = []
+    for row in (row for row in rows if row.ours):
+        cells = dict.fromkeys(columns, "")
+        for other in opponents(row, rows):
+            processor = processor_ratio(row, other)
+            cells[other.label] = f"{ratio(row, other):.2f}" + ("" if processor is None else f" ({processor:.2f})")
+        lines.append((row.network, f"{row.runtime} {row.kernel}", row.host, str(row.threads), *cells.values()))
+    if columns:
+        table(title, ("network", "ours", "in", "threads", *(f"x {column}" for column in columns)), lines, left=3)
+
+
+def _conditions(content: dict[str, object]) -> list[tuple[str, str]]:
+    versions = content["versions"]
+    assert isinstance(versions, dict)
+    shown = ("device", "instruction_sets", "cores", "load_average", "build_type", "commit", "date")
+    lines = [(name, str(content[name]).strip("[]").replace("'", "")) for name in shown]
+    return [*lines, ("versions", ", ".join(f"{name} {number}" for name, number in versions.items()))]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    try:
+        counts = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is no list of numbers like 1,2", param_hint="--threads") from None
+    if min(counts) < 1:
+        raise typer.BadParameter(f"'{text}' has a number below 1", param_hint="--threads")
+    return counts
+
+
+def _results(folder: Path) -> Path:
+    """The report's path, tried before minutes are spent on it."""
+    make_folder(folder)
+    with atomic_write(folder / "results.json.try") as temporary:
+        temporary.write_text("", encoding="utf-8")
+    (folder / "results.json.try").unlink()
+    path = folder / "results.json"
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; choose another by --output")
+    return path

@@ -44,7 +44,7 @@ def find_library(name: str) -> Path:
     folders = library_directories()
     for folder in folders:
         # CMake puts a library into the sub-folder of the build tree that its CMakeLists.txt has.
-        for path in (folder / name, folder / "executorch" / name, folder / "tflite" / name):
+        for path in (folder / name, *(folder / part / name for part in ("executorch", "tflite", "runner"))):
             if path.is_file():
                 return path
     searched = ", ".join(str(folder) for folder in folders)

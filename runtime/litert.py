@@ -5,12 +5,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bitsr.common.errors import BitsrError, MissingExtraError, UsageError
-from bitsr.runtime import KERNEL_VARIABLE, KERNELS, RuntimeLibraryError, find_library
 from bitsr.common.quiet import quiet, silent_stderr
+from bitsr.runtime import KERNEL_VARIABLE, KERNELS, RuntimeLibraryError, find_library
 
 TFLITE_LIBRARY = "libbitsr_tflite.so"
 INTERPRETERS = ("litert", "tensorflow")
@@ -21,7 +22,7 @@ class TfliteError(BitsrError):
 
 
 class TfliteNetwork:
-    """One loaded network with a single input and a single output map.
+    """One loaded network with a single input and a single output map, float32 or int8 with a scale for the whole map.
 
     ``channels`` is what its input takes, ``size`` its height and width, -1 where any will do. One call at a time: the
     network owns its memory.
@@ -73,17 +74,30 @@ class TfliteNetwork:
         self.size = (signature[1], signature[2])
 
     def run(self, x: Tensor) -> Tensor:
-        """Run on a float32 map (1, channels, H, W); the result is a new contiguous tensor.
+        """Run on a float32 map (1, channels, H, W); the result is a new contiguous float32 tensor.
 
         Raises:
             TfliteError: the tensor has another type or shape, or the network fails on it.
         """
+        self.put(x)
+        self.invoke()
+        y = self._interpreter.get_tensor(self._output["index"])
+        if self._output["dtype"] == np.int8:
+            scale, zero = self._output["quantization"]
+            y = (y.astype(np.float32) - zero) * np.float32(scale)
+        return torch.from_numpy(y).permute(0, 3, 1, 2).contiguous()
+
+    def put(self, x: Tensor) -> None:
+        """Hand over the input of :meth:`invoke`; argument and errors as :meth:`run`."""
         if x.dtype != torch.float32 or x.dim() != 4 or x.shape[:2] != (1, self.channels) or min(x.shape) < 1:
             raise TfliteError(
                 f"{self._name} takes a float32 (1, {self.channels}, H, W) tensor, got {x.dtype} of shape "
                 f"{tuple(x.shape)}"
             )
         pixels = x.permute(0, 2, 3, 1).contiguous().numpy()
+        if self._input["dtype"] == np.int8:
+            scale, zero = self._input["quantization"]
+            pixels = np.clip(np.round(pixels / np.float32(scale)) + zero, -128, 127).astype(np.int8)
         index = self._input["index"]
         try:
             if self._shape != pixels.shape:
@@ -93,11 +107,15 @@ class TfliteNetwork:
                     self._interpreter.allocate_tensors()
                 self._shape = pixels.shape
             self._interpreter.set_tensor(index, pixels)
-            self._interpreter.invoke()
-            y = self._interpreter.get_tensor(self._output["index"])
         except (RuntimeError, ValueError) as error:
             raise self._failure(f"failed on an input of shape {tuple(x.shape)}", error) from error
-        return torch.from_numpy(y).permute(0, 3, 1, 2).contiguous()
+
+    def invoke(self) -> None:
+        """Run on what was put in, and leave the output in the interpreter's memory."""
+        try:
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise self._failure(f"failed on an input of shape {self._shape}", error) from error
 
     def _failure(self, what: str, error: Exception) -> TfliteError:
         text = " ".join(str(error).split())

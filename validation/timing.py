@@ -1,4 +1,4 @@
-"""Wall-clock times of several candidates, measured in turns so that a busy machine disturbs all of them alike."""
+"""Times of several candidates, measured in turns so that a busy machine disturbs all of them alike."""
 
 import statistics
 import time
@@ -8,9 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Timing:
-    """Wall-clock times of one candidate in milliseconds."""
+    """Wall-clock times of one candidate in milliseconds.
+
+    ``processor`` has the processor time that this process took in the same calls, all threads together; empty where
+    the work is done by another process. At one thread it is what the call would take on a machine of its own.
+    """
 
     samples: tuple[float, ...]
+    processor: tuple[float, ...] = ()
 
     @property
     def median(self) -> float:
@@ -24,14 +29,21 @@ class Timing:
     def p90(self) -> float:
         return sorted(self.samples)[int(0.9 * (len(self.samples) - 1))]
 
+    @property
+    def processor_median(self) -> float | None:
+        return statistics.median(self.processor) if self.processor else None
+
 
 def interleave(candidates: Mapping[str, Callable[[], object]], *, rounds: int, warm_up: int = 2) -> dict[str, Timing]:
     """Call every candidate once per round; ``warm_up`` rounds are not counted."""
-    samples: dict[str, list[float]] = {name: [] for name in candidates}
+    wall: dict[str, list[float]] = {name: [] for name in candidates}
+    processor: dict[str, list[float]] = {name: [] for name in candidates}
     for number in range(warm_up + rounds):
         for name, call in candidates.items():
-            started = time.perf_counter()
+            worked, started = time.process_time(), time.perf_counter()
             call()
+            ended, done = time.perf_counter(), time.process_time()
             if number >= warm_up:
-                samples[name].append((time.perf_counter() - started) * 1000)
-    return {name: Timing(tuple(values)) for name, values in samples.items()}
+                wall[name].append((ended - started) * 1000)
+                processor[name].append((done - worked) * 1000)
+    return {name: Timing(tuple(wall[name]), tuple(processor[name])) for name in candidates}

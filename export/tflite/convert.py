@@ -2,22 +2,26 @@
 
 import os
 import tempfile
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 # Before the first import of TensorFlow: onnx2tf builds on Keras 2, and the C++ side has much to say.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
+import numpy as np
 import onnx
 import onnx2tf
 import tensorflow as tf
+from numpy.typing import NDArray
 
+from bitsr.common.quiet import quiet, silent_stderr
 from bitsr.export.errors import ExportError
 from bitsr.export.tflite.plugin import plugins
-from bitsr.common.quiet import quiet
 
 
 def to_tflite(model: onnx.ModelProto, *, fused: bool) -> bytes:
@@ -26,6 +30,37 @@ def to_tflite(model: onnx.ModelProto, *, fused: bool) -> bytes:
     Raises:
         ExportError: onnx2tf or TensorFlow refuses it.
     """
+    with _saved_model(model, fused=fused) as path:
+        converter = _converter(path)
+        converter.allow_custom_ops = fused
+        content: bytes = converter.convert()
+        return content
+
+
+def to_int8(model: onnx.ModelProto, *, samples: list[NDArray[np.float32]]) -> bytes:
+    """Convert a graph without ops of ours to int8, inside, in and out; ``samples`` (N, H, W, C) calibrate its ranges.
+
+    Raises:
+        ExportError: onnx2tf or TensorFlow refuses it.
+    """
+    with _saved_model(model, fused=False) as path:
+        converter = _converter(path)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([sample] for sample in samples)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+        with silent_stderr():
+            content: bytes = converter.convert()
+        return content
+
+
+def _converter(path: str) -> Any:
+    # From the SavedModel: from_concrete_functions would inline our functions and lose the custom ops.
+    return tf.lite.TFLiteConverter.from_saved_model(path, signature_keys=["serving_default"])
+
+
+@contextmanager
+def _saved_model(model: onnx.ModelProto, *, fused: bool) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="bitsr-") as folder, quiet(), plugins(fused=fused):
         path = Path(folder) / "model.onnx"
         onnx.save(model, path)
@@ -51,8 +86,4 @@ def to_tflite(model: onnx.ModelProto, *, fused: bool) -> bytes:
 
         saved = str(Path(folder) / "saved")
         tf.saved_model.save(network, saved, signatures=serve.get_concrete_function())
-        # From the SavedModel: from_concrete_functions would inline our functions and lose the custom ops.
-        converter = tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=["serving_default"])
-        converter.allow_custom_ops = fused
-        content: bytes = converter.convert()
-        return content
+        yield saved

@@ -44,6 +44,7 @@ def eager(weights: Path, source: Path, target: Path, *more: object) -> list[obje
         (["train", "ebsr_light_x4", "steps=many"], "steps"),
         (["models", "nothing*"], "nothing*"),
         (["bench", "--threads", "one"], "one"),
+        (["bench", "--threads", "1,0"], "'1,0' has a number below 1"),
     ],
 )
 def test_wrong_requests(
@@ -54,6 +55,18 @@ def test_wrong_requests(
     assert outcome.code == 2
     assert expected in outcome.error
     assert os.listdir(tmp_path) == []
+
+
+def test_a_benchmark_refuses_its_output_before_it_measures(bitsr: Bitsr, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "taken" / "results.json").mkdir(parents=True)
+    for folder in (tmp_path / "file", tmp_path / "taken"):
+        outcome = bitsr("bench", "--output", folder)
+        assert outcome.code in (1, 2)
+        assert str(folder) in outcome.error
+        assert "thread" not in outcome.err
+    assert (tmp_path / "file").read_text() == "kept"
+    assert os.listdir(tmp_path / "taken") == ["results.json"]
 
 
 @pytest.mark.parametrize(("content", "name"), [(b"", "empty.png"), (b"\x89PNG\r\n\x1a\n broken", "broken.png")])

@@ -1,0 +1,104 @@
+"""Larq Compute Engine in another Python: its pinned packages and ours do not fit together."""
+
+import os
+import subprocess
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from bitsr.common.errors import BitsrError, UsageError
+
+RUNTIME, KERNEL = "Larq Compute Engine", "indirect BGEMM"
+_REMEDY = (
+    "create an environment with `pip install larq larq-compute-engine tensorflow-cpu==2.15.1 'numpy<2'` on Python 3.11 "
+    "and name its python by --larq-python, or leave it out"
+)
+_WORKER = Path(__file__).with_name("larq_worker.py")
+
+
+class LarqError(BitsrError):
+    """Larq Compute Engine does not run in the named Python."""
+
+
+def check(python: Path) -> None:
+    """Refuse a Python that has not what a :class:`Larq` needs, before minutes are spent on the other candidates.
+
+    Raises:
+        UsageError: it can not be executed, or a package is missing.
+    """
+    names = ("larq", "larq_compute_engine", "tensorflow")
+    find = f"import importlib.util as u; print(*(n for n in {names} if u.find_spec(n) is None))"
+    try:
+        done = subprocess.run([str(python), "-c", find], capture_output=True, text=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UsageError(f"{python} can not be executed ({error}); {_REMEDY}") from error
+    if done.returncode != 0 or done.stdout.strip():
+        missing = ", ".join(done.stdout.split()) or "a Python that answers"
+        raise UsageError(f"{python} lacks {missing}; {_REMEDY}")
+
+
+class Larq:
+    """One network in a process of its own; a call takes the round trip of a line through a pipe with it.
+
+    ``case`` is "layer" or "network". Use it as a context: leaving ends the process.
+    """
+
+    def __init__(self, python: Path, *, case: str, threads: int) -> None:
+        """Start the process and wait until its network is ready.
+
+        Raises:
+            LarqError: its packages fail.
+        """
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
+        self._process = subprocess.Popen(
+            [str(python), str(_WORKER), case, str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            # What we set for our TensorFlow and our Python is not for theirs.
+            env={key: value for key, value in os.environ.items() if not key.startswith(("TF_", "PYTHON"))},
+        )
+        self._python = python
+        try:
+            self.version = self._answer("ready").removeprefix("ready").strip()
+        except LarqError:
+            self.__exit__(None, None, None)
+            raise
+
+    def __call__(self) -> None:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # if it has ended, the answer that is missing says so
+            self._process.stdin.write("run\n")
+            self._process.stdin.flush()
+        self._answer("done")
+
+    def _answer(self, wanted: str) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if line.startswith(wanted):
+            return line
+        self._errors.seek(0)
+        said = self._errors.read().decode(errors="replace").strip().splitlines()
+        raise LarqError(
+            f"Larq Compute Engine failed in {self._python} ({said[-1] if said else 'it said nothing'}); {_REMEDY}"
+        )
+
+    def __enter__(self) -> "Larq":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+        self._errors.close()

@@ -1,0 +1,109 @@
+"""What is timed: the modules in their deploy form, and the pictures that int8 candidates are calibrated with."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bitsr.common.errors import UsageError
+from bitsr.common.pictures import read_picture
+from bitsr.export.deploy import FusedBinaryConv2d, fold
+from bitsr.export.deploy.layers import SuperResolver
+from bitsr.training.models import create_model
+from bitsr.training.weights import load_model
+
+SIDE = 128
+CHANNELS = 64
+SCALE = 4
+BINARY_NETWORKS = ("ebsr_light_plus_x4", "ebsr_light_x4")
+FLOAT_GEOMETRY = "float convolutions of its geometry"
+FLOAT_NETWORK = "srresnet_x4"
+BINARY_LAYER, FLOAT_LAYER = "binary layer", "float layer"
+_MOST_CROPS = 6
+
+
+class BinaryLayer(nn.Module):
+    """The whole fused layer: sign, 3x3 binary convolution, scale, skip, PReLU. Float32 (1, 64, H, W) in and out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        signs = torch.where(torch.randn(CHANNELS, CHANNELS, 3, 3) < 0, -1.0, 1.0)
+        self.conv = FusedBinaryConv2d(
+            signs,
+            torch.full((CHANNELS,), 0.05),
+            threshold=torch.zeros(CHANNELS),
+            slope=torch.full((CHANNELS,), 0.25),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv(x, residual=x)
+        return y
+
+
+class FloatTwin(nn.Module):
+    """The geometry of EBSR-light in float: head, 32 convolutions with a skip each, a tail of one convolution."""
+
+    def __init__(self, *, scale: int, layers: int = 32) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, CHANNELS, 3, padding=1)
+        self.body = nn.ModuleList(nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1) for _ in range(layers))
+        self.tail = nn.Conv2d(CHANNELS, 3 * scale**2, 3, padding=1)
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        head = self.head(x)
+        y = head
+        for conv in self.body:
+            y = conv(y) + y
+        return F.pixel_shuffle(self.tail(y + head), self.scale)
+
+
+def float_layer() -> nn.Module:
+    """The opponent of the layer: the convolution alone, without activation and skip."""
+    return nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1).eval()
+
+
+def float_networks() -> dict[str, nn.Module]:
+    """Opponents of the whole networks, in their deploy form; their weights are random, which no time depends on."""
+    return {FLOAT_GEOMETRY: fold(FloatTwin(scale=SCALE)), FLOAT_NETWORK: fold(create_model(FLOAT_NETWORK))}
+
+
+def binary_networks() -> dict[str, nn.Module]:
+    return {name: fold(create_model(name)).eval() for name in BINARY_NETWORKS}
+
+
+def calibration_pictures(paths: list[Path]) -> list[Tensor]:
+    """Crops (1, 3, 128, 128) in [0, 1] of photos, at most six of each.
+
+    Raises:
+        UsageError: none of the files has 128x128 pixels.
+        PictureError: a file is missing or no picture.
+    """
+    crops = [crop for path in paths for crop in _crops(read_picture(path).rgb)]
+    if not crops:
+        names = ", ".join(str(path) for path in paths)
+        raise UsageError(
+            f"no picture of at least {SIDE}x{SIDE} pixels among: {names or 'nothing'}; name some by --picture"
+        )
+    return crops
+
+
+def feature_maps(pictures: list[Tensor]) -> list[Tensor]:
+    """What a binary layer sees of the pictures: (1, 64, 128, 128) of the trained network's head."""
+    network = fold(load_model(BINARY_NETWORKS[0]))
+    assert isinstance(network, SuperResolver)
+    with torch.no_grad():
+        return [network.head(picture - network.mean).to(memory_format=torch.channels_last) for picture in pictures]
+
+
+def _crops(rgb: NDArray[np.uint8]) -> list[Tensor]:
+    corners = [
+        (top, left)
+        for top in range(0, rgb.shape[0] - SIDE + 1, SIDE)
+        for left in range(0, rgb.shape[1] - SIDE + 1, SIDE)
+    ]
+    crops = [rgb[top : top + SIDE, left : left + SIDE] for top, left in corners[:_MOST_CROPS]]
+    return [torch.from_numpy(crop.transpose(2, 0, 1)[None].astype(np.float32) / 255) for crop in crops]
