@@ -50,8 +50,12 @@ def perturb(model: SuperResolutionModel) -> SuperResolutionModel:
         for name, parameter in model.named_parameters():
             if name.endswith("activation_binarizer.a"):
                 parameter.uniform_(-1.5, -0.5, generator=generator)
-            elif name.endswith(("activation_binarizer.b", "activation_binarizer.shift")):
+            elif name.endswith("activation_binarizer.b"):
                 parameter.uniform_(-0.3, 0.3, generator=generator)
+            elif name.endswith("activation_binarizer.shift"):  # on the scale of BBCU's amplified activations
+                parameter.uniform_(-0.3, 1.5, generator=generator)
+            elif name.endswith((".binary.a", ".residual.a")):
+                parameter.uniform_(0.8, 1.3, generator=generator)
             elif parameter.dim() == 1 and "norm" not in name and "activation" not in name:
                 parameter.add_(torch.empty_like(parameter).uniform_(-0.2, 0.2, generator=generator))
     return model

@@ -74,7 +74,7 @@ def test_the_amplification_does_not_change_a_picture_without_branches() -> None:
     ],
 )
 def test_parameters_of_the_published_table(model_id: str, thousands: float) -> None:
-    """Convolution weights, binary ones at one 32nd: BBCU's table (1367, 1515, 225, 372, 46 and 51 K), to one digit more."""
+    """Convolution weights, binary ones at one 32nd: BBCU's table (1367, 1515, 225, 372, 46, 51 K), one digit more."""
     with torch.device("meta"):
         model = create_model(model_id)
     binary = sum(m.weight.numel() for m in model.modules() if isinstance(m, BinaryConv2d))

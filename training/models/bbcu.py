@@ -7,7 +7,7 @@ published code: unit, block, variants L and M (head and last convolution stay fl
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitsr.training.binarizers import MeanScaleWeight, RSign
+from bitsr.training.binarizers import LearnedScaleWeight, MeanScaleWeight, RSign
 from bitsr.training.layers import BinaryConv2d, RPReLU
 from bitsr.training.models.edsr import ResidualBlock
 from bitsr.training.models.frames import SrResNetFrame, upsampling_factors
@@ -29,7 +29,7 @@ class BbcuUnit(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = _bbcu_conv(channels, channels)
+        self.conv = bbcu_conv(channels, channels)
         self.rprelu = RPReLU(channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -37,12 +37,15 @@ class BbcuUnit(nn.Module):
 
 
 class BbcuUpsampler(nn.Module):
-    """BBCU-U: ``y = shuffle(RPReLU(binary_conv(x))) + nearest(x)``. (N, C, H, W) -> (N, C, H f, W f)."""
+    """BBCU-U: ``y = shuffle(RPReLU(binary_conv(x))) + nearest(x)``. (N, C, H, W) -> (N, C, H f, W f).
 
-    def __init__(self, channels: int, factor: int) -> None:
+    ``learned_scale`` makes the scales of the weights parameters instead of means.
+    """
+
+    def __init__(self, channels: int, factor: int, *, learned_scale: bool = False) -> None:
         super().__init__()
         self.factor = factor
-        self.conv = _bbcu_conv(channels, channels * factor**2)
+        self.conv = bbcu_conv(channels, channels * factor**2, learned_scale=learned_scale)
         self.rprelu = RPReLU(channels * factor**2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,9 +54,14 @@ class BbcuUpsampler(nn.Module):
         return F.pixel_shuffle(y + x.repeat_interleave(self.factor**2, dim=1), self.factor)
 
 
-def _bbcu_conv(channels: int, out_channels: int) -> BinaryConv2d:
+def bbcu_conv(channels: int, out_channels: int, *, learned_scale: bool = False) -> BinaryConv2d:
+    """3x3, a threshold for each input channel, a scale (mean or learned) for each filter."""
     return BinaryConv2d(
-        channels, out_channels, 3, activation_binarizer=RSign(channels), weight_binarizer=MeanScaleWeight()
+        channels,
+        out_channels,
+        3,
+        activation_binarizer=RSign(channels),
+        weight_binarizer=LearnedScaleWeight(out_channels) if learned_scale else MeanScaleWeight(),
     )
 
 

@@ -1,6 +1,7 @@
 """Fold rules, one file per family; importing a file registers its rules. ``folding`` has what they share."""
 
 from bitsr.export.deploy.rules import (
+    attention,
     bbcu,
     e2fif,
     ebsr,
@@ -9,4 +10,4 @@ from bitsr.export.deploy.rules import (
     frb,
 )
 
-__all__ = ["bbcu", "e2fif", "ebsr", "edsr", "frames", "frb"]
+__all__ = ["attention", "bbcu", "e2fif", "ebsr", "edsr", "frames", "frb"]

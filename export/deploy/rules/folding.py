@@ -40,6 +40,19 @@ def fold_conv(
     )
 
 
+def rescale(layer: FusedBinaryConv2d, *, input_divisor: float = 1.0, gain: float = 1.0) -> FusedBinaryConv2d:
+    """Change a layer in place for an input divided by ``input_divisor`` and an output times ``gain``, both positive.
+
+    ``gain`` is on the layer's own part, not on the residual that is added to it.
+    """
+    if layer.threshold is not None:
+        layer.threshold /= input_divisor
+    for part in (layer.scale, layer.shift, layer.inner_shift):
+        if part is not None:
+            part *= gain
+    return layer
+
+
 def fold_norm(norm: nn.BatchNorm2d, scale: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor]:
     """Batch normalisation with its running statistics, in float64 so that only the result is rounded."""
     if norm.running_mean is None or norm.running_var is None:
@@ -71,12 +84,14 @@ def fold_head(head: nn.Conv2d, normalize: SubtractMean) -> nn.Conv2d:
     return with_weight(head, head.weight * normalize.input_scale, head.bias)
 
 
-def fold_tail(tail: nn.Conv2d, *, input_scale: float = 1.0, mean: Tensor | None = None, pixels: int = 1) -> nn.Conv2d:
-    """The tail for an output divided by ``input_scale`` with the picture's ``mean`` added.
+def fold_tail(
+    tail: nn.Conv2d, *, input_scale: float = 1.0, gain: float = 1.0, mean: Tensor | None = None, pixels: int = 1
+) -> nn.Conv2d:
+    """The tail for an input times ``gain`` and an output divided by ``input_scale`` with the picture's ``mean`` added.
 
     ``pixels`` output channels of the tail belong to one channel of the picture.
     """
-    weight, bias = tail.weight / input_scale, None if tail.bias is None else tail.bias / input_scale
+    weight, bias = tail.weight * gain / input_scale, None if tail.bias is None else tail.bias / input_scale
     if mean is not None:
         added = mean.flatten().repeat_interleave(pixels)
         bias = added if bias is None else bias + added

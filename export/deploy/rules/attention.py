@@ -1,0 +1,99 @@
+"""Fold rules of the binary EDSR with attention.
+
+The trunk of the deploy form is that of the train form divided by the product of the factors a2 so far, so that units
+without attention on the residual branch are one binary layer each. Attention itself stays float.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from bitsr.export.deploy.layers import FusedBinaryConv2d
+from bitsr.export.deploy.registry import fold, fold_rule
+from bitsr.export.deploy.rules.folding import fold_conv, fold_head, fold_tail, rescale
+from bitsr.training.models.attention import AttentionGain, AttentionUnit, BinEdsr
+
+
+class FoldedAttention(nn.Module):
+    """``z * (gain * M(z / divisor))``, the divisor folded into the first weights of M."""
+
+    gain: Tensor
+
+    def __init__(self, branch: AttentionGain, *, gain: float) -> None:
+        super().__init__()
+        self.mask = fold(branch.mask)
+        with torch.no_grad():
+            self.mask.first.weight /= branch.divisor
+        self.register_buffer("gain", torch.full((1, 1, 1, 1), gain))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z * (self.mask(z) * self.gain)  # type: ignore[no-any-return]
+
+
+class FoldedAttentionUnit(nn.Module):
+    """Binary layer with float attention on its output (``binary``), on its residual (``residual``), or on none."""
+
+    def __init__(self, conv: FusedBinaryConv2d, *, binary: nn.Module | None, residual: nn.Module | None) -> None:
+        super().__init__()
+        self.conv = conv
+        self.binary = binary
+        self.residual = residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        skip = x if self.residual is None else self.residual(x)
+        if self.binary is None:
+            return self.conv(x, residual=skip)  # type: ignore[no-any-return]
+        return self.binary(self.conv(x)) + skip  # type: ignore[no-any-return]
+
+
+def _unit(module: AttentionUnit, *, trunk: float) -> tuple[FoldedAttentionUnit, float]:
+    """The unit for an input divided by ``trunk``, and what its output is divided by."""
+    conv = fold_conv(module.conv, rprelu=module.rprelu)
+    a1, a2 = module.binary.factor().item(), module.residual.factor().item()
+    residual = None
+    after = trunk * a2
+    if isinstance(module.residual, AttentionGain):
+        # Undo the division in the mask's input and in the result.
+        residual = FoldedAttention(module.residual, gain=after)
+        with torch.no_grad():
+            residual.mask.first.weight *= trunk
+        after = 1.0
+    binary = None
+    if isinstance(module.binary, AttentionGain):
+        binary = FoldedAttention(module.binary, gain=a1 / after)
+        rescale(conv, input_divisor=trunk)
+    else:
+        rescale(conv, input_divisor=trunk, gain=a1 / after)
+    return FoldedAttentionUnit(conv, binary=binary, residual=residual), after
+
+
+class FoldedBinEdsr(nn.Module):
+    """Deploy form of :class:`~bitsr.training.models.attention.BinEdsr`."""
+
+    mean: Tensor
+
+    def __init__(self, module: BinEdsr) -> None:
+        super().__init__()
+        self.register_buffer("mean", module.normalize.mean.detach().clone())
+        self.head = fold_head(module.head, module.normalize)
+        units, trunk = [], 1.0
+        for unit in module.body:
+            folded, trunk = _unit(unit, trunk=trunk)
+            units.append(folded)
+        self.body = nn.Sequential(*units)
+        self.upsampler = fold(module.upsampler)
+        for stage in self.upsampler:
+            rescale(stage.conv, input_divisor=trunk, gain=1 / trunk)
+        self.tail = fold_tail(
+            module.tail, input_scale=module.normalize.input_scale, gain=trunk, mean=module.normalize.mean
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 3, H s, W s), not clamped."""
+        y = self.head(x - self.mean).to(memory_format=torch.channels_last)
+        y = self.tail(self.upsampler(self.body(y)))
+        return y.to(memory_format=torch.contiguous_format)  # type: ignore[no-any-return]
+
+
+@fold_rule(BinEdsr)
+def _binedsr(module: BinEdsr) -> FoldedBinEdsr:
+    return FoldedBinEdsr(module)
