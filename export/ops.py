@@ -19,8 +19,21 @@ def memory_format(x: Tensor) -> torch.memory_format:
 
 
 def _fused_multiply_add(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    """``a * b + c`` with one rounding to float32, as the kernels do: the product of two float32 is exact in float64."""
-    return (a.double() * b.double() + c.double()).float()
+    """``a * b + c`` with one rounding to float32, as the kernels do.
+
+    The product of two float32 is exact in float64. The sum is rounded to float64 and then to float32; only where the
+    first rounding ends in the middle between two float32 can the second go wrong, so there it is moved off the middle
+    to the side of the exact sum. (Left out: below float32's normal range, 1.2e-38, where the middle is another one.)
+    """
+    product, addend = a.double() * b.double(), c.double()
+    total = product + addend
+    middle = (total.view(torch.int64) & 0x1FFFFFFF) == 0x10000000  # of the 52 bits, float32 keeps the upper 23
+    if bool(middle.any()):
+        shadow = total - product  # the error of the sum, exact (Knuth's two-sum)
+        error = (product - (total - shadow)) + (addend - shadow)
+        moved = torch.nextafter(total, torch.copysign(torch.full_like(total, torch.inf), error))
+        total = torch.where(middle & (error != 0), moved, total)
+    return total.float()
 
 
 def _per_channel(vector: Tensor) -> Tensor:
@@ -178,6 +191,41 @@ def spatial_gate(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 @spatial_gate.register_fake
 def _(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return x.new_empty((x.shape[0], 1, x.shape[2], x.shape[3]))
+
+
+@torch.library.custom_op("bitsr::quantized_spatial_gate", mutates_args=())
+def quantized_spatial_gate(
+    x: Tensor, weight: Tensor, inverse_step: Tensor, scale: Tensor, bias: Tensor, negative: int, positive: int
+) -> Tensor:
+    """Gain of every pixel from a convolution of integers: ``sigmoid(dot * scale + bias)``.
+
+    ``q = round(clip(x * inverse_step, -negative, positive))``, halves to even, NaN gives ``-negative``;
+    ``dot = conv2d(q, weight)``, zero padding ``k // 2``, exact in int32; ``dot * scale + bias`` is rounded once.
+
+    Args:
+        x: (N, C, H, W).
+        weight: int8 (1, C, k, k), k 1 or 3.
+        inverse_step: (1,), 1 / step of the activations.
+        scale: (1,), step of the activations times step of the weights.
+        bias: (1,).
+        negative, positive: 0 to 255, and no more levels than 256.
+
+    Returns:
+        (N, 1, H, W) in (0, 1), contiguous.
+    """
+    v = x * inverse_step
+    v = torch.where(v > -negative, v, float(-negative))
+    q = torch.where(v < positive, v, float(positive)).round()
+    # In float64 every product and sum of these integers is exact.
+    dot = F.conv2d(q.double(), weight.double(), padding=weight.shape[-1] // 2).float()
+    return torch.sigmoid(_fused_multiply_add(dot, scale, bias)).contiguous()
+
+
+@quantized_spatial_gate.register_fake
+def _(
+    x: Tensor, weight: Tensor, inverse_step: Tensor, scale: Tensor, bias: Tensor, negative: int, positive: int
+) -> Tensor:
     return x.new_empty((x.shape[0], 1, x.shape[2], x.shape[3]))
 
 

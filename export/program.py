@@ -47,6 +47,7 @@ class OpKind(enum.IntEnum):
     SPATIAL_GATE = 3
     ADD = 4
     PIXEL_SHUFFLE = 5
+    QUANTIZED_SPATIAL_GATE = 6
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ _ARITY = {
     OpKind.SPATIAL_GATE: (1, 1, 2, 1),
     OpKind.ADD: (2, 1, 0, 0),
     OpKind.PIXEL_SHUFFLE: (2, 1, 0, 1),
+    OpKind.QUANTIZED_SPATIAL_GATE: (1, 1, 4, 3),
 }
 
 
@@ -209,7 +211,10 @@ def read_program(blob: bytes) -> Program:
             attributes=signed,
         )
         shapes = _constant_shapes(op, program.values, index)
-        arrays = tuple(_as_array(data, shape, index) for data, shape in zip(raw, shapes, strict=True))
+        arrays = tuple(
+            _as_array(data, shape, _constant_type(op, role), index)
+            for role, (data, shape) in enumerate(zip(raw, shapes, strict=True))
+        )
         program.ops.append(Op(op.kind, op.inputs, op.outputs, arrays, signed))
     _check(inputs_offset == cursor, "the input list does not follow the ops")
     _check(outputs_offset == inputs_offset + 4 * input_count, "the output list does not follow the input list")
@@ -313,6 +318,16 @@ def _check_op(op: Op, values: list[Value], index: int) -> None:
         _check(op.attributes[0] in (1, 3), f"op {index}: kernel {op.attributes[0]}, expected 1 or 3")
         same_size(x, value(op.outputs[0], ValueKind.PLANE, "s"), "s")
         _check(all(constant is not None for constant in op.constants), f"op {index} needs all its constants")
+    elif op.kind is OpKind.QUANTIZED_SPATIAL_GATE:
+        kernel, negative, positive = op.attributes
+        _check(kernel in (1, 3), f"op {index}: kernel {kernel}, expected 1 or 3")
+        _check(
+            1 <= negative + positive <= 255, f"op {index}: levels -{negative} to {positive}, expected 2 to 256 levels"
+        )
+        largest = kernel**2 * x.channels * max(negative, positive) * 128
+        _check(largest < 1 << 31, f"op {index}: sums up to {largest} do not fit 32 bits")
+        same_size(x, value(op.outputs[0], ValueKind.PLANE, "s"), "s")
+        _check(all(constant is not None for constant in op.constants), f"op {index} needs all its constants")
     elif op.kind is OpKind.ADD:
         for number, role in ((op.inputs[1], "b"), (op.outputs[0], "y")):
             other = value(number, ValueKind.MAP, role)
@@ -347,14 +362,25 @@ def _constant_shapes(op: Op, values: list[Value], index: int) -> tuple[tuple[int
     if op.kind is OpKind.SPATIAL_GATE:
         (kernel,) = op.attributes
         return ((kernel, kernel, channels), (1,))
+    if op.kind is OpKind.QUANTIZED_SPATIAL_GATE:
+        kernel, _, _ = op.attributes
+        return ((kernel, kernel, channels), (1,), (1,), (1,))
     return ()
 
 
-def _as_array(data: bytes | None, shape: tuple[int, ...], index: int) -> NDArray[np.generic] | None:
+def _constant_type(op: Op, role: int) -> np.dtype[np.generic]:
+    if op.kind is OpKind.BINARY_CONV2D and role == 1:
+        return np.dtype("<u8")
+    if op.kind is OpKind.QUANTIZED_SPATIAL_GATE and role == 0:
+        return np.dtype("i1")
+    return np.dtype("<f4")
+
+
+def _as_array(
+    data: bytes | None, shape: tuple[int, ...], dtype: np.dtype[np.generic], index: int
+) -> NDArray[np.generic] | None:
     if data is None:
         return None
-    # Only packed weights have five dimensions; every other constant is float32.
-    dtype = np.dtype("<u8") if len(shape) == 5 else np.dtype("<f4")
     expected = dtype.itemsize * int(np.prod(shape, dtype=object))
     _check(len(data) == expected, f"op {index}: a constant of {len(data)} bytes, expected {expected}")
     return np.frombuffer(data, dtype=dtype).reshape(shape)

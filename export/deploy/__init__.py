@@ -6,6 +6,7 @@ from bitsr.export.deploy.layers import (
     ChannelShiftGate,
     FusedBinaryConv2d,
     PixelShuffle,
+    QuantizedSpatialGate,
     SpatialGate,
     SuperResolver,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "ChannelShiftGate",
     "FusedBinaryConv2d",
     "PixelShuffle",
+    "QuantizedSpatialGate",
     "SpatialGate",
     "SuperResolver",
     "fold",

@@ -116,6 +116,41 @@ class SpatialGate(nn.Module):
         return gain
 
 
+class QuantizedSpatialGate(nn.Module):
+    """:func:`bitsr.export.ops.quantized_spatial_gate` with its constants. -> (N, 1, H, W).
+
+    Args:
+        levels: weights as integers (1, C, k, k), -128 to 127.
+        weight_step, activation_step: positive scalars.
+        bias: (1,).
+        negative, positive: the activations' levels are ``-negative ... positive``.
+    """
+
+    def __init__(
+        self,
+        levels: Tensor,
+        *,
+        weight_step: Tensor,
+        activation_step: Tensor,
+        bias: Tensor,
+        negative: int,
+        positive: int,
+    ) -> None:
+        super().__init__()
+        self.negative = negative
+        self.positive = positive
+        self.register_buffer("weight", levels.detach().to(torch.int8).contiguous())
+        self.register_buffer("inverse_step", _constant(1 / activation_step.reshape(1)))
+        self.register_buffer("scale", _constant((weight_step * activation_step).reshape(1)))
+        self.register_buffer("bias", _constant(bias))
+
+    def forward(self, x: Tensor) -> Tensor:
+        gain: Tensor = ops.quantized_spatial_gate(
+            x, self.weight, self.inverse_step, self.scale, self.bias, self.negative, self.positive
+        )
+        return gain
+
+
 class GatedBinaryConv2d(nn.Module):
     """Binary layer with its own input as residual and, where given, gates computed from that input."""
 

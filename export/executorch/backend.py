@@ -19,6 +19,7 @@ from bitsr.export.executorch.graph import (
     CHANNEL_SHIFT_GATE,
     LAYOUT_COPIES,
     PIXEL_SHUFFLE,
+    QUANTIZED_SPATIAL_GATE,
     SPATIAL_GATE,
     arguments,
     constant,
@@ -74,14 +75,10 @@ class _Translation:
         elif node.target in (CHANNEL_GATE, CHANNEL_SHIFT_GATE):
             self.program.ops.append(self._channel_gate(node, given))
         elif node.target == SPATIAL_GATE:
-            weight = self._array(given["weight"])
-            bias = self._array(given["bias"])
-            # (1, C, k, k) -> (k, k, C): the order in which a channels-last row is read.
-            taps = np.ascontiguousarray(weight[0].transpose(1, 2, 0))
-            outputs = (self._new_value(node, kind=ValueKind.PLANE),)
-            self.program.ops.append(
-                Op(OpKind.SPATIAL_GATE, (self._value(given["x"]),), outputs, (taps, bias), (taps.shape[0],))
-            )
+            self.program.ops.append(self._spatial_gate(node, OpKind.SPATIAL_GATE, ("bias",), ()))
+        elif node.target == QUANTIZED_SPATIAL_GATE:
+            numbers, levels = ("inverse_step", "scale", "bias"), (given["negative"], given["positive"])
+            self.program.ops.append(self._spatial_gate(node, OpKind.QUANTIZED_SPATIAL_GATE, numbers, levels))
         elif node.target == ADD:
             inputs = (self._value(given["self"]), self._value(given["other"]))
             self.program.ops.append(Op(OpKind.ADD, inputs, (self._new_value(node),)))
@@ -115,6 +112,14 @@ class _Translation:
             ),
             (out_channels, kernel, planes),
         )
+
+    def _spatial_gate(self, node: torch.fx.Node, kind: OpKind, numbers: tuple[str, ...], levels: tuple[int, ...]) -> Op:
+        given = arguments(node)
+        # (1, C, k, k) -> (k, k, C): the order in which a channels-last row is read.
+        taps = np.ascontiguousarray(self._array(given["weight"])[0].transpose(1, 2, 0))
+        constants = (taps, *(self._array(given[name]) for name in numbers))
+        outputs = (self._new_value(node, kind=ValueKind.PLANE),)
+        return Op(kind, (self._value(given["x"]),), outputs, constants, (taps.shape[0], *levels))
 
     def _channel_gate(self, node: torch.fx.Node, given: dict[str, Any]) -> Op:
         constants = tuple(self._array(given[name]) for name in ("w1", "b1", "w2", "b2"))

@@ -21,10 +21,11 @@ BINARY_CONV2D = _EDGE.bitsr.binary_conv2d.default
 CHANNEL_SHIFT_GATE = _EDGE.bitsr.channel_shift_gate.default
 CHANNEL_GATE = _EDGE.bitsr.channel_gate.default
 SPATIAL_GATE = _EDGE.bitsr.spatial_gate.default
+QUANTIZED_SPATIAL_GATE = _EDGE.bitsr.quantized_spatial_gate.default
 PIXEL_SHUFFLE = _EDGE.bitsr.pixel_shuffle.default
 ADD = _EDGE.aten.add.Tensor
 LAYOUT_COPIES = (_EDGE.dim_order_ops._to_dim_order_copy.default, _EDGE.dim_order_ops._clone_dim_order.default)
-OUR_OPS = (BINARY_CONV2D, CHANNEL_SHIFT_GATE, CHANNEL_GATE, SPATIAL_GATE, PIXEL_SHUFFLE)
+OUR_OPS = (BINARY_CONV2D, CHANNEL_SHIFT_GATE, CHANNEL_GATE, SPATIAL_GATE, QUANTIZED_SPATIAL_GATE, PIXEL_SHUFFLE)
 
 
 def op_name(target: Any) -> str:

@@ -21,6 +21,7 @@ from bitsr.export.executorch.graph import (
     LAYOUT_COPIES,
     OUR_OPS,
     PIXEL_SHUFFLE,
+    QUANTIZED_SPATIAL_GATE,
     SPATIAL_GATE,
     arguments,
     constant,
@@ -36,6 +37,7 @@ _CONSTANTS = {
     CHANNEL_SHIFT_GATE: ("w1", "b1", "w2", "b2"),
     CHANNEL_GATE: ("w1", "b1", "w2", "b2"),
     SPATIAL_GATE: ("weight", "bias"),
+    QUANTIZED_SPATIAL_GATE: ("weight", "inverse_step", "scale", "bias"),
     PIXEL_SHUFFLE: (),
 }
 
@@ -121,9 +123,9 @@ def refusal(program: ExportedProgram, node: torch.fx.Node) -> str | None:
         if planes not in (1, 2):
             return f"{planes} weight planes, expected 1 or 2"
         gain = given["spatial_gain"]
-        if gain is not None and getattr(gain, "target", None) != SPATIAL_GATE:
-            return "the spatial gain does not come from bitsr::spatial_gate"
-    elif node.target == SPATIAL_GATE and fake(given["weight"]).shape[-1] not in (1, 3):
+        if gain is not None and getattr(gain, "target", None) not in (SPATIAL_GATE, QUANTIZED_SPATIAL_GATE):
+            return "the spatial gain does not come from bitsr::spatial_gate or its quantized form"
+    elif node.target in (SPATIAL_GATE, QUANTIZED_SPATIAL_GATE) and fake(given["weight"]).shape[-1] not in (1, 3):
         return f"the kernel size is {fake(given['weight']).shape[-1]}, expected 1 or 3"
     elif node.target == PIXEL_SHUFFLE and not 2 <= given["factor"] <= 8:
         return f"the factor is {given['factor']}, expected 2 to 8"

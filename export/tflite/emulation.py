@@ -62,6 +62,14 @@ def spatial_gate(given: Mapping[str, Any]) -> list[tf.Tensor]:
     return [tf.sigmoid(tf.nn.conv2d(given["x"], given["weight"][..., None], 1, "SAME") + given["bias"])]
 
 
+def quantized_spatial_gate(given: Mapping[str, Any], *, negative: int, positive: int) -> list[tf.Tensor]:
+    """``weight`` is (k, k, C), integers; float32 holds their products and sums exactly up to 2^24."""
+    q = tf.round(tf.clip_by_value(given["x"] * given["inverse_step"], -negative, positive))
+    dot = tf.nn.conv2d(q, given["weight"].astype(np.float32)[..., None], 1, "SAME")
+    # An integer already; rounding it keeps the converter from folding the scale into the weights.
+    return [tf.sigmoid(tf.round(dot) * given["scale"] + given["bias"])]
+
+
 def pixel_shuffle(given: Mapping[str, Any], *, factor: int) -> list[tf.Tensor]:
     """``DEPTH_TO_SPACE`` after a permutation of the channels: PyTorch's order is (c, i, j), TensorFlow's (i, j, c)."""
     x = given["x"]

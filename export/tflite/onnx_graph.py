@@ -19,6 +19,7 @@ from bitsr.export.tflite.roles import (
     CHANNEL_GATE,
     CUSTOM_OPS,
     PIXEL_SHUFFLE,
+    QUANTIZED_SPATIAL_GATE,
     SPATIAL_GATE,
     VERSION,
     CustomOp,
@@ -71,6 +72,7 @@ def _with_our_nodes(program: ExportedProgram) -> ExportedProgram:
             torch.ops.bitsr.channel_shift_gate.default: _channel_shift_gate,
             torch.ops.bitsr.channel_gate.default: _channel_gate,
             torch.ops.bitsr.spatial_gate.default: _spatial_gate,
+            torch.ops.bitsr.quantized_spatial_gate.default: _quantized_spatial_gate,
             torch.ops.bitsr.pixel_shuffle.default: _pixel_shuffle,
         }
     )
@@ -151,6 +153,20 @@ def _channel_gate(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, sig
 def _spatial_gate(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     shape = (x.shape[0], 1, x.shape[2], x.shape[3])
     return _node(SPATIAL_GATE, {"x": x, "weight": weight, "bias": bias}, {"s": shape}, (weight.shape[-1],))[0]
+
+
+def _quantized_spatial_gate(
+    x: Tensor, weight: Tensor, inverse_step: Tensor, scale: Tensor, bias: Tensor, negative: int, positive: int
+) -> Tensor:
+    shape = (x.shape[0], 1, x.shape[2], x.shape[3])
+    given: dict[str, Tensor | None] = {
+        "x": x,
+        "weight": weight,
+        "inverse_step": inverse_step,
+        "scale": scale,
+        "bias": bias,
+    }
+    return _node(QUANTIZED_SPATIAL_GATE, given, {"s": shape}, (weight.shape[-1], negative, positive))[0]
 
 
 def _pixel_shuffle(x: Tensor, skip: Tensor | None, factor: int) -> Tensor:

@@ -19,7 +19,15 @@ from onnx2tf.utils.common_functions import (
 
 from bitsr.export.errors import ExportError
 from bitsr.export.tflite import emulation
-from bitsr.export.tflite.roles import BINARY_CONV2D, CHANNEL_GATE, CUSTOM_OPS, PIXEL_SHUFFLE, SPATIAL_GATE, CustomOp
+from bitsr.export.tflite.roles import (
+    BINARY_CONV2D,
+    CHANNEL_GATE,
+    CUSTOM_OPS,
+    PIXEL_SHUFFLE,
+    QUANTIZED_SPATIAL_GATE,
+    SPATIAL_GATE,
+    CustomOp,
+)
 
 
 @contextmanager
@@ -82,7 +90,7 @@ def _layer_name(output: str) -> str:
 
 
 def _of_layout(op: CustomOp, role: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    if op is SPATIAL_GATE and role == "weight":  # (1, C, k, k) -> (k, k, C)
+    if op in (SPATIAL_GATE, QUANTIZED_SPATIAL_GATE) and role == "weight":  # (1, C, k, k) -> (k, k, C)
         return np.ascontiguousarray(array[0].transpose(1, 2, 0))
     return array
 
@@ -121,6 +129,9 @@ class _Layer(tf_keras.layers.Layer):  # type: ignore[misc]
             return emulation.channel_gate(given, linear=self._options["linear_count"])
         if self._op is PIXEL_SHUFFLE:
             return emulation.pixel_shuffle(given, factor=self._options["factor"])
+        if self._op is QUANTIZED_SPATIAL_GATE:
+            levels = {name: self._options[name] for name in ("negative", "positive")}
+            return emulation.quantized_spatial_gate(given, **levels)
         return emulation.spatial_gate(given)
 
     def _fusable(self) -> Callable[..., Any]:

@@ -53,5 +53,13 @@ CHANNEL_GATE = CustomOp(
     ("hidden", "total", "linear_count"),
 )
 SPATIAL_GATE = CustomOp("BitsrSpatialGate", ("bitsr::spatial_gate",), ("x",), ("weight", "bias"), ("s",), ("kernel",))
+QUANTIZED_SPATIAL_GATE = CustomOp(
+    "BitsrQuantizedSpatialGate",
+    ("bitsr::quantized_spatial_gate",),
+    ("x",),
+    ("weight", "inverse_step", "scale", "bias"),
+    ("s",),
+    ("kernel", "negative", "positive"),
+)
 PIXEL_SHUFFLE = CustomOp("BitsrPixelShuffle", ("bitsr::pixel_shuffle",), ("x", "skip"), (), ("y",), ("factor",))
-CUSTOM_OPS = {op.name: op for op in (BINARY_CONV2D, CHANNEL_GATE, SPATIAL_GATE, PIXEL_SHUFFLE)}
+CUSTOM_OPS = {op.name: op for op in (BINARY_CONV2D, CHANNEL_GATE, SPATIAL_GATE, QUANTIZED_SPATIAL_GATE, PIXEL_SHUFFLE)}

@@ -104,6 +104,9 @@ def _results(op: Op, values: dict[int, Tensor]) -> tuple[Tensor | None, ...]:
         return (v[:, :linear] if linear else None, v[:, linear:].sigmoid())
     if op.kind is OpKind.SPATIAL_GATE:
         return (ops.spatial_gate(args[0], data[0].permute(2, 0, 1)[None].contiguous(), data[1]),)
+    if op.kind is OpKind.QUANTIZED_SPATIAL_GATE:
+        weight = data[0].permute(2, 0, 1)[None].contiguous()
+        return (ops.quantized_spatial_gate(args[0], weight, *data[1:], *op.attributes[1:]),)
     if op.kind is OpKind.ADD:
         return (args[0] + args[1],)
     return (ops.pixel_shuffle(args[0], args[1], op.attributes[0]),)

@@ -1,5 +1,6 @@
 """The eager ops against their definition, written out with loops."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,29 @@ def test_spatial_gate(kernel: int) -> None:
     torch.testing.assert_close(ops.spatial_gate(x, weight, bias)[0, 0], expected)
 
 
+@pytest.mark.parametrize(("negative", "positive"), [(128, 127), (2, 1), (0, 15)])
+def test_quantized_spatial_gate(negative: int, positive: int) -> None:
+    """Integers in Python's own arithmetic; the sum is exact, so only the sigmoid may differ in its last bits."""
+    x = 3 * rand(1, 4, 5, 6)
+    x[0, 0, 0, :3] = torch.tensor([float("nan"), float("inf"), -float("inf")])
+    weight = torch.randint(-128, 128, (1, 4, 3, 3), dtype=torch.int8, generator=torch.Generator().manual_seed(4))
+    numbers = torch.tensor([7.5]), torch.tensor([2.0**-12]), torch.tensor([0.25])
+    # Python's round takes halves to even as well.
+    q = [
+        [[-negative if v != v else round(min(max(v, -negative), positive)) for v in row] for row in channel]
+        for channel in (x * 7.5)[0].tolist()
+    ]
+    expected = torch.empty(5, 6)
+    for i in range(5):
+        for j in range(6):
+            taps = [(c, y, z) for c in range(4) for y in range(3) for z in range(3)]
+            inside = [(c, y, z) for c, y, z in taps if 0 <= i + y - 1 < 5 and 0 <= j + z - 1 < 6]
+            dot = sum(q[c][i + y - 1][j + z - 1] * int(weight[0, c, y, z]) for c, y, z in inside)
+            expected[i, j] = 1 / (1 + math.exp(-(dot * 2.0**-12 + 0.25)))
+    gain = ops.quantized_spatial_gate(x, weight, *numbers, negative, positive)
+    torch.testing.assert_close(gain[0, 0], expected, rtol=1e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_pixel_shuffle_with_nearest_skip(factor: int) -> None:
     x, skip = rand(1, 2 * factor**2, 3, 4), rand(1, 2, 3, 4, seed=1)
@@ -162,6 +186,9 @@ CALLS = {
     "channel_shift_gate": lambda x: (x, rand(2, 8), rand(2), rand(16, 2), rand(16)),
     "channel_gate": lambda x: (x, rand(2, 8), rand(2), rand(4, 2), rand(4), True),
     "spatial_gate": lambda x: (x, rand(1, 8, 3, 3), rand(1)),
+    "quantized_spatial_gate": lambda x: (
+        x, signs(1, 8, 3, 3).to(torch.int8), rand(1), rand(1), rand(1), 8, 7,
+    ),
     "pixel_shuffle": lambda x: (x, rand(1, 2, *x.shape[2:]), 2),
 }  # fmt: skip
 

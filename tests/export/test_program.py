@@ -33,6 +33,7 @@ def example() -> Program:
     plane = program.add_value(Value(ValueKind.PLANE, 1))
     y, doubled = (program.add_value(Value(ValueKind.MAP, 12)) for _ in range(2))
     out = program.add_value(Value(ValueKind.MAP, 3, up=2))
+    integers = program.add_value(Value(ValueKind.PLANE, 1))
     bits = np.arange(1 * 12 * 3 * 3 * 2, dtype=np.uint64).reshape(1, 12, 3, 3, 2)
     bits[..., 1] &= np.uint64(63)  # channels 64 to 69
     program.inputs, program.outputs = [x], [out]
@@ -50,6 +51,13 @@ def example() -> Program:
         ),
         Op(OpKind.ADD, (y, y), (doubled,)),
         Op(OpKind.PIXEL_SHUFFLE, (doubled, None), (out,), (), (2,)),
+        Op(
+            OpKind.QUANTIZED_SPATIAL_GATE,
+            (x,),
+            (integers,),
+            (np.full((3, 3, 70), -7, np.int8), floats(1), floats(1), floats(1)),
+            (3, 8, 7),
+        ),
     ]
     return program
 
@@ -77,7 +85,7 @@ def test_layout_of_the_header() -> None:
     blob = write_program(example())
     magic, version, total, crc, values, ops, inputs, outputs, offset = struct.unpack_from("<4s8I", blob)
     assert (magic, version, total, crc) == (b"BSRP", VERSION, len(blob), zlib.crc32(blob[64:]))
-    assert (values, ops, inputs, outputs, offset) == (7, 5, 1, 1, 64)
+    assert (values, ops, inputs, outputs, offset) == (8, 6, 1, 1, 64)
     assert blob[48:64] == bytes(16)
     assert struct.unpack_from("<4I", blob, offset) == (0, 70, 1, 1)
 
@@ -137,7 +145,7 @@ def change(program: Program, index: int, **fields: object) -> Program:
 
 BROKEN = {
     "no input": lambda p: dataclasses.replace(p, inputs=[]),
-    "an output that nothing writes": lambda p: dataclasses.replace(p, ops=p.ops[:-1]),
+    "an output that nothing writes": lambda p: dataclasses.replace(p, ops=p.ops[:-2]),
     "reads before it is written": lambda p: dataclasses.replace(p, ops=[p.ops[3], *p.ops[:3], p.ops[4]]),
     "written a second time": lambda p: dataclasses.replace(p, ops=[*p.ops, p.ops[-1]]),
     "two thresholds": lambda p: change(p, 2, constants=(floats(70), *p.ops[2].constants[1:])),
@@ -148,6 +156,8 @@ BROKEN = {
     "a residual with other channels": lambda p: change(p, 2, inputs=(0, 1, 2, 3, 0)),
     "an addition of other channels": lambda p: change(p, 3, inputs=(4, 0)),
     "a shuffle by another factor": lambda p: change(p, 4, attributes=(4,)),
+    "257 levels": lambda p: change(p, 5, attributes=(3, 128, 128)),
+    "a gate without its bias": lambda p: change(p, 5, constants=(*p.ops[5].constants[:3], None)),
     "an input as an output": lambda p: dataclasses.replace(p, outputs=[0]),
     "an output twice": lambda p: dataclasses.replace(p, outputs=[6, 6]),
     "weight bits beyond the channels": lambda p: change(

@@ -32,7 +32,8 @@ def example() -> Program:
 
     x, skip = value(ValueKind.MAP, 4), value(ValueKind.MAP, 1)
     linear, sigmoid = value(ValueKind.VECTOR, 4), value(ValueKind.VECTOR, 4)
-    plane, y, total, large = (
+    plane, integers, y, total, large = (
+        value(ValueKind.PLANE, 1),
         value(ValueKind.PLANE, 1),
         value(ValueKind.MAP, 4),
         value(ValueKind.MAP, 4),
@@ -43,6 +44,13 @@ def example() -> Program:
     program.ops = [
         Op(OpKind.CHANNEL_GATE, (x,), (linear, sigmoid), (floats(1, 4), floats(1), floats(8, 1), floats(8)), (1, 8, 4)),
         Op(OpKind.SPATIAL_GATE, (x,), (plane,), (floats(1, 1, 4), floats(1)), (1,)),
+        Op(
+            OpKind.QUANTIZED_SPATIAL_GATE,
+            (x,),
+            (integers,),
+            (np.full((1, 1, 4), 3, np.int8), floats(1), floats(1), floats(1)),
+            (1, 8, 7),
+        ),
         Op(
             OpKind.BINARY_CONV2D,
             (x, linear, sigmoid, plane, x),

@@ -1,6 +1,7 @@
 """Binarizers are values: modules that are handed to :class:`bitsr.training.layers.BinaryConv2d`."""
 
 from bitsr.training.binarizers.activations import ActivationBinarizer, RSign, ScaledSign, Sign, scaled_sign
+from bitsr.training.binarizers.lsq import LsqQuantizer, lsq
 from bitsr.training.binarizers.residual import ResidualWeight
 from bitsr.training.binarizers.weights import (
     LearnedScaleWeight,
@@ -13,6 +14,7 @@ from bitsr.training.binarizers.weights import (
 __all__ = [
     "ActivationBinarizer",
     "LearnedScaleWeight",
+    "LsqQuantizer",
     "MeanScaleWeight",
     "RSign",
     "ResidualWeight",
@@ -21,5 +23,6 @@ __all__ = [
     "SignWeight",
     "WeightBinarizer",
     "hard_sign",
+    "lsq",
     "scaled_sign",
 ]

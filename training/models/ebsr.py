@@ -6,10 +6,11 @@ Source: Wei et al., "EBSR: Enhanced Binary Neural Network for Image Super-Resolu
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitsr.training.binarizers import MeanScaleWeight, ScaledSign
+from bitsr.training.binarizers import LsqQuantizer, MeanScaleWeight, ScaledSign
 from bitsr.training.layers import BinaryConv2d, ChannelShiftRescale, SpatialRescale, SubtractMean
 from bitsr.training.models.registry import ModelInfo, SuperResolutionModel, register_model
 
@@ -21,7 +22,7 @@ class EbsrConfig:
     """Shape and switches of an EBSR network.
 
     ``input_scale`` is BBCU's amplification; ``nearest_skip`` adds the nearest-neighbour enlargement of the input
-    picture to the output.
+    picture to the output. ``gate_bits`` are those of the spatial gate's weights and activations (EBSR-SQ).
     """
 
     channels: int = 64
@@ -31,6 +32,31 @@ class EbsrConfig:
     activation: Literal["leaky_relu", "prelu"] = "leaky_relu"
     input_scale: float = 1.0
     nearest_skip: bool = False
+    gate_bits: tuple[int, int] | None = None
+
+
+class QuantizedSpatialRescale(nn.Module):
+    """Spatial gate of EBSR-SQ: LSQ-quantized weights and activations. (N, C, H, W) -> (N, 1, H, W) in (0, 1).
+
+    ``sigmoid(conv2d(q(x), q(weight)) + bias)``, 3x3. Source: EBSR (arXiv 2303.12270v1), EBSR-SQ of its table 4, which
+    names LSQ and the bits alone. Inferred: signed levels for activations too, because the gate reads the real-valued
+    layer input; one step for each tensor; float bias.
+    """
+
+    def __init__(self, channels: int, *, weight_bits: int, activation_bits: int) -> None:
+        super().__init__()
+        self.weight_bits = weight_bits
+        self.activation_bits = activation_bits
+        initial = nn.Conv2d(channels, 1, 3)
+        self.weight = nn.Parameter(initial.weight.detach().clone())
+        self.bias = nn.Parameter(torch.zeros(1))
+        self.weight_quantizer = LsqQuantizer(weight_bits, batched=False)
+        self.activation_quantizer = LsqQuantizer(activation_bits, batched=True)
+        self.weight_quantizer.start(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, weight = self.activation_quantizer(x), self.weight_quantizer(self.weight)
+        return torch.sigmoid(F.conv2d(x, weight, self.bias, padding=1))
 
 
 class EConv(nn.Module):
@@ -48,7 +74,7 @@ class EConv(nn.Module):
             weight_binarizer=MeanScaleWeight(),
         )
         self.channel = ChannelShiftRescale(channels, fused=config.channel == "fused") if has_channel else None
-        self.spatial = SpatialRescale(channels) if config.spatial else None
+        self.spatial = _spatial(config) if config.spatial else None
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor
@@ -60,6 +86,13 @@ class EConv(nn.Module):
         if self.spatial is not None:
             y = y * self.spatial(x)
         return y + x
+
+
+def _spatial(config: EbsrConfig) -> nn.Module:
+    if config.gate_bits is None:
+        return SpatialRescale(config.channels)
+    weight_bits, activation_bits = config.gate_bits
+    return QuantizedSpatialRescale(config.channels, weight_bits=weight_bits, activation_bits=activation_bits)
 
 
 class EbsrBlock(nn.Module):
@@ -143,6 +176,16 @@ def _ebsr_light_unfused(model_id: str, scale: int) -> Ebsr:
     return Ebsr(model_id, scale, EbsrConfig(channel="unfused"), family="ebsr_light_unfused")
 
 
+def _register_sq(weight_bits: int, activation_bits: int) -> None:
+    @register_model(f"ebsr_light_sq_w{weight_bits}a{activation_bits}_x{{scale}}")
+    def build(model_id: str, scale: int) -> Ebsr:
+        return Ebsr(model_id, scale, EbsrConfig(gate_bits=(weight_bits, activation_bits)), family="ebsr_light_sq")
+
+
+for _bits in ((1, 8), (2, 4), (4, 4)):
+    _register_sq(*_bits)
+
+
 @register_model("ebsr_light_plus_x{scale}")
 def _ebsr_light_plus(model_id: str, scale: int) -> Ebsr:
     return Ebsr(model_id, scale, _PLUS, family="ebsr_light_plus", paper=_PLUS_PAPER)
@@ -152,3 +195,8 @@ def _ebsr_light_plus(model_id: str, scale: int) -> Ebsr:
 def _test_ebsr_plus(model_id: str, scale: int) -> Ebsr:
     config = EbsrConfig(channels=8, blocks=2, activation="prelu", input_scale=8.0, nearest_skip=True)
     return Ebsr(model_id, scale, config, family="test_ebsr_plus", paper=_PLUS_PAPER)
+
+
+@register_model("test_ebsr_sq_x{scale}", scales=(2,))
+def _test_ebsr_sq(model_id: str, scale: int) -> Ebsr:
+    return Ebsr(model_id, scale, EbsrConfig(channels=8, blocks=1, gate_bits=(4, 4)), family="test_ebsr_sq")

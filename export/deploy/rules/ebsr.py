@@ -6,18 +6,32 @@ from bitsr.export.deploy.layers import (
     ChannelGate,
     ChannelShiftGate,
     GatedBinaryConv2d,
+    QuantizedSpatialGate,
     SpatialGate,
     SuperResolver,
 )
 from bitsr.export.deploy.registry import fold, fold_rule
 from bitsr.export.deploy.rules.folding import fold_conv, fold_head, fold_tail
 from bitsr.training.layers import ChannelShiftRescale, SpatialRescale
-from bitsr.training.models.ebsr import Ebsr, EbsrBlock, EConv
+from bitsr.training.models.ebsr import Ebsr, EbsrBlock, EConv, QuantizedSpatialRescale
 
 
 @fold_rule(SpatialRescale)
 def _spatial(module: SpatialRescale) -> SpatialGate:
     return SpatialGate(module.conv)
+
+
+@fold_rule(QuantizedSpatialRescale)
+def _quantized_spatial(module: QuantizedSpatialRescale) -> QuantizedSpatialGate:
+    activations = module.activation_quantizer
+    return QuantizedSpatialGate(
+        module.weight_quantizer.levels(module.weight),
+        weight_step=module.weight_quantizer.step(),
+        activation_step=activations.step(),
+        bias=module.bias,
+        negative=activations.negative,
+        positive=activations.positive,
+    )
 
 
 @fold_rule(ChannelShiftRescale)
