@@ -91,9 +91,23 @@ lint: $(STAMP)/packages  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The aarch64 wheels of both runtimes, unpacked: their libraries are linked and run under QEMU, never imported.
+BITSR_ARM64_WHEELS ?= build/arm64-wheels
+ARM64_PACKAGES := $(shell grep -E '^(executorch|ai-edge-litert)==' requirements.lock)
+
+.PHONY: arm64-wheels
+arm64-wheels: $(STAMP)/packages
+	@if [ ! -e $(BITSR_ARM64_WHEELS)/.fetched ]; then \
+	  $(BIN)/uv pip install --quiet --python $(BIN)/python --target $(BITSR_ARM64_WHEELS) --no-deps --only-binary :all: \
+	    --python-version 3.11 --python-platform aarch64-manylinux_2_28 $(ARM64_PACKAGES) \
+	  && touch $(BITSR_ARM64_WHEELS)/.fetched \
+	  || echo "the aarch64 wheels ($(ARM64_PACKAGES)) could not be fetched: bitsr-run for arm64 gets no ExecuTorch"; fi
+
 .PHONY: arm64
-arm64: $(STAMP)/packages $(STAMP)/debian-test  ## cross-build the runtime core for arm64
-	$(CMAKE) -S runtime -B build/arm64 -G Ninja -DCMAKE_BUILD_TYPE=Release \
+arm64: $(STAMP)/packages $(STAMP)/debian-test arm64-wheels  ## cross-build for arm64 Linux: core tests, bitsr-run with both runtimes, delegate, backend
+	@wheels=$(abspath $(BITSR_ARM64_WHEELS)); executorch=OFF; [ ! -d $$wheels/executorch ] || executorch=ON; set -x; \
+	$(CMAKE) -S runtime -B build/arm64 -G Ninja -DCMAKE_BUILD_TYPE=Release -DBITSR_TESTS=ON -DBITSR_EXECUTORCH=$$executorch \
+	  -DBITSR_EXECUTORCH_DIR=$$wheels/executorch -DBITSR_LITERT_DIR=$$wheels/ai_edge_litert \
 	  -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake
 	$(CMAKE) --build build/arm64
 

@@ -27,13 +27,24 @@ struct TensorType {
   int element;
   Layout layout;
 };
+// Options of an environment.
+constexpr int kAutoRegisterAccelerators = 24, kMinLoggerSeverity = 25;
+constexpr int kInteger = 2;
+constexpr int64_t kErrorsOnly = 3;
+struct EnvironmentOption {
+  int tag;
+  int unused;
+  int type;
+  int64_t value;
+};
+static_assert(sizeof(EnvironmentOption) == 24, "LiteRtEnvOption");
 struct Version {
   int major, minor, patch;
 };
 
 // Every function is called by its member's name; open() finds them all.
 struct Api {
-  Status (*CreateEnvironment)(int count, const void* options, Handle* environment);
+  Status (*CreateEnvironment)(int count, const EnvironmentOption* options, Handle* environment);
   void (*DestroyEnvironment)(Handle environment);
   Status (*CreateModelFromBuffer)(Handle environment, const void* data, size_t size, Handle* model);
   void (*DestroyModel)(Handle model);

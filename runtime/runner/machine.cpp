@@ -1,9 +1,9 @@
 #include "machine.h"
 
-#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <fstream>
 
 #include "bitsr/program.h"
@@ -35,14 +35,13 @@ std::vector<std::string> instruction_sets() {
 
 int32_t core_count() { return static_cast<int32_t>(sysconf(_SC_NPROCESSORS_ONLN)); }
 
+// getrusage() would count what the process was before it became this program.
 int64_t peak_resident_bytes() {
-  rusage usage;
-  if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
-#if defined(__APPLE__)
-  return usage.ru_maxrss;
-#else
-  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
-#endif
+  std::ifstream file("/proc/self/status");
+  std::string line;
+  while (std::getline(file, line))
+    if (line.rfind("VmHWM:", 0) == 0) return std::strtoll(line.c_str() + 6, nullptr, 10) * 1024;
+  return 0;
 }
 
 std::string compiler_name() {

@@ -130,7 +130,7 @@ class TfliteNetwork final : public Network {
 
 Outcome TfliteNetwork::call(litert::Status status, const char* what) const {
   if (status == 0) return {};
-  return failed(ErrorKind::model, "LiteRT %s %s (status %d)%s%s; the lines above say why", what, path_.c_str(), status,
+  return failed(ErrorKind::model, "LiteRT %s %s (status %d)%s%s; export the model again", what, path_.c_str(), status,
                 delegate_error[0] != '\0' ? ": " : "", delegate_error);
 }
 
@@ -170,7 +170,10 @@ Outcome TfliteNetwork::open(Bytes file, const NetworkOptions& options) {
   delegate_.api = &api_;
   delegate_.kernel = options.kernel;
   delegate_.threads = options.threads;
-  BITSR_TRY(call(api_.CreateEnvironment(0, nullptr, &environment_), "does not start for"));
+  // Without them LiteRT looks for the drivers of other processors, and says so.
+  const litert::EnvironmentOption settings[] = {{litert::kAutoRegisterAccelerators, 0, litert::kInteger, litert::kCpu},
+                                                {litert::kMinLoggerSeverity, 0, litert::kInteger, litert::kErrorsOnly}};
+  BITSR_TRY(call(api_.CreateEnvironment(2, settings, &environment_), "does not start for"));
   BITSR_TRY(call(api_.CreateModelFromBuffer(environment_, content_.data(), content_.size(), &model_), "does not read"));
   const void* metadata = nullptr;
   size_t size = 0;

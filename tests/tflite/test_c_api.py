@@ -1,12 +1,13 @@
-"""A .tflite through LiteRT's C API, as an application in C uses it: natively, and on arm64 under QEMU."""
+"""A .tflite through LiteRT's C API by bitsr-run, without Python: natively, and on arm64 under QEMU."""
 
 import importlib.util
-import os
+import json
 import platform
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,57 +15,74 @@ import torch
 from torch import Tensor
 
 from bitsr.export.export import ExportResult
-from bitsr.runtime import find_library
+from bitsr.runtime import RuntimeLibraryError, find_library
 from bitsr.runtime.litert import TFLITE_LIBRARY, TfliteNetwork
 
-RUNNER = "bitsr_litert_run"
+RUNNER, LITERT = "bitsr-run", "libLiteRt.so"
 HEIGHT, WIDTH = 19, 26
 
 
-def litert_library() -> Path:
+@pytest.fixture(scope="session")
+def native() -> list[str | Path]:
+    """bitsr-run and the libraries that it opens."""
+    try:
+        program = find_library(RUNNER)
+    except RuntimeLibraryError as error:
+        pytest.skip(str(error))
     (folder,) = importlib.util.find_spec("ai_edge_litert").submodule_search_locations
-    return Path(folder) / "libLiteRt.so"
+    return [program, "--litert", Path(folder) / LITERT, "--delegate", find_library(TFLITE_LIBRARY)]
 
 
-def run(command: list[str | Path], model: Path, x: Tensor, folder: Path) -> tuple[Tensor, str]:
-    source, target = folder / "in.bin", folder / "out.bin"
-    source.write_bytes(x.permute(0, 2, 3, 1).contiguous().numpy().tobytes())
-    arguments = [*command, model, HEIGHT, WIDTH, x.shape[1], source, target]
-    done = subprocess.run([str(item) for item in arguments], capture_output=True, text=True, timeout=300, check=False)
+def run(command: list[str | Path], model: Path, x: Tensor, folder: Path) -> tuple[Tensor, dict[str, Any]]:
+    source, target = folder / "in.f32", folder / "out.f32"
+    source.write_bytes(x.contiguous().numpy().tobytes())
+    shape = ",".join(map(str, x.shape))
+    options = ["--input", source, "--shape", shape, "--output", target, "--threads", "1", "--json", "-"]
+    done = call([*command, model, *options])
     assert done.returncode == 0, done.stderr
-    shape = [int(side) for side in done.stdout.split()]
-    y = torch.from_numpy(np.fromfile(target, np.float32).reshape(shape))
-    return y.permute(0, 3, 1, 2), done.stderr
+    facts = json.loads(done.stdout)
+    return torch.from_numpy(np.fromfile(target, np.float32).reshape(facts["output_shape"])), facts
+
+
+def call(command: list[str | Path]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(item) for item in command], capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_the_c_api_gives_what_the_interpreter_gives(
-    ebsr_export: ExportResult, make_map: Callable[..., Tensor], tmp_path: Path
+    native: list[str | Path], ebsr_export: ExportResult, make_map: Callable[..., Tensor], tmp_path: Path
 ) -> None:
     path = ebsr_export.files["tflite"].path
     x = make_map(HEIGHT, WIDTH)
-    command = [find_library(RUNNER), litert_library(), find_library(TFLITE_LIBRARY)]
-    y, errors = run(command, path, x, tmp_path)
-    assert errors.count("bitsr: partition of") == 1
+    y, facts = run(native, path, x, tmp_path)
+    assert facts["model"]["format"] == "tflite"
+    assert facts["device"]["kernel"] in ("portable", "avx2", "avx512", "neon")
     assert torch.equal(y, TfliteNetwork(path, threads=1).run(x))
 
 
-def test_a_broken_model_is_an_error_of_the_c_api(ebsr_export: ExportResult, tmp_path: Path) -> None:
-    broken = tmp_path / "net.tflite"
-    broken.write_bytes(ebsr_export.files["tflite"].path.read_bytes()[:2000])
-    command = [find_library(RUNNER), litert_library(), find_library(TFLITE_LIBRARY), broken, 8, 8, 3, broken, broken]
-    done = subprocess.run([str(item) for item in command], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 1
-    assert "failed with status" in done.stderr
+def test_broken_models_are_one_error_line_of_the_c_api(
+    native: list[str | Path], ebsr_export: ExportResult, tmp_path: Path
+) -> None:
+    content = ebsr_export.files["tflite"].path.read_bytes()
+    path = tmp_path / "net.tflite"
+    for size in (0, 100, 2000, len(content) // 2, len(content) - 1000):
+        path.write_bytes(content[:size])
+        done = call([*native, path, "--shape", "1,3,8,8"])
+        assert done.returncode == 1, (size, done.stderr)
+        assert done.stderr.splitlines()[-1].startswith("bitsr-run: error: "), (size, done.stderr)
 
 
 @pytest.mark.skipif(platform.machine() == "aarch64", reason="the native test covers arm64 here")
 def test_arm64_under_qemu(
     repository: Path, ebsr_export: ExportResult, make_map: Callable[..., Tensor], tmp_path: Path
 ) -> None:
-    emulator, library = shutil.which("qemu-aarch64-static"), os.environ.get("BITSR_LITERT_ARM64")
-    built, sysroot = repository / "build" / "arm64" / "tflite", Path("/usr/aarch64-linux-gnu")
-    if library is None or emulator is None or not (built / RUNNER).is_file() or not sysroot.is_dir():
-        pytest.skip("needs BITSR_LITERT_ARM64 (libLiteRt.so of the arm64 wheel), QEMU and `make arm64`")
+    emulator, sysroot = shutil.which("qemu-aarch64-static"), Path("/usr/aarch64-linux-gnu")
+    program = repository / "build" / "arm64" / "runner" / RUNNER
+    delegate = repository / "build" / "arm64" / "tflite" / TFLITE_LIBRARY
+    library = repository / "build" / "arm64-wheels" / "ai_edge_litert" / LITERT
+    needed = {"qemu-user-static": emulator, "libc6-dev-arm64-cross": sysroot.is_dir()}
+    needed["`make arm64`"] = all(path.is_file() for path in (program, delegate, library))
+    if missing := [name for name, found in needed.items() if not found]:
+        pytest.skip(f"needs {', '.join(missing)}")
     # XNNPACK asks /proc/cpuinfo about the processor and needs an ARM answer; the root of -L goes before the real one.
     root = tmp_path / "root"
     (root / "proc").mkdir(parents=True)
@@ -75,8 +93,8 @@ def test_arm64_under_qemu(
     (root / "proc" / "cpuinfo").write_text("\n".join(lines))
     path = ebsr_export.files["tflite"].path
     x = make_map(HEIGHT, WIDTH)
-    emulated = [emulator, "-cpu", "cortex-a76", "-L", root]
-    y, errors = run([*emulated, built / RUNNER, library, built / TFLITE_LIBRARY], path, x, tmp_path)
-    assert "kernel neon" in errors
+    emulated = [emulator, "-cpu", "cortex-a76", "-L", root, program, "--litert", library, "--delegate", delegate]
+    y, facts = run(emulated, path, x, tmp_path)
+    assert (facts["device"]["machine"], facts["device"]["kernel"]) == ("aarch64", "neon")
     # The body has the same bits; XNNPACK's float layers sum in another order on another processor.
     torch.testing.assert_close(y, TfliteNetwork(path).run(x), rtol=0, atol=1e-5)
