@@ -7,9 +7,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -51,11 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
-    if threading.current_thread() is threading.main_thread():
-        # Ended from outside like an interruption: temporary files are removed on the way out.
-        signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = app(arguments, prog_name="bitsr", standalone_mode=False)
+        with _terminable():
+            code = app(arguments, prog_name="bitsr", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
@@ -67,8 +65,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM is like Ctrl-C: temporary files are removed on the way out. Python allows it in the main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _report(error: Exception) -> int:

@@ -74,7 +74,6 @@ class ArtifactInfo(_Strict):
     channel_order: Literal["RGB", "any"] = "RGB"
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     dtype: Literal["float32"] = "float32"
-    clamped: bool = False
     sizes: SizeRules
     receptive_field_radius: Annotated[int, Field(ge=0)]
     global_pooling: bool

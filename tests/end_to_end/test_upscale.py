@@ -131,28 +131,13 @@ SHIPPED = sorted(path.stem for path in weights_folder().glob("*.safetensors"))
 
 @pytest.mark.parametrize("model", SHIPPED)
 def test_shipped_weights_agree_with_pytorch(model: str, photo: Path) -> None:
-    """The trained weights themselves through ExecuTorch and LiteRT, on the eye of a cat."""
+    """The trained weights themselves through ExecuTorch, on the eye of a cat."""
     rgb = read_picture(photo).rgb[80:128, 150:214]
-    reference = upscale_pixels(EagerSession.load(model), rgb)
-    for runtime in ("pte", "tflite"):
-        parity = compare(reference, upscale_pixels(open_session(model, runtime=runtime), rgb))
-        # The float head sums in another order; a sum within rounding of a threshold takes the other sign, which
-        # moves single pixels. A wrong constant or layer would move all.
-        assert parity.psnr > 60, runtime
-        assert parity.differing < 0.02, runtime
-
-
-@pytest.mark.parametrize("weights", ["test_ebsr_plus_x2"], indirect=True)
-def test_demo(photo: Path, tmp_path: Path, weights: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    command = ["demo", "-i", str(photo), "-o", str(tmp_path / "demo"), "-m", str(weights)]
-    assert main(command) == 0
-    output = capfd.readouterr().out
-    assert ".pte against PyTorch" in output
-    for name in ("low.png", "bicubic.png", "upscaled.png", "side_by_side.png", "report.json", f"{weights.stem}.pte"):
-        assert (tmp_path / "demo" / name).is_file()
-        assert name in output
-    assert main(command) == 2
-    assert "--overwrite" in capfd.readouterr().err
+    parity = compare(upscale_pixels(EagerSession.load(model), rgb), upscale_pixels(open_session(model), rgb))
+    # The float head sums in another order; a sum within rounding of a threshold takes the other sign, which moves
+    # single pixels. A wrong constant or layer would move all.
+    assert parity.psnr > 60
+    assert parity.differing < 0.02
 
 
 @pytest.mark.parametrize("change", [{"scale": 4}, {"value_range": [1.0, 0.0]}])
