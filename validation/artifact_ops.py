@@ -19,6 +19,8 @@ _TFLITE_KINDS = {
     "BitsrBinaryConv2d": OpKind.BINARY_CONV2D,
     "BitsrChannelGate": OpKind.CHANNEL_GATE,
     "BitsrSpatialGate": OpKind.SPATIAL_GATE,
+    "BitsrQuantizedSpatialGate": OpKind.QUANTIZED_SPATIAL_GATE,
+    "BitsrPixelShuffle": OpKind.PIXEL_SHUFFLE,
 }
 
 
@@ -101,7 +103,7 @@ def _custom_ops(model: Any) -> list[ArtifactOp]:
         options: dict[str, int] = flexbuffers.Loads(bytes(bytearray(node.customOptions)))
         tensors = dict(zip(custom.roles(options["operands"]), (int(i) for i in node.inputs), strict=True))
         constants = tuple(
-            _array(model, graph.tensors[tensors[role]], role) if role in tensors else None for role in custom.constants
+            _array(model, graph.tensors[tensors[role]]) if role in tensors else None for role in custom.constants
         )
         results = [place for place, _ in enumerate(custom.outputs) if options["results"] >> place & 1]
         outputs = dict(zip(results, (int(i) for i in node.outputs), strict=True))
@@ -116,7 +118,10 @@ def _custom_ops(model: Any) -> list[ArtifactOp]:
     return found
 
 
-def _array(model: Any, tensor: Any, role: str) -> NDArray[np.generic]:
+def _array(model: Any, tensor: Any) -> NDArray[np.generic]:
+    from bitsr.export.tflite.container import schema
+
+    types = schema().TensorType
+    dtype = {types.FLOAT32: "<f4", types.INT64: "<u8", types.INT8: "i1"}[tensor.type]
     raw = bytes(bytearray(model.buffers[tensor.buffer].data))
-    shape = tuple(int(side) for side in tensor.shape)
-    return np.frombuffer(raw, dtype="<u8" if role == "weight_bits" else "<f4").reshape(shape)
+    return np.frombuffer(raw, dtype=dtype).reshape(tuple(int(side) for side in tensor.shape))

@@ -17,6 +17,7 @@ _KINDS = {
     "bitsr::channel_shift_gate": OpKind.CHANNEL_GATE,
     "bitsr::channel_gate": OpKind.CHANNEL_GATE,
     "bitsr::spatial_gate": OpKind.SPATIAL_GATE,
+    "bitsr::quantized_spatial_gate": OpKind.QUANTIZED_SPATIAL_GATE,
     "bitsr::pixel_shuffle": OpKind.PIXEL_SHUFFLE,
     "aten::add.Tensor": OpKind.ADD,
 }

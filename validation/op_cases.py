@@ -33,8 +33,16 @@ _ROLES = {
     OpKind.BINARY_CONV2D: ("x", "threshold", "channel_gain", "spatial_gain", "residual"),
     OpKind.CHANNEL_GATE: ("x",),
     OpKind.SPATIAL_GATE: ("x",),
+    OpKind.QUANTIZED_SPATIAL_GATE: ("x",),
     OpKind.ADD: ("self", "other"),
     OpKind.PIXEL_SHUFFLE: ("x", "skip"),
+}
+
+# Places of inputs and outputs that are planes (N, 1, H, W).
+_PLANES: dict[OpKind, tuple[set[int], set[int]]] = {
+    OpKind.BINARY_CONV2D: ({3}, set()),
+    OpKind.SPATIAL_GATE: (set(), {0}),
+    OpKind.QUANTIZED_SPATIAL_GATE: (set(), {0}),
 }
 
 
@@ -101,22 +109,22 @@ def cases_of(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
     return make(index, own, call)
 
 
-def _program(own: ArtifactOp, op: Op, inputs: list[Tensor | None], outputs: list[Tensor | None]) -> Program:
+def _program(op: Op, inputs: list[Tensor | None], outputs: list[Tensor | None]) -> Program:
     """A program of ``op`` alone, its places filled with the tensors that are not ``None``."""
     program = Program()
     height = next(tensor for tensor in inputs if tensor is not None).shape[2]
+    input_planes, output_planes = _PLANES.get(op.kind, (set(), set()))
 
-    def add(tensor: Tensor | None, channels: int) -> int | None:
+    def add(tensor: Tensor | None, *, plane: bool) -> int | None:
         if tensor is None:
             return None
         if tensor.dim() == 2:
-            return program.add_value(Value(ValueKind.VECTOR, channels))
-        plane = channels == 1 and op.kind in (OpKind.BINARY_CONV2D, OpKind.SPATIAL_GATE) and tensor is not inputs[0]
-        kind = ValueKind.PLANE if plane and tensor.shape[1] == 1 else ValueKind.MAP
-        return program.add_value(Value(kind, channels, up=tensor.shape[2] // height))
+            return program.add_value(Value(ValueKind.VECTOR, tensor.shape[1]))
+        kind = ValueKind.PLANE if plane else ValueKind.MAP
+        return program.add_value(Value(kind, tensor.shape[1], up=tensor.shape[2] // height))
 
-    sources = tuple(add(tensor, tensor.shape[1] if tensor is not None else 0) for tensor in inputs)
-    results = tuple(add(tensor, tensor.shape[1] if tensor is not None else 0) for tensor in outputs)
+    sources = tuple(add(tensor, plane=place in input_planes) for place, tensor in enumerate(inputs))
+    results = tuple(add(tensor, plane=place in output_planes) for place, tensor in enumerate(outputs))
     program.inputs = [number for number in sources if number is not None]
     program.outputs = [number for number in results if number is not None]
     program.ops = [Op(op.kind, sources, results, op.constants, op.attributes)]
@@ -127,7 +135,7 @@ def _case(
     index: int, own: ArtifactOp, call: OpCall, check: str, op: Op, inputs: list[Tensor | None], expected: Any
 ) -> OpCase:
     pairs: list[tuple[Tensor | None, Tensor | float]] = expected
-    program = _program(own, op, inputs, [values for values, _ in pairs])
+    program = _program(op, inputs, [values for values, _ in pairs])
     return OpCase(
         index,
         own.op.kind,
@@ -237,6 +245,15 @@ def _spatial_gate(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
     return [_case(index, own, call, "values", own.op, [call.arguments["x"]], [(value, bound)])]
 
 
+def _quantized_spatial_gate(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
+    """The sum is exact in integers; then one fused multiply-add, which the reference rounds twice, and the sigmoid."""
+    value = call.results[0]
+    assert value is not None
+    argument = value.double().clamp(1e-30, 1 - UNIT).logit().abs()
+    bound = 2 * UNIT * argument / 4 + 2 * SIGMOID_ERROR
+    return [_case(index, own, call, "values", own.op, [call.arguments["x"]], [(value, bound)])]
+
+
 def _exact(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
     """Additions and shuffles: at most one rounding, the same on both sides."""
     inputs = [call.arguments[role] for role in _ROLES[own.op.kind]]
@@ -247,6 +264,7 @@ _CASES: dict[OpKind, Callable[[int, ArtifactOp, OpCall], list[OpCase]]] = {
     OpKind.BINARY_CONV2D: _binary_conv2d,
     OpKind.CHANNEL_GATE: _channel_gate,
     OpKind.SPATIAL_GATE: _spatial_gate,
+    OpKind.QUANTIZED_SPATIAL_GATE: _quantized_spatial_gate,
     OpKind.ADD: _exact,
     OpKind.PIXEL_SHUFFLE: _exact,
 }

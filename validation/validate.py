@@ -238,16 +238,21 @@ class _Job:
         )
 
     def _device(self) -> DeviceFacts:
+        """Facts of the device; on the way the artefact is brought there and opened, where it can run."""
         described = self.target.describe()
         kernel, isa, build, versions = "", list[str](), "", dict[str, str]()
-        with self._step("look at the artefact"):
-            if self.subject.path.suffix == ".pte":
-                self.target.push(sidecar_path(self.subject.path))
-            model = self.target.push(self.subject.path)
-            (found,) = self.target.run([model, "--info"]).models
-            self._model = model
-            kernel, isa, versions = found.device.kernel, found.device.isa, found.versions
-            build = f"{found.build.type} {found.build.compiler}".strip()
+        missing = self.target.without.get(self.subject.info.kind)
+        if missing is not None:
+            self.remarks.append(f"the network was not run: {missing}; its ops were")
+        else:
+            with self._step("look at the artefact"):
+                if self.subject.path.suffix == ".pte":
+                    self.target.push(sidecar_path(self.subject.path))
+                model = self.target.push(self.subject.path)
+                (found,) = self.target.run([model, "--info"]).models
+                self._model = model
+                kernel, isa, versions = found.device.kernel, found.device.isa, found.versions
+                build = f"{found.build.type} {found.build.compiler}".strip()
         return DeviceFacts(
             machine=described.machine,
             system=described.system,

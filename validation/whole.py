@@ -101,8 +101,10 @@ def run_network(target: Target, model: str, x: Tensor, *, info: ArtifactInfo, du
         there = target.path("output.f32")
         arguments = [model, "--input", target.push(folder / "input.f32"), "--output", there]
         arguments += ["--shape", ",".join(map(str, x.shape)), "--runs", "0"]
-        layers = target.path("layers")
-        target.run([*arguments, *(["--dump-layers", layers] if dump is not None else [])])
+        if dump is not None:
+            layers = target.folder("layers")
+            arguments += ["--dump-layers", layers]
+        target.run(arguments)
         target.pull(there, folder / "output.f32")
         if dump is not None:
             target.pull(layers, dump)

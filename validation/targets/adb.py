@@ -14,7 +14,14 @@ from pathlib import Path, PurePosixPath
 from bitsr.validation.errors import EnvironmentMissingError, TargetError
 from bitsr.validation.runner_files import RunnerOutput, parse_output
 from bitsr.validation.targets.base import Device
-from bitsr.validation.targets.local import RUNNER, runner_folder
+from bitsr.validation.targets.builds import (
+    DELEGATE,
+    LITERT,
+    RUNNER,
+    build_folder,
+    executorch_libraries,
+    litert_libraries,
+)
 
 ROOT = PurePosixPath("/data/local/tmp")
 MACHINE = "aarch64"
@@ -50,7 +57,6 @@ class AdbTarget:
         TargetError: the device does not answer, or is not arm64.
     """
 
-    emulated = False
     layers = True
 
     def __init__(self, serial: str) -> None:
@@ -61,7 +67,6 @@ class AdbTarget:
             )
         self.name = f"adb:{serial}"
         self._adb = [adb, "-s", serial]
-        build = runner_folder("arm64")
         state = self._client("get-state", check=False)
         if state.stdout.strip() != "device":
             reason = " ".join((state.stderr or state.stdout).split())
@@ -76,11 +81,17 @@ class AdbTarget:
                 "name another device"
             )
         self.cores = int(facts.get("cores", "1") or 1)
+        self.without: dict[str, str] = {}
         self.emulated = _is_emulated(facts)
+        # A phone's C library is not that of an arm64 Linux.
+        self._build = build_folder("android-arm64" if "ro.product.cpu.abi" in facts else "arm64")
+        self._with_litert = False
         self._folder = ROOT / f"bitsr-{uuid.uuid4().hex[:12]}"
         self._shell(f"mkdir -p {self._folder}")
         try:
-            self.push(build / RUNNER)
+            self.push(self._build / "runner" / RUNNER)
+            for library in executorch_libraries(self._build):
+                self.push(library)
             self._shell(f"chmod 755 {self._folder / RUNNER}")
         except BaseException:
             self.close()
@@ -96,14 +107,24 @@ class AdbTarget:
     def push(self, path: Path) -> str:
         there = self._folder / path.name
         self._client("push", str(path), str(there))
+        if path.suffix == ".tflite" and not self._with_litert:
+            self._with_litert = True
+            for library in litert_libraries(self._build):
+                self.push(library)
         return str(there)
 
     def path(self, name: str) -> str:
         return str(self._folder / name)
 
+    def folder(self, name: str) -> str:
+        self._shell(f"mkdir {self.path(name)}")
+        return self.path(name)
+
     def run(self, arguments: Sequence[str], *, fresh: bool = False) -> RunnerOutput:
-        command = " ".join(shlex.quote(word) for word in [f"./{RUNNER}", *arguments, "--json", "run.json"])
-        self._shell(f"cd {self._folder} && rm -f run.json && {command}")
+        words = [f"./{RUNNER}", *arguments, "--json", "run.json"]
+        words += ["--litert", f"./{LITERT}", "--delegate", f"./{DELEGATE}"] if self._with_litert else []
+        command = " ".join(map(shlex.quote, words))
+        self._shell(f"cd {self._folder} && rm -f run.json && LD_LIBRARY_PATH=. {command}")
         done = self._shell(f"cat {self._folder}/run.json")
         return parse_output(done, source=f"{RUNNER} on {self.name}")
 
@@ -168,5 +189,5 @@ def battery_celsius(facts: dict[str, str]) -> float | None:
 
 def _is_emulated(facts: dict[str, str]) -> bool:
     """Whether times mean nothing: an Android emulator, or an arm64 userland whose kernel runs on another processor."""
-    model = facts.get("ro.product.model", "").lower()
-    return "sdk" in model or "emulator" in model or facts.get("x86", "0") != "0"
+    names = f"{facts.get('ro.product.model', '')} {facts.get('processor', '')}".lower()
+    return any(word in names for word in ("sdk", "emulat", "qemu")) or facts.get("x86", "0") != "0"

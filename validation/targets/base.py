@@ -33,12 +33,14 @@ class Target(Protocol):
         emulated: results count, times do not.
         layers: the runner can write every op's results (``--dump-layers``) and their times (``--profile``).
         cores: processors that a run may use.
+        without: kinds of artefacts that can not run there, each with the reason; their ops still can.
     """
 
     name: str
     emulated: bool
     layers: bool
     cores: int
+    without: dict[str, str]
 
     def describe(self) -> Device:
         """Facts of the device now."""
@@ -49,7 +51,11 @@ class Target(Protocol):
         ...
 
     def path(self, name: str) -> str:
-        """Path on the target of a file or folder that a run is to write."""
+        """Path on the target of a file that a run is to write."""
+        ...
+
+    def folder(self, name: str) -> str:
+        """Path on the target of a new folder that a run is to fill."""
         ...
 
     def run(self, arguments: Sequence[str], *, fresh: bool = False) -> RunnerOutput:

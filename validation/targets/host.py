@@ -24,6 +24,11 @@ class Workspace:
     def path(self, name: str) -> str:
         return str(self._folder / name)
 
+    def folder(self, name: str) -> str:
+        path = self._folder / name
+        path.mkdir()
+        return str(path)
+
     def pull(self, name: str, path: Path) -> None:
         try:
             shutil.move(name, path)
@@ -45,6 +50,7 @@ class HostTarget:
         from bitsr.validation.targets.host_runner import HostRunner
 
         self.cores = len(os.sched_getaffinity(0))
+        self.without: dict[str, str] = {}
         self._workspace = Workspace()
         self._runner = HostRunner()
 
@@ -56,6 +62,9 @@ class HostTarget:
 
     def path(self, name: str) -> str:
         return self._workspace.path(name)
+
+    def folder(self, name: str) -> str:
+        return self._workspace.folder(name)
 
     def run(self, arguments: Sequence[str], *, fresh: bool = False) -> RunnerOutput:
         if not fresh:

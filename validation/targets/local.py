@@ -7,34 +7,25 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-import bitsr.runtime
 from bitsr.validation.environment import processor
 from bitsr.validation.errors import EnvironmentMissingError
 from bitsr.validation.runner_files import RunnerOutput
 from bitsr.validation.targets.base import Device
+from bitsr.validation.targets.builds import RUNNER, runner
 from bitsr.validation.targets.host import Workspace, run_process
 
-RUNNER_VARIABLE = "BITSR_RUNNER_DIR"
-RUNNER = "bitsr-run"
-CPUS = ("cortex-a53", "cortex-a76")
+# Processors by default, with what the kernel of such a device says in /proc/cpuinfo: XNNPACK reads it.
+_FEATURES = "fp asimd evtstrm aes pmull sha1 sha2 crc32"
+CPUS = {
+    "cortex-a53": f"Features\t: {_FEATURES} cpuid\nCPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x0\n"
+    "CPU part\t: 0xd03\nCPU revision\t: 4\n",
+    "cortex-a76": f"Features\t: {_FEATURES} atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp\n"
+    "CPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x4\nCPU part\t: 0xd0b\nCPU revision\t: 1\n",
+}
+# LiteRT's arm64 library uses the atomics of ARMv8.1.
+_WITHOUT_LITERT = {"cortex-a53": "LiteRT's arm64 library needs the atomics of ARMv8.1, which a Cortex-A53 has not"}
 _EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
-
-
-def runner_folder(build: str) -> Path:
-    """Folder of the runner of a build, "native" or "arm64": below ``BITSR_RUNNER_DIR``, else below build/.
-
-    Raises:
-        EnvironmentMissingError: it is not built.
-    """
-    root = os.environ.get(RUNNER_VARIABLE)
-    base = Path(root) if root else Path(bitsr.runtime.__file__).resolve().parent.parent / "build"
-    folder = base / build / "runner"
-    if not (folder / RUNNER).is_file():
-        command = "make arm64" if build == "arm64" else "make build"
-        raise EnvironmentMissingError(
-            f"the runner {folder / RUNNER} is missing; build it with `{command}`, or set {RUNNER_VARIABLE}"
-        )
-    return folder
+_SYSROOT = Path("/usr/aarch64-linux-gnu")
 
 
 class LocalTarget:
@@ -42,11 +33,20 @@ class LocalTarget:
 
     layers = True
 
-    def __init__(self, name: str, command: Sequence[str], device: Device, *, emulated: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        device: Device,
+        *,
+        emulated: bool,
+        without: dict[str, str] | None = None,
+    ) -> None:
         self.name = name
+        self.without = without or {}
         self.emulated = emulated
         self.cores = len(os.sched_getaffinity(0))
-        self._command = list(command)
+        self.command = list(command)
         self._device = device
         self._workspace = Workspace()
 
@@ -59,8 +59,11 @@ class LocalTarget:
     def path(self, name: str) -> str:
         return self._workspace.path(name)
 
+    def folder(self, name: str) -> str:
+        return self._workspace.folder(name)
+
     def run(self, arguments: Sequence[str], *, fresh: bool = False) -> RunnerOutput:
-        return run_process([*self._command, *arguments], source=f"{RUNNER} on {self.name}")
+        return run_process([*self.command, *arguments], source=f"{RUNNER} on {self.name}")
 
     def pull(self, name: str, path: Path) -> None:
         self._workspace.pull(name, path)
@@ -79,7 +82,7 @@ def native() -> LocalTarget:
         EnvironmentMissingError: it is not built.
     """
     device = Device(platform.machine(), platform.system(), processor())
-    return LocalTarget("native", [str(runner_folder("native") / RUNNER)], device, emulated=False)
+    return LocalTarget("native", [str(runner("native"))], device, emulated=False)
 
 
 def qemu(cpu: str) -> LocalTarget:
@@ -97,10 +100,29 @@ def qemu(cpu: str) -> LocalTarget:
     known = subprocess.run([emulator, "-cpu", "help"], capture_output=True, text=True, check=False).stdout.split()
     if cpu not in known:
         raise EnvironmentMissingError(
-            f"{Path(emulator).name} knows no processor '{cpu}'; use qemu:{CPUS[0]}, or install a newer emulator with: "
+            f"{Path(emulator).name} knows no processor '{cpu}'; use qemu:{next(iter(CPUS))}, or install a newer one: "
             "apt-get install qemu-user-static"
         )
     version = subprocess.run([emulator, "--version"], capture_output=True, text=True, check=False).stdout
     device = Device("aarch64", f"Linux, {version.splitlines()[0] if version else 'qemu'}", f"emulated {cpu}")
-    command = [emulator, "-cpu", cpu, str(runner_folder("arm64") / RUNNER)]
-    return LocalTarget(f"qemu:{cpu}", command, device, emulated=True)
+    without = {"tflite": _WITHOUT_LITERT[cpu]} if cpu in _WITHOUT_LITERT else {}
+    program = str(runner("arm64"))
+    target = LocalTarget(f"qemu:{cpu}", [], device, emulated=True, without=without)
+    root = _root(Path(target.folder("root")), cpu)
+    target.command = [emulator, "-cpu", cpu, "-L", str(root), program]
+    return target
+
+
+def _root(folder: Path, cpu: str) -> Path:
+    """Where the emulator looks before this machine's root: the arm64 C library, and a processor to read about."""
+    if _SYSROOT.is_dir():
+        (folder / "lib").symlink_to(_SYSROOT / "lib")
+    elif platform.machine() != "aarch64":
+        raise EnvironmentMissingError(
+            f"the target qemu needs the arm64 C library in {_SYSROOT}, which is not installed; install it with: "
+            "apt-get install libc6-dev-arm64-cross libstdc++6-arm64-cross"
+        )
+    if cpu in CPUS:
+        (folder / "proc").mkdir()
+        (folder / "proc" / "cpuinfo").write_text(f"processor\t: 0\n{CPUS[cpu]}", encoding="ascii")
+    return folder
