@@ -89,3 +89,50 @@ def test_table_of_bbcu(model_id: str, operations: float, thousands: int) -> None
     layers = model_cost(model_id, size=BBCU_SIZE)
     assert convention("bbcu").operations(layers) / 1e9 == pytest.approx(operations, abs=0.0055)
     assert convention("bbcu").parameters(layers) / 1e3 == pytest.approx(thousands, abs=0.6)
+
+
+@pytest.mark.parametrize(
+    ("model_id", "operations", "parameters"),
+    [
+        ("bidiffsr_x2", 36.67, 4.58),
+        ("bidiffsr_k1_x2", None, 4.30),
+        ("bidiffsr_k2_x2", None, 4.37),
+        ("bidiffsr_add_x2", 33.40, 4.10),
+        ("sr3_x2", 176.41, 55.41),
+    ],
+)
+def test_table_of_bidiffsr(model_id: str, operations: float | None, parameters: float) -> None:
+    """One step for 3x256x256; K and fusion are the ablations that the paper gives costs of."""
+    layers = model_cost(model_id, size=(1, 3, 128, 128))
+    way = convention("bidiffsr")
+    assert way.parameters(layers) / 1e6 == pytest.approx(parameters, abs=0.0075)
+    if operations is not None:
+        # SR3 is 0.02 below what is printed, a ten-thousandth.
+        assert way.operations(layers) / 1e9 == pytest.approx(operations, abs=0.02)
+
+
+def test_one_step_of_bidiffsr_in_parts() -> None:
+    layers = model_cost("bidiffsr_x2", size=(1, 3, 128, 128))
+    way = convention("bidiffsr")
+    assert way.operations(layers) / 1e9 == pytest.approx(36.668, abs=0.001)
+    assert way.parameters(layers) / 1e6 == pytest.approx(4.575, abs=0.001)
+    # Float convolutions and the attention's products, normalisation, binary convolutions.
+    assert sum(layer.macs for layer in layers) / 1e9 == pytest.approx(33.626 + 1.074, abs=0.001)
+    assert 5 * sum(layer.normalized for layer in layers) / 1e9 == pytest.approx(0.427, abs=0.001)
+    assert sum(layer.bit_macs for layer in layers) / 1e9 == pytest.approx(98.65, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("model_id", "operations", "parameters"),
+    [("bidiffsr_binary_decoder_x2", 4.96, 3.43), ("bidiffsr_no_attention_x2", 2.81, 2.38)],
+)
+def test_what_the_float_parts_of_bidiffsr_cost(model_id: str, operations: float, parameters: float) -> None:
+    """Not in the paper: its decoder's levels 0 and 1 and its attention are float, and most of the step."""
+    layers = model_cost(model_id, size=(1, 3, 128, 128))
+    assert convention("bidiffsr").operations(layers) / 1e9 == pytest.approx(operations, abs=0.005)
+    assert convention("bidiffsr").parameters(layers) / 1e6 == pytest.approx(parameters, abs=0.005)
+
+
+def test_the_second_plane_of_frb_costs_as_much_as_the_first() -> None:
+    one, two = (model_cost(name, size=BBCU_SIZE) for name in ("bbcu_l_x4", "frbc_x4"))
+    assert sum(layer.bit_macs for layer in two) == 2 * sum(layer.bit_macs for layer in one)
