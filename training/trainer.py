@@ -12,6 +12,7 @@ from lightning.fabric import Fabric
 from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 
 from bitsr.common.errors import BitsrError, TrainingError
+from bitsr.training.binarizers.baselines import progressive_modules
 from bitsr.training.data import PairFolder, batches
 from bitsr.training.distillation import Distillation
 from bitsr.training.evaluate import check_set, evaluate
@@ -103,10 +104,13 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
     saved = time.monotonic()
     losses: list[torch.Tensor] = []
     network.train()
+    progressive = list(progressive_modules(model))
     progress = TrainingProgress(total=recipe.steps, first=position.step, enabled=fabric.is_global_zero)
     with progress, StopRequest() as stop:
         for step, (low, high) in enumerate(feed, start=position.step):
             rate = learning_rate(recipe.schedule, peak=recipe.optimizer.lr, step=step, steps=recipe.steps)
+            for module in progressive:
+                module.set_progress(step / recipe.steps)
             for group in adam.param_groups:
                 group["lr"] = rate
             low, high = fabric.to_device((low, high))

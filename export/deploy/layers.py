@@ -20,6 +20,14 @@ class FusedBinaryConv2d(nn.Module):
         shift, inner_slope, inner_shift, slope: (Co,), where the layer has that step.
     """
 
+    weight_bits: Tensor
+    scale: Tensor
+    threshold: Tensor | None
+    shift: Tensor | None
+    inner_slope: Tensor | None
+    inner_shift: Tensor | None
+    slope: Tensor | None
+
     def __init__(
         self,
         signs: Tensor,

@@ -1,6 +1,6 @@
 """Models by id; the id carries the scale (``ebsr_light_plus_x4``)."""
 
-from bitsr.training.models import attention, bbcu, bidiffsr, e2fif, ebsr, edsr, frb, sr3
+from bitsr.training.models import attention, baselines, bbcu, bidiffsr, e2fif, ebsr, edsr, frb, sr3
 from bitsr.training.models.registry import (
     ModelInfo,
     SuperResolutionModel,
@@ -14,6 +14,7 @@ __all__ = [
     "ModelInfo",
     "SuperResolutionModel",
     "attention",
+    "baselines",
     "bbcu",
     "bidiffsr",
     "create_model",

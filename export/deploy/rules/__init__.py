@@ -2,6 +2,7 @@
 
 from bitsr.export.deploy.rules import (
     attention,
+    baselines,
     bbcu,
     e2fif,
     ebsr,
@@ -10,4 +11,4 @@ from bitsr.export.deploy.rules import (
     frb,
 )
 
-__all__ = ["attention", "bbcu", "e2fif", "ebsr", "edsr", "frames", "frb"]
+__all__ = ["attention", "baselines", "bbcu", "e2fif", "ebsr", "edsr", "frames", "frb"]

@@ -14,15 +14,17 @@ from bitsr.training.models.attention import AttentionGain, AttentionUnit, BinEds
 
 
 class FoldedAttention(nn.Module):
-    """``z * (gain * M(z / divisor))``, the divisor folded into the first weights of M."""
+    """``z * (gain * M(z * trunk / divisor))``, the factors folded into the first weights of M."""
 
     gain: Tensor
 
-    def __init__(self, branch: AttentionGain, *, gain: float) -> None:
+    def __init__(self, branch: AttentionGain, *, gain: float, trunk: float = 1.0) -> None:
         super().__init__()
         self.mask = fold(branch.mask)
+        first = self.mask.get_submodule("first")
+        assert isinstance(first, nn.Conv2d)
         with torch.no_grad():
-            self.mask.first.weight /= branch.divisor
+            first.weight *= trunk / branch.divisor
         self.register_buffer("gain", torch.full((1, 1, 1, 1), gain))
 
     def forward(self, z: Tensor) -> Tensor:
@@ -52,10 +54,8 @@ def _unit(module: AttentionUnit, *, trunk: float) -> tuple[FoldedAttentionUnit, 
     residual = None
     after = trunk * a2
     if isinstance(module.residual, AttentionGain):
-        # Undo the division in the mask's input and in the result.
-        residual = FoldedAttention(module.residual, gain=after)
-        with torch.no_grad():
-            residual.mask.first.weight *= trunk
+        # It undoes the division, in the mask's input and in the result.
+        residual = FoldedAttention(module.residual, gain=after, trunk=trunk)
         after = 1.0
     binary = None
     if isinstance(module.binary, AttentionGain):
@@ -77,12 +77,14 @@ class FoldedBinEdsr(nn.Module):
         self.head = fold_head(module.head, module.normalize)
         units, trunk = [], 1.0
         for unit in module.body:
+            assert isinstance(unit, AttentionUnit)
             folded, trunk = _unit(unit, trunk=trunk)
             units.append(folded)
         self.body = nn.Sequential(*units)
         self.upsampler = fold(module.upsampler)
-        for stage in self.upsampler:
-            rescale(stage.conv, input_divisor=trunk, gain=1 / trunk)
+        for layer in self.upsampler.modules():
+            if isinstance(layer, FusedBinaryConv2d):
+                rescale(layer, input_divisor=trunk, gain=1 / trunk)
         self.tail = fold_tail(
             module.tail, input_scale=module.normalize.input_scale, gain=trunk, mean=module.normalize.mean
         )
