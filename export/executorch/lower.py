@@ -56,6 +56,20 @@ def capture(module: nn.Module, *, channels: int, side: int) -> ExportedProgram:
         ) from error
 
 
+def capture_fixed(module: nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProgram:
+    """``torch.export`` for the sizes of ``inputs`` alone, of which there may be several.
+
+    Raises:
+        ExportError: the network can not be captured.
+    """
+    try:
+        with torch.no_grad(), quiet():
+            return export(module, inputs, strict=False)
+    except (torch._dynamo.exc.UserError, RuntimeError, ValueError, AssertionError) as error:
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ExportError(f"torch.export can not capture {type(module).__name__}: {first_line}") from error
+
+
 class _StockPixelShuffle(nn.Module):
     """A pixel shuffle for ExecuTorch's own kernels, whose views of a channels-last map give wrong values (1.5.1)."""
 
@@ -76,15 +90,25 @@ def _with_stock_shuffles(module: nn.Module) -> nn.Module:
     return copied
 
 
-def lower(module: nn.Module, *, channels: int, max_pixels: int, ours: bool = True) -> Lowered:
+def lower(
+    module: nn.Module, *, channels: int, max_pixels: int, ours: bool = True, fixed: tuple[Tensor, ...] | None = None
+) -> Lowered:
     """Lower a deploy form. ``ours=False`` leaves everything to XNNPACK and ExecuTorch's kernels (a float twin).
+
+    ``fixed`` are inputs of the only size that it shall take, the first of them a map; its pixels are the budget then.
 
     Raises:
         ExportError: the budget is below 32 x 32 pixels, the module can not be captured, or an op of ours was not
             lowered to our backend.
     """
-    side = _largest_side(max_pixels)
-    program = capture(module if ours else _with_stock_shuffles(module), channels=channels, side=side)
+    module = module if ours else _with_stock_shuffles(module)
+    if fixed is None:
+        side = _largest_side(max_pixels)
+        pixels = side * side
+        program = capture(module, channels=channels, side=side)
+    else:
+        pixels = fixed[0].shape[2] * fixed[0].shape[3]
+        program = capture_fixed(module, fixed)
     partitioner = BitsrPartitioner()
     partitioners = [partitioner, XnnpackPartitioner()] if ours else [XnnpackPartitioner()]
     with quiet():
@@ -99,7 +123,7 @@ def lower(module: nn.Module, *, channels: int, max_pixels: int, ours: bool = Tru
     with quiet():
         executorch = edge.to_executorch()
     arenas = executorch.executorch_program.execution_plan[0].non_const_buffer_sizes
-    return Lowered(bytes(executorch.buffer), table, arena_bytes=sum(arenas), max_pixels=side * side)
+    return Lowered(bytes(executorch.buffer), table, arena_bytes=sum(arenas), max_pixels=pixels)
 
 
 def delegation_table(edge: EdgeProgramManager, refusals: dict[str, str], *, ours: bool = True) -> DelegationTable:

@@ -123,4 +123,4 @@ def _sr3(model_id: str, scale: int) -> Sr3:
 
 @register_model("test_sr3_x{scale}", scales=(2, 4), kind="diffusion")
 def _test_sr3(model_id: str, scale: int) -> Sr3:
-    return Sr3(model_id, scale, family="test_sr3", channels=16, multipliers=(1, 2), blocks=1, norm_groups=4)
+    return Sr3(model_id, scale, family="test_sr3", channels=16, multipliers=(1, 2), blocks=0, norm_groups=4)

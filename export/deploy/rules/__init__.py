@@ -4,6 +4,8 @@ from bitsr.export.deploy.rules import (
     attention,
     baselines,
     bbcu,
+    bidiffsr,
+    diffusion,
     e2fif,
     ebsr,
     edsr,
@@ -11,4 +13,4 @@ from bitsr.export.deploy.rules import (
     frb,
 )
 
-__all__ = ["attention", "baselines", "bbcu", "e2fif", "ebsr", "edsr", "frames", "frb"]
+__all__ = ["attention", "baselines", "bbcu", "bidiffsr", "diffusion", "e2fif", "ebsr", "edsr", "frames", "frb"]
