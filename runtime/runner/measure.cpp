@@ -70,12 +70,12 @@ void add_layer(void* context, int32_t partition, int32_t op, const char* name, i
 
 // Runs that are looked at come last, so that they disturb no sample.
 Outcome look(const Arguments& a, Session* session, Measured* m) {
-  double ms = 0;
+  RunTime time;
   if (a.profile) {
     RunHooks hooks;
     hooks.context = &m->profile;
     hooks.profile = add_row;
-    BITSR_TRY(session->execute(hooks, &ms));
+    BITSR_TRY(session->execute(hooks, &time));
     m->profiled = true;
   }
   if (!a.dump_layers.empty()) {
@@ -83,7 +83,7 @@ Outcome look(const Arguments& a, Session* session, Measured* m) {
     RunHooks hooks;
     hooks.context = &dump;
     hooks.result = add_layer;
-    BITSR_TRY(session->execute(hooks, &ms));
+    BITSR_TRY(session->execute(hooks, &time));
     BITSR_TRY(dump.finish());
   }
   return {};
@@ -118,15 +118,19 @@ Outcome measure(const Arguments& a, std::vector<std::unique_ptr<Session, CloseSe
     BITSR_TRY(read_input(a, m.info, &input));
     m.input = input.shape;
     BITSR_TRY(session->set_input(input.values.data(), input.shape));
-    BITSR_TRY(session->execute({}, &m.first_ms));
+    RunTime first;
+    BITSR_TRY(session->execute({}, &first));
+    m.first_ms = first.ms;
     m.output = session->output_shape();
   }
   // In turns: what the machine does meanwhile hits all models alike.
   for (int32_t round = 0; round < a.warmup + a.runs; ++round)
     for (size_t i = 0; i < sessions->size(); ++i) {
-      double ms = 0;
-      BITSR_TRY((*sessions)[i]->execute({}, &ms));
-      if (round >= a.warmup) (*measured)[i].samples_ms.push_back(ms);
+      RunTime time;
+      BITSR_TRY((*sessions)[i]->execute({}, &time));
+      if (round < a.warmup) continue;
+      (*measured)[i].samples_ms.push_back(time.ms);
+      (*measured)[i].samples_cpu_ms.push_back(time.cpu_ms);
     }
   for (size_t i = 0; i < sessions->size(); ++i) BITSR_TRY(look(a, (*sessions)[i].get(), &(*measured)[i]));
   return a.output.empty() ? Outcome{} : write_output(a, *sessions->front());

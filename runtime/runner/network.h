@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <memory>
 #include <string>
 
@@ -15,7 +16,7 @@ class Network {
  public:
   virtual ~Network() = default;
   virtual Outcome set_input(const float* nchw, const Shape& shape) = 0;
-  virtual Outcome execute(const RunHooks& hooks, double* ms) = 0;
+  virtual Outcome execute(const RunHooks& hooks, RunTime* time) = 0;
   virtual Outcome get_output(float* nchw) const = 0;
 
   // Filled when the model is loaded.
@@ -57,5 +58,20 @@ using Clock = std::chrono::steady_clock;
 inline double ms_since(Clock::time_point start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
+
+// Times what happens from its making on.
+class Stopwatch {
+ public:
+  RunTime elapsed() const { return {ms_since(start_), cpu_ms() - cpu_start_}; }
+
+ private:
+  static double cpu_ms() {
+    timespec time;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
+  }
+  double cpu_start_ = cpu_ms();
+  Clock::time_point start_ = Clock::now();
+};
 
 }  // namespace bitsr

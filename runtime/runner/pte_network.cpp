@@ -98,13 +98,13 @@ class PteNetwork final : public Network {
  public:
   Outcome open(Bytes file, const NetworkOptions& options);
   Outcome set_input(const float* nchw, const Shape& shape) override;
-  Outcome execute(const RunHooks& hooks, double* ms) override;
+  Outcome execute(const RunHooks& hooks, RunTime* time) override;
   Outcome get_output(float* nchw) const override;
 
  private:
   Outcome load(EventRecorder* recorder, std::unique_ptr<LoadedMethod>* loaded) const;
   Outcome give_input(et::Method* method);
-  Outcome run(LoadedMethod* loaded, const RunHooks& hooks, double* ms);
+  Outcome run(LoadedMethod* loaded, const RunHooks& hooks, RunTime* time);
   Outcome observe(const RunHooks& hooks);
 
   std::string path_;
@@ -213,11 +213,11 @@ Outcome PteNetwork::give_input(et::Method* method) {
   return error == Error::Ok ? Outcome{} : error_of(ErrorKind::argument, "does not take the input of", path_, error);
 }
 
-Outcome PteNetwork::run(LoadedMethod* loaded, const RunHooks& hooks, double* ms) {
+Outcome PteNetwork::run(LoadedMethod* loaded, const RunHooks& hooks, RunTime* time) {
   et::Method* method = &*loaded->method;
   BITSR_TRY(give_input(method));
   last_error[0] = '\0';
-  const Clock::time_point start = Clock::now();
+  const Stopwatch watch;
   Error error = Error::Ok;
   if (hooks.proceed == nullptr) {
     error = method->execute();
@@ -233,7 +233,7 @@ Outcome PteNetwork::run(LoadedMethod* loaded, const RunHooks& hooks, double* ms)
     }
     if (error == Error::EndOfMethod) error = method->reset_execution();
   }
-  *ms = ms_since(start);
+  *time = watch.elapsed();
   if (error != Error::Ok) return error_of(ErrorKind::runtime, "failed on", path_, error);
   const et::EValue& value = method->get_output(0);
   bool nhwc = false;
@@ -250,18 +250,18 @@ Outcome PteNetwork::observe(const RunHooks& hooks) {
   EventRecorder recorder;
   std::unique_ptr<LoadedMethod> traced;
   BITSR_TRY(load(&recorder, &traced));
-  double ms = 0;
-  BITSR_TRY(run(traced.get(), {}, &ms));  // it allocates
+  RunTime time;
+  BITSR_TRY(run(traced.get(), {}, &time));  // it allocates
   recorder.record(&hooks);
-  BITSR_TRY(run(traced.get(), {}, &ms));
+  BITSR_TRY(run(traced.get(), {}, &time));
   if (hooks.profile != nullptr) recorder.report(hooks);
   return {};
 }
 
-Outcome PteNetwork::execute(const RunHooks& hooks, double* ms) {
+Outcome PteNetwork::execute(const RunHooks& hooks, RunTime* time) {
   if (input_.empty()) return failed(ErrorKind::argument, "%s has no input yet", path_.c_str());
   if (hooks.profile != nullptr || hooks.result != nullptr) BITSR_TRY(observe(hooks));
-  return run(loaded_.get(), hooks, ms);
+  return run(loaded_.get(), hooks, time);
 }
 
 Outcome PteNetwork::get_output(float* nchw) const {

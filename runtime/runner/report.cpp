@@ -48,7 +48,8 @@ std::string one_model(const Measured& m, int64_t peak) {
                      pair("input_shape", shape_text(m.input));
   if (m.output.n != 0)
     text += ",\n " + pair("output_shape", shape_text(m.output)) + ",\n " + pair("first_ms", json_number(m.first_ms)) + ",\n " +
-            pair("samples_ms", list(m.samples_ms, json_number));
+            pair("samples_ms", list(m.samples_ms, json_number)) + ",\n " +
+            pair("samples_cpu_ms", list(m.samples_cpu_ms, json_number));
   if (m.profiled)
     text += ",\n " + pair("profile", list(m.profile, [](const ProfileRow& row) {
                             return "\n  {" + pair("name", json_string(row.name)) + ", " + pair("kind", json_string(row.kind)) +

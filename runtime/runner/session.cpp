@@ -139,8 +139,8 @@ Outcome Session::set_input(const float* nchw, const Shape& shape) {
   return guarded([&] { return impl_->network->set_input(nchw, shape); });
 }
 
-Outcome Session::execute(const RunHooks& hooks, double* ms) {
-  return guarded([&] { return impl_->network->execute(hooks, ms); });
+Outcome Session::execute(const RunHooks& hooks, RunTime* time) {
+  return guarded([&] { return impl_->network->execute(hooks, time); });
 }
 
 Shape Session::output_shape() const { return impl_->network->output; }
@@ -171,9 +171,9 @@ Outcome Session::run_picture(const uint8_t* rgb, int64_t height, int64_t width, 
     const int64_t pixels = height * width;
     std::vector<float> in(static_cast<size_t>(3 * pixels));
     from_pixels(rgb, pixels, in.data());
-    double ms = 0;
+    RunTime time;
     BITSR_TRY(set_input(in.data(), {1, 3, height, width}));
-    BITSR_TRY(execute(hooks, &ms));
+    BITSR_TRY(execute(hooks, &time));
     const Shape got = output_shape();
     if (got.n != 1 || got.c != 3 || got.h != out_height || got.w != out_width)
       return failed(ErrorKind::model, "%s gives %lldx%lldx%lld, its sidecar says 3x%lldx%lld", impl_->path.c_str(),

@@ -108,7 +108,7 @@ class TfliteNetwork final : public Network {
   ~TfliteNetwork() override;
   Outcome open(Bytes file, const NetworkOptions& options);
   Outcome set_input(const float* nchw, const Shape& shape) override;
-  Outcome execute(const RunHooks& hooks, double* ms) override;
+  Outcome execute(const RunHooks& hooks, RunTime* time) override;
   Outcome get_output(float* nchw) const override;
 
  private:
@@ -281,13 +281,13 @@ Outcome TfliteNetwork::observe(const RunHooks& hooks) {
   return {};
 }
 
-Outcome TfliteNetwork::execute(const RunHooks& hooks, double* ms) {
+Outcome TfliteNetwork::execute(const RunHooks& hooks, RunTime* time) {
   if (input_shape_.n == 0) return failed(ErrorKind::argument, "%s has no input yet", path_.c_str());
   if (stopped(hooks)) return cancelled();
   if (hooks.profile != nullptr || hooks.result != nullptr) BITSR_TRY(observe(hooks));
-  const Clock::time_point start = Clock::now();
+  const Stopwatch watch;
   BITSR_TRY(call(api_.RunCompiledModel(compiled_, 0, 1, &in_, 1, &out_), "fails on"));
-  *ms = ms_since(start);
+  *time = watch.elapsed();
   return stopped(hooks) ? cancelled() : Outcome{};
 }
 

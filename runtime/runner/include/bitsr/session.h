@@ -63,6 +63,12 @@ struct ProfileEntry {
   double ms;
 };
 
+// Time of one execution: on the clock, and of the processor in all threads of the process. With one thread the second is
+// what the network takes where other programs share the processor.
+struct RunTime {
+  double ms = 0, cpu_ms = 0;
+};
+
 // What a run reports, and what can end it. Every member may be null.
 struct RunHooks {
   void* context = nullptr;
@@ -86,7 +92,7 @@ class Session {
   // The steps of a run, apart for timing. `set_input` takes dense NCHW float32 and keeps nothing of it. The output is
   // (N, C, H, W) of the last execute().
   Outcome set_input(const float* nchw, const Shape& shape);
-  Outcome execute(const RunHooks& hooks, double* ms);
+  Outcome execute(const RunHooks& hooks, RunTime* time);
   Shape output_shape() const;
   Outcome get_output(float* nchw, size_t count) const;
 
