@@ -1,6 +1,7 @@
 """``bitsr bench``."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +27,9 @@ def bench(
     kernel: Annotated[
         list[str] | None, typer.Option(help="Our kernel; may be repeated.", show_default="all that run here")
     ] = None,
-    threads: Annotated[str, typer.Option(help="Thread counts, separated by commas.")] = "1,2",
+    threads: Annotated[
+        str | None, typer.Option(help="Thread counts, separated by commas.", show_default="1, and all processors")
+    ] = None,
     case: Annotated[str, typer.Option(help="Cases, separated by commas.")] = "layer,network",
     runtime: Annotated[str, typer.Option(help="Runtimes, separated by commas.")] = "executorch,litert",
     picture: Annotated[
@@ -106,7 +109,9 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in text.split(",")))
 
 
-def _counts(text: str) -> tuple[int, ...]:
+def _counts(text: str | None) -> tuple[int, ...]:
+    if text is None:
+        return tuple(dict.fromkeys((1, len(os.sched_getaffinity(0)))))
     try:
         counts = tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError:

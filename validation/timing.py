@@ -34,12 +34,20 @@ class Timing:
         return statistics.median(self.processor) if self.processor else None
 
 
-def interleave(candidates: Mapping[str, Callable[[], object]], *, rounds: int, warm_up: int = 2) -> dict[str, Timing]:
-    """Call every candidate once per round; ``warm_up`` rounds are not counted."""
+def interleave(
+    candidates: Mapping[str, Callable[[], object]], *, rounds: int, warm_up: int = 2, lead_in: int = 0
+) -> dict[str, Timing]:
+    """Time every candidate once per round; ``warm_up`` rounds are not counted.
+
+    ``lead_in`` calls of the same candidate go before each timed one: what it reads and writes then lies in the caches
+    as far as it fits, and not what the candidate before it left there.
+    """
     wall: dict[str, list[float]] = {name: [] for name in candidates}
     processor: dict[str, list[float]] = {name: [] for name in candidates}
     for number in range(warm_up + rounds):
         for name, call in candidates.items():
+            for _ in range(lead_in):
+                call()
             worked, started = time.process_time(), time.perf_counter()
             call()
             ended, done = time.perf_counter(), time.process_time()

@@ -44,6 +44,14 @@ def test_candidates_take_turns() -> None:
     assert [len(timing.samples) for timing in timings.values()] == [3, 3]
 
 
+def test_a_lead_in_is_of_the_same_candidate_and_not_timed() -> None:
+    order: list[str] = []
+    calls = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
+    timings = interleave(calls, rounds=2, warm_up=0, lead_in=1)
+    assert order == ["a", "a", "b", "b"] * 2
+    assert [len(timing.samples) for timing in timings.values()] == [2, 2]
+
+
 def test_figures_of_samples() -> None:
     timing = Timing(tuple(float(n) for n in range(11, 0, -1)))
     assert (timing.median, timing.least, timing.p90) == (6.0, 1.0, 10.0)
