@@ -156,24 +156,23 @@ class StandardizedWeight(WeightBinarizer, Progressive):
 
 
 class HigherOrderWeight(WeightBinarizer):
-    """BTM: ``mean|W_o| * sign(W_o)`` from Xavier-uniform initial weights, with a polynomial gradient.
+    """BTM: ``sign(W)`` from Xavier-uniform initial weights, with a polynomial gradient.
 
-    Which polynomial is not known here; ``2 - 2|W|`` for ``|W| < 1`` is used, as for activations. The scale is a
-    constant in the backward pass and does not multiply the gradient.
+    Which polynomial is not known here; ``2 - 2|W|`` for ``|W| < 1`` is used, as for activations. The scale
+    ``mean|W_o|`` follows the convolution (:func:`filter_scale`): a sum of signs that is 0 must stay exactly 0, because
+    the next layer takes its sign.
     """
 
     def initialize(self, weight: Tensor) -> None:
         nn.init.xavier_uniform_(weight)
 
     def forward(self, weight: Tensor) -> Tensor:
-        signs = surrogate_sign(weight, (2 - 2 * weight.detach().abs()).clamp_min(0))
-        # The value is scaled, the gradient is not.
-        scaled = signs.detach() * self._scale(weight).reshape(-1, 1, 1, 1)
-        return scaled + (signs - signs.detach())
-
-    @staticmethod
-    def _scale(weight: Tensor) -> Tensor:
-        return weight.detach().abs().mean(dim=(1, 2, 3))
+        return surrogate_sign(weight, (2 - 2 * weight.detach().abs()).clamp_min(0))
 
     def deploy(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        return hard_sign(weight.detach()), self._scale(weight)
+        return hard_sign(weight.detach()), weight.new_ones(weight.shape[0])
+
+
+def filter_scale(weight: Tensor) -> Tensor:
+    """``mean|W_o|`` of every filter as (Co, 1, 1), a constant in the backward pass."""
+    return weight.detach().abs().mean(dim=(1, 2, 3)).reshape(-1, 1, 1)

@@ -18,6 +18,7 @@ from bitsr.training.binarizers.baselines import (
     StandardizedWeight,
     Step,
     TensorScaleWeight,
+    filter_scale,
     surrogate_sign,
 )
 from bitsr.training.layers import BinaryConv2d, RPReLU
@@ -176,8 +177,12 @@ class BamBody(nn.Module):
         return x
 
 
+def _scaled(conv: BinaryConv2d, x: Tensor) -> Tensor:
+    return conv(x) * filter_scale(conv.weight)  # type: ignore[no-any-return]
+
+
 class BtmBlock(nn.Module):
-    """``y = PReLU(conv(PReLU(conv(x)))) + x`` without normalisation."""
+    """``y = PReLU(conv(PReLU(conv(x)))) + x`` without normalisation; a scale ``mean|W_o|`` follows each convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -187,7 +192,8 @@ class BtmBlock(nn.Module):
         self.activation2 = nn.PReLU(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.activation2(self.conv2(self.activation1(self.conv1(x)))) + x  # type: ignore[no-any-return]
+        y = self.activation1(_scaled(self.conv1, x))
+        return self.activation2(_scaled(self.conv2, y)) + x  # type: ignore[no-any-return]
 
 
 class DilatedBinaryConv2d(nn.Module):
@@ -203,7 +209,8 @@ class DilatedBinaryConv2d(nn.Module):
         self.binarizer.initialize(self.weight)
 
     def forward(self, signs: Tensor) -> Tensor:
-        return F.conv2d(signs, self.binarizer(self.weight), padding=self.padding, dilation=self.dilation)
+        y = F.conv2d(signs, self.binarizer(self.weight), padding=self.padding, dilation=self.dilation)
+        return y * filter_scale(self.weight)
 
 
 class IbtmBlock(nn.Module):
@@ -231,5 +238,5 @@ class IbtmBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         signs = self.sign(x)
         y = torch.cat([branch(signs) for branch in self.branches], dim=1)
-        y = self.activation1(self.conv1(y))
-        return self.activation2(self.conv2(y)) + x  # type: ignore[no-any-return]
+        y = self.activation1(_scaled(self.conv1, y))
+        return self.activation2(_scaled(self.conv2, y)) + x  # type: ignore[no-any-return]

@@ -7,6 +7,7 @@ from bitsr.export.deploy.layers import FusedBinaryConv2d, GatedBinaryConv2d
 from bitsr.export.deploy.registry import fold_rule
 from bitsr.export.deploy.rules.folding import fold_conv
 from bitsr.export.errors import ExportError
+from bitsr.training.binarizers.baselines import filter_scale
 from bitsr.training.models.baseline_blocks import (
     BamBody,
     BnnBlock,
@@ -40,9 +41,11 @@ def _bnn(module: BnnBlock) -> TwoLayers:
 
 @fold_rule(BtmBlock)
 def _btm(module: BtmBlock) -> TwoLayers:
-    conv2 = fold_conv(module.conv2)
+    conv1, conv2 = fold_conv(module.conv1, activation=module.activation1), fold_conv(module.conv2)
+    conv1.scale = conv1.scale * filter_scale(module.conv1.weight).flatten()
+    conv2.scale = conv2.scale * filter_scale(module.conv2.weight).flatten()
     conv2.inner_slope = module.activation2.weight.detach().clone()  # before the residual
-    return TwoLayers(fold_conv(module.conv1, activation=module.activation1), conv2)
+    return TwoLayers(conv1, conv2)
 
 
 @fold_rule(SkipUnit)
