@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +18,7 @@ import typer
 from bitsr.cli import benchmark, converting, demo, doctor, exporting, models, picture, training, validating
 from bitsr.cli.console import error_line
 from bitsr.common.errors import BitsrError
+from bitsr.common.plugins import load_file
 
 INTERRUPTED = 130
 
@@ -42,8 +44,12 @@ def _frame(
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
+    load: Annotated[
+        list[Path] | None, typer.Option("--load", help="Python file with models of yours; may be repeated.")
+    ] = None,
 ) -> None:
-    pass
+    for path in load or []:
+        load_file(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
