@@ -1,7 +1,7 @@
 """``bitsr upscale``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,9 @@ from bitsr.cli.console import closing, error_line, note, progress
 from bitsr.cli.options import Runtime
 from bitsr.common.errors import BitsrError, UsageError
 from bitsr.common.files import make_folder
+
+if TYPE_CHECKING:
+    from bitsr.inference.session import Sampling
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +28,8 @@ def upscale(
         ),
     ] = None,
     scale: Annotated[
-        int | None, typer.Option("--scale", "-s", help="Enlargement; picks the built-in weights.", show_default="4")
+        int | None,
+        typer.Option("--scale", "-s", min=1, help="Enlargement; picks the built-in weights.", show_default="4"),
     ] = None,
     runtime: Annotated[
         Runtime | None, typer.Option(help="What runs the network.", show_default="pte, or what the artefact is for")
@@ -36,10 +40,17 @@ def upscale(
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave out pictures whose output exists.")
     ] = False,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Sampling steps of a diffusion model.", show_default="50")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the noise that a diffusion model starts from.", show_default="0")
+    ] = None,
 ) -> None:
     """Upscale a picture or a folder of pictures, of any size."""
     from bitsr.inference.open import open_session
     from bitsr.inference.plan import Existing, plan_file, plan_folder
+    from bitsr.inference.session import SamplingSession
     from bitsr.inference.upscale import upscale_file
 
     if overwrite and skip_existing:
@@ -51,7 +62,13 @@ def upscale(
         plan = plan_folder(source, target, extension=f".{extension.lower().lstrip('.')}", existing=existing)
     else:
         plan = plan_file(source, target, existing=existing)
-    session = open_session(model, runtime=None if runtime is None else runtime.value, scale=scale, say=note)
+    session = open_session(
+        model,
+        runtime=None if runtime is None else runtime.value,
+        scale=scale,
+        say=note,
+        sampling=_sampling(steps, seed),
+    )
     if source.is_dir():
         make_folder(target)
 
@@ -59,6 +76,9 @@ def upscale(
     written = []
     with progress() as bar:
         task = bar.add_task(session.info.model, total=plan.pixels)
+        if isinstance(session, SamplingSession):
+            step_task = bar.add_task("steps of this tile", total=None)
+            session.on_step = lambda done, total: bar.update(step_task, completed=done, total=total)
         for job in plan.jobs:
             try:
                 result = upscale_file(
@@ -82,3 +102,12 @@ def upscale(
     if failures:
         total = len(failures) + len(written) + len(plan.skipped)
         raise BitsrError(f"{len(failures)} of {total} pictures failed; the others are in {target}")
+
+
+def _sampling(steps: int | None, seed: int | None) -> "Sampling | None":
+    from bitsr.inference.session import Sampling
+
+    if steps is None and seed is None:
+        return None
+    default = Sampling()
+    return Sampling(default.steps if steps is None else steps, default.seed if seed is None else seed)

@@ -70,6 +70,20 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
         load_model("test_srresnet_x2")
 
 
+def test_a_broken_description_and_values_that_are_not_finite(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    for info in ({}, {"info": "{"}, {"info": "[]"}, {"info": '{"model": "x", "new": 1}'}):
+        save_file({"a": torch.zeros(1)}, path, metadata={"format": "bitsr-weights-1", **info})
+        with pytest.raises(WeightsError, match="the description in the weights file"):
+            read_info(path)
+    model = create_model("test_ebsr_plus_x2")
+    state = model.state_dict()
+    state["head.weight"][0, 0] = torch.nan
+    save_weights(path, state, WeightsInfo(model="test_ebsr_plus_x2"))
+    with pytest.raises(WeightsError, match=r"not finite in 1 tensors, the first is head\.weight"):
+        load_weights(model, path)
+
+
 def test_transfer_takes_the_body_and_says_what_it_left(tmp_path: Path) -> None:
     path = stored(tmp_path, "test_ebsr_plus_x2")
     target = create_model("test_ebsr_plus_x4")

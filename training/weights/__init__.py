@@ -102,20 +102,32 @@ def _read(path: Path, *, tensors: bool) -> tuple[WeightsInfo, dict[str, Tensor]]
             f"{path} is no weights file of this version: expected format {FORMAT}, "
             f"found {metadata.get('format', 'none')}"
         )
-    return WeightsInfo(**json.loads(metadata["info"])), state
+    try:
+        return WeightsInfo(**json.loads(metadata["info"])), state
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"the description in the weights file {path} is broken ({error}); expected one written by this version of "
+            "bitsr"
+        ) from error
 
 
 def load_weights(model: SuperResolutionModel, path: Path | str) -> WeightsInfo:
     """Load a weights file into a model of the same id.
 
     Raises:
-        WeightsError: broken, of another model or scale, or tensors that do not fit.
+        WeightsError: broken, of another model or scale, not finite, or tensors that do not fit.
     """
     info, state = read_weights(path)
     if info.model != model.info.id:
         raise WeightsError(
             f"{path} holds weights of '{info.model}', expected '{model.info.id}'; "
             f"use the model '{info.model}' or other weights"
+        )
+    broken = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        raise WeightsError(
+            f"{path} holds values that are not finite in {len(broken)} tensors, the first is {broken[0]}; use weights "
+            "of a training that did not diverge"
         )
     try:
         model.load_state_dict(state)
