@@ -1,5 +1,6 @@
 """One export of each kind for all tests: they take most of the time."""
 
+import socket
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,11 +54,28 @@ def ebsr() -> SuperResolutionModel:
 
 
 @pytest.fixture(scope="session")
-def ebsr_export(ebsr: SuperResolutionModel, tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
-    """.pte, .tflite and float twin of EBSR+."""
-    return export_model(
-        ebsr, output=tmp_path_factory.mktemp("ebsr"), formats=("pte", "tflite"), float_twin=True, max_pixels=64 * 64
-    )
+def connections() -> list[object]:
+    """Where the export of EBSR+ tried to connect to, or whose address it asked for: all of it failed."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def ebsr_export(
+    ebsr: SuperResolutionModel, tmp_path_factory: pytest.TempPathFactory, connections: list[object]
+) -> ExportResult:
+    """.pte, .tflite and float twin of EBSR+, exported with the network cut."""
+
+    def refuse(*arguments: object, **_: object) -> None:
+        connections.append(arguments)
+        raise OSError("the network is cut")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex", "sendto"):
+            patch.setattr(socket.socket, name, refuse)
+        patch.setattr(socket, "getaddrinfo", refuse)
+        return export_model(
+            ebsr, output=tmp_path_factory.mktemp("ebsr"), formats=("pte", "tflite"), float_twin=True, max_pixels=64 * 64
+        )
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from bitsr.cli import main
 from bitsr.common.errors import UsageError
 from bitsr.export.errors import ArtifactError, ExportError
 from bitsr.export.tflite.container import graph_ops
@@ -60,6 +61,36 @@ def test_signs_selections_paddings_biases_and_activations(make_tflite: Callable[
     # Integers, biases and scales are the same; the rounding of the float layers before them is, too.
     x = torch.rand(1, CHANNELS, 19, 23, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(TfliteNetwork(target).run(x), TfliteNetwork(source, delegate=False).run(x))
+
+
+def test_the_command(make_tflite: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def layers(tf: Any, x: Any) -> Any:
+        ours = tf.nn.conv2d(tf.sign(x - 0.5), SIGNS, 1, "SAME")
+        return ours + tf.nn.conv2d(tf.sign(x - 0.25), FLOATS, 1, "SAME")
+
+    source, target = make_tflite(layers), tmp_path / "ours.tflite"
+    capfd.readouterr()
+    assert main(["convert", str(source), str(target)]) == 0
+    said = capfd.readouterr()
+    assert f"written: {target}" in said.out
+    assert "bitsr kernels" in said.out
+    assert "its weights are not -a and +a" in said.out
+    assert [line.partition(":")[0] for line in said.err.splitlines()] == ["size", "compared with the original"]
+    assert target.read_bytes() != source.read_bytes()
+
+    before = target.read_bytes()
+    for arguments, code, message in (
+        ([source, target], 2, "exists"),
+        ([tmp_path / "none.tflite", tmp_path / "new.tflite"], 1, "cannot read"),
+        ([target, tmp_path / "new.tflite"], 1, "no convolution that can be rewritten"),
+        ([source], 2, "target"),
+    ):
+        assert main(["convert", *map(str, arguments)]) == code
+        (line,) = capfd.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+        assert message in line.lower()
+    assert target.read_bytes() == before
+    assert not (tmp_path / "new.tflite").exists()
 
 
 def test_what_does_not_match_stays_with_its_reason(make_tflite: Callable[..., Path], tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from bitsr.export.export import ExportResult
 from bitsr.export.tflite.container import pack
 from bitsr.export.tflite.roles import VERSION
 from bitsr.runtime import DIRECTORY_VARIABLE, KERNEL_VARIABLE, RuntimeLibraryError
-from bitsr.runtime.litert import TfliteError, TfliteNetwork
+from bitsr.runtime.litert import INTERPRETERS, TfliteError, TfliteNetwork
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def set_options(op: Any, options: dict[str, Any]) -> None:
     op.customOptions = np.frombuffer(bytes(flexbuffers.Dumps(options)), np.uint8)
 
 
-def run(model: Any, x: Tensor) -> Tensor:
-    return TfliteNetwork(pack(model)).run(x)
+def run(model: Any, x: Tensor, interpreter: str = "litert") -> Tensor:
+    return TfliteNetwork(pack(model), interpreter=interpreter).run(x)
 
 
 @pytest.fixture
@@ -50,12 +50,13 @@ def features(make_map: Callable[..., Tensor]) -> Tensor:
     return make_map(6, 7, channels=8)
 
 
-def test_options_of_another_version(model: Any, features: Tensor) -> None:
+@pytest.mark.parametrize("interpreter", INTERPRETERS)
+def test_options_of_another_version(model: Any, features: Tensor, interpreter: str) -> None:
     for version, advice in ((VERSION + 1, "update bitsr"), (0, "export the model again")):
         op = op_of(model, "BitsrBinaryConv2d")
         set_options(op, {**options_of(op), "version": version})
         with pytest.raises(TfliteError, match=f"version {version}.*version {VERSION}; {advice}"):
-            run(model, features)
+            run(model, features, interpreter)
 
 
 @pytest.mark.parametrize("name", ["BitsrBinaryConv2d", "BitsrChannelGate", "BitsrSpatialGate"])
@@ -119,10 +120,11 @@ def test_an_op_that_a_later_bitsr_may_have(model: Any, features: Tensor) -> None
         run(model, features)
 
 
-def test_without_the_delegate_the_error_says_how_to_load_it(ebsr_export: ExportResult) -> None:
+@pytest.mark.parametrize("interpreter", INTERPRETERS)
+def test_without_the_delegate_the_error_says_how_to_load_it(ebsr_export: ExportResult, interpreter: str) -> None:
     path = ebsr_export.files["tflite"].path
     with pytest.raises(TfliteError, match=r"libbitsr_tflite\.so to load_delegate\(\).*--float-twin"):
-        TfliteNetwork(path, delegate=False).run(torch.zeros(1, 3, 4, 4))
+        TfliteNetwork(path, delegate=False, interpreter=interpreter).run(torch.zeros(1, 3, 4, 4))
 
 
 def test_a_missing_library(ebsr_export: ExportResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

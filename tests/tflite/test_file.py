@@ -1,5 +1,6 @@
 """The .tflite file: its ops, alignment, metadata and partitions."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,25 @@ def test_only_expected_ops_and_one_depth_to_space(ebsr_export: ExportResult) -> 
     assert names.count("DEPTH_TO_SPACE") == 1
     assert names.count("BitsrBinaryConv2d") == ebsr_export.binary_layers
     assert {op.name for op in ops if op.custom} == CUSTOM_OPS
+
+
+def test_the_conversion_needs_no_network(ebsr_export: ExportResult, connections: list[object]) -> None:
+    assert ebsr_export.files["tflite"].path.is_file()
+    assert connections == []
+
+
+def test_onnx2tf_shows_its_user_no_downloaded_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would fetch one for every network with an input of three channels and a fixed size."""
+    import bitsr.export.tflite.lower  # noqa: F401 (the order in which it imports matters)
+    from bitsr.export.tflite.plugin import onnx2tf, plugins
+
+    def refuse(*arguments: object, **_: object) -> None:
+        raise AssertionError(f"connected to {arguments}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    with plugins(fused=True):
+        assert onnx2tf.onnx2tf.download_test_image_data().shape[-1] == 3
 
 
 def test_the_float_twin_has_stock_ops_only(ebsr_export: ExportResult) -> None:
