@@ -3,6 +3,7 @@
 They are what the per-op parity replays, so that a wrong constant in the file is seen.
 """
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitsr.common.quiet import quiet
 from bitsr.export.errors import ArtifactError
-from bitsr.export.program import Op, OpKind, read_program
-from bitsr.runtime import EXECUTORCH_BACKEND
+from bitsr.export.program import HEADER_BYTES, MAGIC, Op, OpKind, read_program
 
 _TFLITE_KINDS = {
     "BitsrBinaryConv2d": OpKind.BINARY_CONV2D,
@@ -47,33 +46,28 @@ def artifact_ops(path: Path) -> list[ArtifactOp]:
 
 def _pte_ops(path: Path) -> list[ArtifactOp]:
     found = []
-    for blob in program_blobs(path.read_bytes(), name=str(path)):
+    for blob in program_blobs(path.read_bytes()):
         program = read_program(blob)
         found += [ArtifactOp(op, program.values[op.inputs[0] or 0].channels) for op in program.ops]
+    if not found:
+        raise ArtifactError(f"{path} has no program of our kernels; export the model again")
     return found
 
 
-def program_blobs(content: bytes, *, name: str) -> list[bytes]:
-    """The program blobs of a .pte in the order of their calls.
+def program_blobs(content: bytes) -> list[bytes]:
+    """The program blobs of a .pte, which stand in the order of their calls.
 
-    Raises:
-        ArtifactError: the file is no .pte.
+    They are found by their magic and checksum: ExecuTorch's own reader would load its whole exporter.
     """
-    with quiet():
-        from executorch.exir._serialize._program import deserialize_pte_binary
-        from executorch.exir.schema import DelegateCall
-    try:
-        program: Any = deserialize_pte_binary(content).program
-        plan = next(plan for plan in program.execution_plan if plan.name == "forward")
-        calls = [call.instr_args for chain in plan.chains for call in chain.instructions]
-        delegates = [plan.delegates[call.delegate_index] for call in calls if isinstance(call, DelegateCall)]
-        return [
-            bytes(program.backend_delegate_data[delegate.processed.index].data)
-            for delegate in delegates
-            if delegate.id == EXECUTORCH_BACKEND
-        ]
-    except Exception as error:  # the generated readers follow broken offsets into whatever error comes first
-        raise ArtifactError(f"{name} is no sound .pte ({error}); export the model again") from error
+    blobs = []
+    start = content.find(MAGIC)
+    while start >= 0:
+        size = int.from_bytes(content[start + 8 : start + 12], "little")
+        blob = content[start : start + size]
+        if HEADER_BYTES <= size == len(blob) and zlib.crc32(blob[HEADER_BYTES:]).to_bytes(4, "little") == blob[12:16]:
+            blobs.append(blob)
+        start = content.find(MAGIC, start + (len(blob) if blobs and blobs[-1] is blob else 1))
+    return blobs
 
 
 def _tflite_ops(path: Path) -> list[ArtifactOp]:

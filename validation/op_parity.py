@@ -54,7 +54,7 @@ def replay(target: Target, cases: Sequence[OpCase]) -> list[OpResult]:
     with tempfile.TemporaryDirectory(prefix="bitsr-replay-") as temporary:
         folder, results = Path(temporary) / "replay", Path(temporary) / "results"
         folder.mkdir()
-        files = [_write(folder, number, case) for number, case in enumerate(cases)]
+        files = [write_case(folder, number, case) for number, case in enumerate(cases)]
         write_cases(folder, files)
         there = target.push(folder)
         target.run(["--replay", there])
@@ -68,7 +68,8 @@ def replay(target: Target, cases: Sequence[OpCase]) -> list[OpResult]:
         ]
 
 
-def _write(folder: Path, number: int, case: OpCase) -> ReplayCase:
+def write_case(folder: Path, number: int, case: OpCase) -> ReplayCase:
+    """Write the program and inputs of a case; outputs will be called ``NUMBER_PLACE.out``."""
     program = f"{number}.bsrp"
     (folder / program).write_bytes(write_program(case.program))
     inputs = []

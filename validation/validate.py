@@ -152,6 +152,8 @@ def _pictures(request: Request) -> list[Path]:
 
 def _subject(path: Path, request: Request) -> _Subject:
     info = read_artifact(path)
+    if info.diffusion is not None:
+        raise UsageError(f"{path} is one step of a diffusion, whose pictures `bitsr validate` can not compare")
     model = load_model(request.weights if request.weights is not None else info.model)
     if weights_digest(model.state_dict()) != info.weights_sha256:
         raise UsageError(

@@ -57,6 +57,7 @@ def render(outcome: Outcome) -> str:
         failures=[(run, failure) for run in results.runs for failure in run.failures],
         summary=[_summary(run) for run in results.runs],
         subjects=[_subject(artifact, outcome) for artifact in results.artifacts],
+        devices=_devices(results.runs),
         heat=Markup(heat_gradient()),
         heat_scale=HEAT_SCALE,
         legend=_LEGEND,
@@ -75,6 +76,27 @@ def _summary(run: Run) -> dict[str, Any]:
         "time": "parity only" if run.emulated else (_ms(first.artifact.median_ms) if first is not None else ""),
         "times": _faster(first) if first is not None else "",
     }
+
+
+def _devices(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Every target once, with what all its runs say."""
+    found: dict[str, dict[str, str]] = {}
+    for run in runs:
+        facts, device = found.setdefault(run.target, {}), run.device
+        versions = [f"{name} {text}" for name, text in device.versions.items()]
+        new = {
+            "machine": device.machine,
+            "system": device.system,
+            "processor": device.processor,
+            "kernel": f"{device.kernel} (of {', '.join([*device.isa, 'portable'])})" if device.kernel else "",
+            "build": device.build,
+            "recorded": ", ".join(f"{name} {text}" for name, text in device.remarks.items()),
+        }
+        facts.update({name: text for name, text in new.items() if text})
+        known = facts["runtimes"].split(", ") if "runtimes" in facts else []
+        if versions:
+            facts["runtimes"] = ", ".join(dict.fromkeys([*known, *versions]))
+    return [{"target": target, "facts": list(facts.items())} for target, facts in found.items()]
 
 
 def _parity(pictures: Sequence[PictureResult]) -> str:

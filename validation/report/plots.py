@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-_WIDTH, _HEIGHT = 720, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 10, 12, 40
+_WIDTH, _HEIGHT = 720, 262
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 10, 12, 46
 # Height of the lane of exact results below the logarithmic scale.
-_LANE = 24
+_LANE = 32
+# Exact results of one op would hide each other.
+_SHIFTS = {"integer": -8, "bits": 8}
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,9 @@ def op_plot(
     def x(index: int) -> float:
         return _LEFT + 8 + (_WIDTH - _LEFT - _RIGHT - 16) * index / last
 
-    def y(value: float | None) -> float:
+    def y(value: float | None, shift: float = 0) -> float:
         if value == 0:
-            return bottom + _LANE / 2 + 3
+            return bottom + _LANE / 2 + 3 + shift
         # What is no number lies beyond the top.
         share = 1.0 if value is None else (math.log10(value) - math.log10(low)) / (math.log10(high) - math.log10(low))
         return bottom - (bottom - _TOP) * min(1.0, max(0.0, share))
@@ -67,10 +69,8 @@ def op_plot(
         path = " ".join(f"{x(point.index):.1f},{y(point.value):.1f}" for point in points)
         parts.append(f'<polyline class="line" points="{path}"/>')
     for point in points:
-        parts.append(
-            f'<circle class="{escape(point.style)}" cx="{x(point.index):.1f}" cy="{y(point.value):.1f}" r="3.4">'
-            f"<title>{escape(point.title)}</title></circle>"
-        )
+        at = f'cx="{x(point.index):.1f}" cy="{y(point.value, _SHIFTS.get(point.style, 0)):.1f}" r="3.2"'
+        parts.append(f'<circle class="{escape(point.style)}" {at}><title>{escape(point.title)}</title></circle>')
     return "".join([*parts, "</svg>"])
 
 

@@ -1,0 +1,125 @@
+"""One export of a tiny network, a wrong copy of it, and pictures."""
+
+import hashlib
+import json
+import shutil
+import struct
+import zlib
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from bitsr.export.deploy import fold
+from bitsr.export.export import export_model
+from bitsr.export.program import HEADER_BYTES, MAGIC, OpKind, Program, read_program, write_program
+from bitsr.training.models import create_model
+from bitsr.training.weights import WeightsInfo, load_model, save_weights
+
+MODEL = "test_ebsr_plus_x2"
+
+
+def program_at(content: bytes) -> tuple[int, bytes]:
+    """Place and bytes of the first program blob in a file."""
+    start = content.index(MAGIC)
+    (size,) = struct.unpack_from("<I", content, start + 8)
+    return start, content[start : start + size]
+
+
+def with_program(source: Path, target: Path, change: Callable[[Program], None]) -> Path:
+    """A copy of a .pte in the folder ``target`` whose first program is changed, with a matching sidecar."""
+    content = source.read_bytes()
+    start, blob = program_at(content)
+    program = read_program(blob)
+    change(program)
+    changed = write_program(program)
+    assert len(changed) == len(blob)
+    content = content[:start] + changed + content[start + len(blob) :]
+    target.mkdir(exist_ok=True)
+    path = target / source.name
+    path.write_bytes(content)
+    facts = json.loads(source.with_suffix(".json").read_text())
+    facts["artifact_sha256"] = hashlib.sha256(content).hexdigest()
+    path.with_suffix(".json").write_text(json.dumps(facts))
+    return path
+
+
+def resealed(blob: bytes) -> bytes:
+    """The blob with the checksum of its present content."""
+    changed = bytearray(blob)
+    struct.pack_into("<I", changed, 12, zlib.crc32(bytes(changed[HEADER_BYTES:])))
+    return bytes(changed)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of the tiny network, away from their initial values."""
+    generator = torch.Generator().manual_seed(5)
+    torch.manual_seed(5)
+    model = create_model(MODEL)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.add_(torch.empty_like(parameter).uniform_(-0.2, 0.2, generator=generator))
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_weights(path, model.state_dict(), WeightsInfo(model=MODEL))
+    return path
+
+
+@pytest.fixture(scope="session")
+def network(weights: Path) -> nn.Module:
+    """Its deploy form."""
+    return fold(load_model(weights)).eval()
+
+
+@pytest.fixture(scope="session")
+def exported(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its .pte, with the sidecar beside it."""
+    if find_spec("executorch") is None:
+        pytest.skip("needs bitsr[executorch]")
+    folder = tmp_path_factory.mktemp("export")
+    export_model(MODEL, weights=weights, output=folder, max_pixels=64 * 64)
+    return folder / f"{MODEL}.pte"
+
+
+@pytest.fixture(scope="session")
+def faulty(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The .pte with one weight bit of its second binary layer inverted."""
+
+    def flip(program: Program) -> None:
+        layers = [op for op in program.ops if op.kind is OpKind.BINARY_CONV2D]
+        bits = layers[1].constants[1]
+        assert bits is not None
+        changed = bits.copy()
+        changed[0, 3, 1, 2, 0] ^= np.uint64(1 << 5)  # output channel 3, tap (1, 2), input channel 5
+        index = program.ops.index(layers[1])
+        constants = tuple(changed if place == 1 else c for place, c in enumerate(layers[1].constants))
+        program.ops[index] = type(layers[1])(
+            layers[1].kind, layers[1].inputs, layers[1].outputs, constants, layers[1].attributes
+        )
+
+    return with_program(exported, tmp_path_factory.mktemp("faulty"), flip)
+
+
+@pytest.fixture(scope="session")
+def images(photo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small originals, cut from a photo."""
+    folder = tmp_path_factory.mktemp("images")
+    with Image.open(photo) as picture:
+        for name, (left, top) in {"eye.png": (120, 60), "ear.png": (60, 10)}.items():
+            picture.convert("RGB").crop((left, top, left + 75, top + 66)).save(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser that draws the report."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if (path := shutil.which(name)) is not None:
+            return path
+    pytest.skip("needs a Chromium: apt-get install chromium")

@@ -1,0 +1,127 @@
+"""Golden values and the per-op tier: what is replayed, what is exact, and that a fault is named."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bitsr.export import ops
+from bitsr.export.program import OpKind, read_program, write_program
+from bitsr.validation import op_parity
+from bitsr.validation.artifact_ops import artifact_ops
+from bitsr.validation.errors import TargetError
+from bitsr.validation.golden import record
+from bitsr.validation.op_cases import OpCase, cases_of, pair
+from bitsr.validation.targets.host import HostTarget
+
+
+@pytest.fixture(scope="module")
+def cases(exported: Path, network: nn.Module) -> list[OpCase]:
+    return op_parity.make_cases(exported, network, op_parity.golden_picture(seed=1))
+
+
+def test_every_op_is_recorded_with_its_module(network: nn.Module) -> None:
+    x = op_parity.golden_picture(seed=1)
+    calls, y = record(network, x)
+    with torch.no_grad():
+        assert torch.equal(y, network(x))
+    layers = [call for call in calls if call.kind is OpKind.BINARY_CONV2D]
+    assert [call.module for call in layers] == ["body.0.0.conv", "body.0.1.conv", "body.1.0.conv", "body.1.1.conv"]
+    again = ops.binary_conv2d(**layers[0].arguments)
+    assert torch.equal(again, layers[0].results[0])
+    # Hooks and recorder are gone.
+    assert len(record(network, x)[0]) == len(calls)
+
+
+def test_a_binary_layer_gives_three_kinds_of_cases(cases: list[OpCase], exported: Path) -> None:
+    layers = [op for op in artifact_ops(exported) if op.op.kind is OpKind.BINARY_CONV2D]
+    own = [case for case in cases if case.kind is OpKind.BINARY_CONV2D]
+    assert [case.check for case in own] == ["accumulators of plane 0", "packed bits", "values"] * len(layers)
+    for case in cases:
+        assert read_program(write_program(case.program)).ops[0].kind is case.kind
+        if case.check != "values":
+            assert all(not expected.bound.any() for expected in case.expected)
+    accumulators, bits = own[0].expected[0].values, own[1].expected[0].values
+    assert np.array_equal(accumulators, np.rint(accumulators))
+    assert set(np.unique(bits)) <= {-1.0, 1.0}
+
+
+def test_the_python_runtime_passes_every_case(cases: list[OpCase]) -> None:
+    target = HostTarget()
+    results = op_parity.replay(target, cases)
+    target.close()
+    assert len(results) == len(cases) > 12
+    assert [result for result in results if result.wrong] == []
+    assert max(result.share or 0 for result in results) < 1
+    # The bounds are of the size of the errors: a gate's is used up to a part.
+    assert any((result.share or 0) > 0 for result in results if result.kind.endswith("gate"))
+
+
+def test_a_changed_weight_bit_is_named(faulty: Path, network: nn.Module) -> None:
+    cases = op_parity.make_cases(faulty, network, op_parity.golden_picture(seed=1))
+    target = HostTarget()
+    results = op_parity.replay(target, cases)
+    target.close()
+    wrong = [result for result in results if result.wrong]
+    assert {result.module for result in wrong} == {"body.0.1.conv"}
+    accumulators = next(result for result in wrong if result.check.startswith("accumulators"))
+    assert accumulators.worst is not None
+    assert accumulators.worst.at[1] == 3  # the output channel
+    assert accumulators.largest_error == 2.0  # one product has the other sign
+
+
+def test_a_wrong_output_is_judged_by_its_bound(cases: list[OpCase]) -> None:
+    for case in cases:
+        outputs = [expected.values.copy() for expected in case.expected]
+        assert op_parity.judge(case, outputs).wrong == 0
+        place = tuple(side - 1 for side in outputs[-1].shape)
+        outputs[-1][place] += np.float32(2 * case.expected[-1].bound[place] + 1e-2)
+        result = op_parity.judge(case, outputs)
+        assert (result.wrong, tuple(result.worst.at)) == (1, place)
+        outputs[-1][place] = np.nan
+        result = op_parity.judge(case, outputs)
+        assert (result.wrong, result.worst.got) == (1, None)
+
+
+def test_only_one_op_is_replayed_when_asked(exported: Path, network: nn.Module) -> None:
+    picture = op_parity.golden_picture(seed=2)
+    some = op_parity.make_cases(exported, network, picture, only=2)
+    assert {case.index for case in some} == {2}
+    assert op_parity.make_cases(exported, network, picture, only=999) == []
+
+
+def test_another_network_is_refused(exported: Path, network: nn.Module) -> None:
+    calls, _ = record(network, op_parity.golden_picture(seed=1))
+    own = artifact_ops(exported)
+    with pytest.raises(TargetError, match="export the model again"):
+        pair(own, [call for call in calls if call.module != "body.0.0.conv"])
+    index, op, call = next(entry for entry in pair(own, calls) if entry[2].kind is OpKind.BINARY_CONV2D)
+    changed = type(call)(call.index, call.kind, call.module, {**call.arguments, "residual": None}, call.results)
+    with pytest.raises(TargetError, match="differ in input 4"):
+        cases_of(index, op, changed)
+
+
+def test_golden_pictures_follow_their_seed() -> None:
+    first, again, other = (op_parity.golden_picture(seed=seed) for seed in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert 0 <= float(first.min()) <= float(first.max()) <= 1
+
+
+@pytest.mark.parametrize("cpu", ["cortex-a53", "cortex-a76"])
+def test_arm64_passes_every_case(cases: list[OpCase], cpu: str) -> None:
+    from bitsr.validation.errors import EnvironmentMissingError
+    from bitsr.validation.targets.local import qemu
+
+    if shutil.which("qemu-aarch64-static") is None:
+        pytest.skip("needs qemu-user-static")
+    try:
+        target = qemu(cpu)
+    except EnvironmentMissingError as error:
+        pytest.skip(str(error))
+    results = op_parity.replay(target, cases)
+    target.close()
+    assert [result for result in results if result.wrong] == []

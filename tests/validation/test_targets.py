@@ -1,0 +1,124 @@
+"""Targets: their names, what is missing, and a device behind a genuine adbd."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch import nn
+
+from bitsr.common.errors import UsageError
+from bitsr.validation import op_parity
+from bitsr.validation.errors import EnvironmentMissingError
+from bitsr.validation.latency import thread_counts
+from bitsr.validation.runner_files import write_cases
+from bitsr.validation.targets.adb import AdbTarget, battery_celsius, parse_facts
+from bitsr.validation.targets.builds import executorch_libraries, litert_libraries
+from bitsr.validation.targets.local import native, qemu
+from bitsr.validation.targets.open import expand
+
+DEVICE = Path(__file__).parent / "adb_device"
+PORT, SERVER_PORT = "5557", "5039"
+
+
+def test_names_of_targets() -> None:
+    assert expand("host") == ["host"]
+    assert expand("host, qemu") == ["host", "qemu:cortex-a53", "qemu:cortex-a76"]
+    assert expand("qemu:max,adb:10.0.0.1:5555") == ["qemu:max", "adb:10.0.0.1:5555"]
+
+
+@pytest.mark.parametrize(
+    "names", ["", "phone", "host,", "native:x", "adb", "adb:", "host,host", "qemu,qemu:cortex-a53"]
+)
+def test_wrong_names_are_a_usage_error(names: str) -> None:
+    with pytest.raises(UsageError):
+        expand(names)
+
+
+def test_thread_counts() -> None:
+    assert thread_counts("1,n", cores=4) == [1, 4]
+    assert thread_counts("1,n", cores=1) == [1]
+    for wrong in ("", "0", "a", "1,", "-1"):
+        with pytest.raises(UsageError):
+            thread_counts(wrong, cores=4)
+
+
+def test_what_is_missing_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BITSR_BUILD_DIR", str(tmp_path))
+    with pytest.raises(EnvironmentMissingError, match="make build") as missing:
+        native()
+    assert missing.value.exit_code == 3
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EnvironmentMissingError, match="apt-get install qemu-user-static"):
+        qemu("cortex-a53")
+    with pytest.raises(EnvironmentMissingError, match="apt-get install adb"):
+        AdbTarget("SERIAL")
+
+
+def test_libraries_come_from_the_configured_folders(tmp_path: Path) -> None:
+    lib = tmp_path / "wheels" / "executorch" / "lib"
+    for path in (lib / "libexecutorch.so", tmp_path / "wheels" / "litert" / "libLiteRt.so"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "CMakeCache.txt").write_text(
+        f"BITSR_EXECUTORCH_DIR:PATH={lib.parent}\nBITSR_LITERT_DIR:PATH={tmp_path}/wheels/litert\n"
+    )
+    assert executorch_libraries(tmp_path) == [lib / "libexecutorch.so"]
+    assert litert_libraries(tmp_path) == [tmp_path / "wheels" / "litert" / "libLiteRt.so"]
+
+
+def test_facts_of_a_phone() -> None:
+    facts = parse_facts("machine=aarch64\nnothing\n battery_tenths=312\nzone_cpu=45000\nempty=\n")
+    assert facts == {"machine": "aarch64", "battery_tenths": "312", "zone_cpu": "45000"}
+    assert battery_celsius(facts) == 31.2
+    assert battery_celsius({}) is None
+
+
+def _namespace() -> list[str]:
+    return ["unshare", "-Urnmpf", "--mount-proc"]
+
+
+def _needs(repository: Path) -> None:
+    """Skip with the reason where this machine has no device to give."""
+    if not (repository / "build" / "adbd" / "root" / ".ready").exists():
+        pytest.skip("needs the device's userland: make adb-device")
+    if not (repository / "build" / "arm64" / "runner" / "bitsr-run").is_file():
+        pytest.skip("needs the arm64 runner: make arm64")
+    for tool, package in {"adb": "adb", "qemu-aarch64-static": "qemu-user-static", "unshare": "util-linux"}.items():
+        if shutil.which(tool) is None:
+            pytest.skip(f"needs {tool}: apt-get install {package}")
+    probe = "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && echo ok"
+    done = subprocess.run([*_namespace(), "sh", "-c", probe], capture_output=True, text=True, check=False, timeout=60)
+    if done.stdout.strip() != "ok":
+        pytest.skip(f"this machine gives no private namespace with binfmt_misc: {done.stderr.strip()}")
+
+
+def test_a_device_behind_adbd(repository: Path, exported: Path, network: nn.Module, tmp_path: Path) -> None:
+    _needs(repository)
+    cases = op_parity.make_cases(exported, network, op_parity.golden_picture(seed=1))
+    exact = [case for case in cases if not any(expected.bound.any() for expected in case.expected)]
+    replay = tmp_path / "replay"
+    replay.mkdir()
+    files = [op_parity.write_case(replay, number, case) for number, case in enumerate(exact)]
+    write_cases(replay, files)
+    for case, file in zip(exact, files, strict=True):
+        for name, expected in zip(file.outputs, case.expected, strict=True):
+            # A dot product of 0 may have either sign in the reference's convolution.
+            (replay / f"{name}.expected").write_bytes((expected.values + np.float32(0)).tobytes())
+    command = [*_namespace(), "bash", str(DEVICE / "device.sh"), str(repository / "build" / "adbd" / "root")]
+    command += [str(shutil.which("qemu-aarch64-static")), PORT, SERVER_PORT]
+    command += [sys.executable, str(DEVICE / "session.py"), f"127.0.0.1:{PORT}", str(replay)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["shell_exit_code"] == 7
+    assert (found["machine"], found["emulated"]) == ("aarch64", True)
+    assert found["equal"] == found["outputs"] == len(exact) > 4
+    assert "exit code 1" in found["failure"]
+    assert found["while_open"].startswith("bitsr-")
+    assert found["after_close"] == found["after_interruption"] == ""
+    assert found["interrupted"] is True
+    assert "does not answer" in found["no_device"]
