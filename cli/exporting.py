@@ -26,7 +26,7 @@ def export(
 ) -> None:
     """Fold a trained model and write the artefacts that run on the phone."""
     from bitsr.export.artifact import sidecar_path
-    from bitsr.export.export import DEFAULT_MAX_PIXELS, export_model
+    from bitsr.export.export import export_model
     from bitsr.inference.open import find_weights
 
     weights, model_id = find_weights(model)
@@ -35,7 +35,7 @@ def export(
         weights=weights,
         output=folder,
         formats=tuple(formats.split(",")),
-        max_pixels=max_pixels or DEFAULT_MAX_PIXELS,
+        max_pixels=max_pixels,
         overwrite=overwrite,
         float_twin=float_twin,
         progress=lambda step, steps, text: note(f"[{step}/{steps}] {text}"),

@@ -60,8 +60,23 @@ class SizeRules(_Strict):
             )
 
 
+class DiffusionFacts(_Strict):
+    """Of a step network: it predicts the noise in x_t, beta is linear in t.
+
+    Its inputs are a map of the bicubically enlarged picture and x_t (6 channels) and the timestep, int64 (1,).
+    """
+
+    timesteps: Positive
+    beta_start: Annotated[float, Field(gt=0, lt=1)]
+    beta_end: Annotated[float, Field(gt=0, lt=1)]
+
+
 class ArtifactInfo(_Strict):
-    """Everything that a sidecar says. ``figures`` are measured: ``{set: {"psnr": dB, ...}}``, empty where unknown."""
+    """Everything that a sidecar says. ``figures`` are measured: ``{set: {"psnr": dB, ...}}``, empty where unknown.
+
+    With ``diffusion`` the artefact is one step of a sampling; ``sizes`` are those of the low-resolution picture, as
+    for every artefact, and its map has ``scale`` times their sides.
+    """
 
     format: Literal["bitsr-artifact"] = FORMAT
     format_version: Literal[1] = FORMAT_VERSION
@@ -77,6 +92,7 @@ class ArtifactInfo(_Strict):
     sizes: SizeRules
     receptive_field_radius: Annotated[int, Field(ge=0)]
     global_pooling: bool
+    diffusion: DiffusionFacts | None = None
     recipe: str = ""
     training_steps: Annotated[int, Field(ge=0)] = 0
     training_data: list[str] = []
@@ -120,7 +136,7 @@ def write_artifact(path: Path, content: bytes, **facts: Any) -> ArtifactInfo:
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
     with atomic_write(sidecar_path(path)) as temporary:
-        temporary.write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(info.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
     return info
 
 
@@ -128,11 +144,11 @@ def _write_embedded(path: Path, content: bytes, facts: dict[str, Any]) -> Artifa
     from bitsr.export.tflite.container import finish
 
     # Size and digest are known last; the text keeps its length, so that only its own bytes change.
-    draft = ArtifactInfo(**facts, artifact_bytes=1, artifact_sha256=_NO_DIGEST).model_dump_json()
+    draft = ArtifactInfo(**facts, artifact_bytes=1, artifact_sha256=_NO_DIGEST).model_dump_json(exclude_none=True)
     draft = draft.ljust(len(draft) + _SIZE_DIGITS)
     drafted = finish(content, metadata=draft)
     sized = ArtifactInfo(**facts, artifact_bytes=len(drafted), artifact_sha256=_NO_DIGEST)
-    text = sized.model_dump_json().ljust(len(draft))
+    text = sized.model_dump_json(exclude_none=True).ljust(len(draft))
     finished = drafted.replace(draft.encode(), text.encode(), 1)
     digest = hashlib.sha256(finished).hexdigest()
     with atomic_write(path) as temporary:

@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from bitsr.common.errors import MissingExtraError, UsageError
+from bitsr.common.quiet import quiet
+from bitsr.export import steps
 from bitsr.export.artifact import (
     LAYOUTS,
     PACKAGES,
     ArtifactInfo,
+    DiffusionFacts,
     SizeRules,
     sidecar_path,
     weights_digest,
@@ -24,8 +27,8 @@ from bitsr.export.deploy import FusedBinaryConv2d, fold
 from bitsr.export.errors import ExportError
 from bitsr.export.lowered import Lowered
 from bitsr.export.program import VERSION as BLOB_VERSION
-from bitsr.common.quiet import quiet
 from bitsr.training.models import ModelInfo, SuperResolutionModel
+from bitsr.training.models.diffusion import DiffusionModel
 from bitsr.training.weights import WeightsInfo, embedded_weights, load_model, read_info
 
 FORMATS = ("pte", "tflite")
@@ -96,7 +99,7 @@ def export_model(
     output: Path | str,
     weights: Path | str | None = None,
     formats: tuple[str, ...] = ("pte",),
-    max_pixels: int = DEFAULT_MAX_PIXELS,
+    max_pixels: int | None = None,
     overwrite: bool = False,
     kernels: bool = True,
     float_twin: bool = False,
@@ -113,7 +116,9 @@ def export_model(
         output: folder of the artefacts; it is created. The files are called by the model's id or ``name``.
         weights: weights file for a model id.
         formats: artefact formats, of :data:`FORMATS`.
-        max_pixels: most pixels H * W of one input; memory is planned for them. Rounded down to a square.
+        max_pixels: most pixels H * W of one input; memory is planned for them. Rounded down to a square. By default
+            :data:`DEFAULT_MAX_PIXELS`. Of a diffusion model one step is exported, for low-resolution tiles of this
+            size alone, by default :data:`bitsr.export.steps.DEFAULT_TILE_PIXELS`.
         overwrite: replace existing artefacts.
         kernels: ``False`` keeps everything off our kernels (float networks only): a float twin for comparisons.
         float_twin: write ``NAME_float.tflite`` as well: the same numbers in stock ops, which needs no delegate.
@@ -150,6 +155,7 @@ def export_model(
     if binary_layers and not kernels:
         raise UsageError(f"'{source.name}' has {binary_layers} binary layers, which only run in our kernels")
     latent_bytes = sum(4 * parameter.numel() for parameter in source.module.parameters())
+    plan = _plan(source.module, in_channels=in_channels, max_pixels=max_pixels)
 
     files = {}
     for item, path in paths.items():
@@ -157,12 +163,12 @@ def export_model(
         ours = kernels and item != FLOAT_TWIN
         say.next(f"Lower it to {path.name}")
         lower = _lowering(kind)
-        lowered = lower(deployed, channels=in_channels, max_pixels=max_pixels, ours=ours)
+        lowered = lower(deployed, channels=plan.channels, max_pixels=plan.max_pixels, ours=ours, fixed=plan.fixed)
         with torch.no_grad():
-            probe = deployed(torch.zeros(1, in_channels, 24, 24))
+            probe = deployed(*plan.checks[0])
         say.next(f"Compare {path.name} with the deploy form")
         verification, not_verified = _verify(
-            lowered.content, deployed, kind=kind, ours=ours, in_channels=in_channels, name=path.name
+            lowered.content, deployed, kind=kind, ours=ours, checks=plan.checks, name=path.name
         )
         say.next(f"Write {path}")
         known = source.weights or WeightsInfo(model=source.name)
@@ -172,13 +178,14 @@ def export_model(
             kind=kind,
             model=source.name,
             scale=source.scale,
-            in_channels=in_channels,
+            in_channels=plan.channels,
             out_channels=int(probe.shape[1]),
             channel_order=source.channel_order,
             layout=LAYOUTS[kind],
-            sizes=SizeRules(min_side=1, max_pixels=lowered.max_pixels, multiple=1),
+            sizes=plan.sizes or SizeRules(min_side=1, max_pixels=lowered.max_pixels, multiple=1),
             receptive_field_radius=source.radius,
             global_pooling=source.global_pooling,
+            diffusion=plan.diffusion,
             recipe=known.recipe,
             training_steps=known.steps,
             training_data=known.data,
@@ -189,6 +196,30 @@ def export_model(
         )
         files[item] = ExportedFile(path, info, lowered.table, lowered.arena_bytes, verification, not_verified)
     return ExportResult(source.name, files, latent_bytes, binary_layers)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is lowered and checked: inputs of the comparison, and the sizes where they are not free.
+
+    ``fixed`` are inputs of the only size, ``sizes`` its rules, ``diffusion`` the facts of a step network.
+    """
+
+    channels: int
+    max_pixels: int
+    checks: list[tuple[Tensor, ...]]
+    fixed: tuple[Tensor, ...] | None = None
+    sizes: SizeRules | None = None
+    diffusion: DiffusionFacts | None = None
+
+
+def _plan(module: nn.Module, *, in_channels: int, max_pixels: int | None) -> _Plan:
+    if not isinstance(module, DiffusionModel):
+        checks: list[tuple[Tensor, ...]] = [(x,) for x in _check_inputs(in_channels)]
+        return _Plan(in_channels, DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels, checks)
+    sizes = steps.tile_sizes(module, max_pixels=steps.DEFAULT_TILE_PIXELS if max_pixels is None else max_pixels)
+    checks = list(steps.check_inputs(module, sizes))
+    return _Plan(steps.CHANNELS, sizes.max_pixels, checks, fixed=checks[0], sizes=sizes, diffusion=steps.facts(module))
 
 
 class _Steps:
@@ -257,9 +288,9 @@ def _lowering(kind: str) -> Callable[..., Lowered]:
 
 
 def _verify(
-    content: bytes, deployed: nn.Module, *, kind: str, ours: bool, in_channels: int, name: str
+    content: bytes, deployed: nn.Module, *, kind: str, ours: bool, checks: list[tuple[Tensor, ...]], name: str
 ) -> tuple[Verification | None, str]:
-    """Run the artefact from memory beside the deploy form, at a size that is not the one it was traced with."""
+    """Run the artefact from memory beside the deploy form."""
     from bitsr.runtime import RuntimeLibraryError
     from bitsr.runtime.litert import TfliteNetwork
     from bitsr.runtime.pte import PteNetwork
@@ -267,16 +298,16 @@ def _verify(
     network: PteNetwork | TfliteNetwork
     try:
         if kind == "tflite":
-            network = TfliteNetwork(content, name=name, delegate=ours)
+            network = TfliteNetwork(content, name=name, delegate=ours, inputs=len(checks[0]))
         else:
-            network = PteNetwork(content, name=name)
+            network = PteNetwork(content, name=name, inputs=len(checks[0]))
     except RuntimeLibraryError as error:
         return None, str(error)
     worst, largest = math.inf, 0.0
-    for x in _check_inputs(in_channels):
+    for inputs in checks:
         with torch.no_grad():
-            reference = deployed(x)
-        psnr, difference = agreement(network.run(x), reference)
+            reference = deployed(*inputs)
+        psnr, difference = agreement(network.run(*inputs), reference)
         worst, largest = min(worst, psnr), max(largest, difference)
     if not worst >= LEAST_AGREEMENT_DB:
         raise ExportError(
@@ -288,7 +319,7 @@ def _verify(
 
 
 def _check_inputs(channels: int) -> Iterator[Tensor]:
-    height, width = 27, 37  # odd, and within the smallest pixel budget
+    height, width = 27, 37  # odd, not what networks are traced with, and within the smallest pixel budget
     generator = torch.Generator().manual_seed(0)
     yield torch.rand(1, channels, height, width, generator=generator)
     rows, columns = torch.linspace(0, 6, height)[:, None], torch.linspace(0, 9, width)[None, :]

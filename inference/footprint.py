@@ -33,7 +33,7 @@ def bytes_per_pixel(model_id: str, *, runtime: str) -> int:
 
     for module in model.modules():
         module.register_forward_hook(look)
-    with torch.no_grad():
-        model(torch.empty(1, 3, _SIDE, _SIDE, device="meta"))
+    with torch.no_grad(), torch.device("meta"):
+        model(*model.example_inputs((1, 3, _SIDE, _SIDE)))
     body = (_EAGER_BODY_MAPS if runtime == "eager" else _ARTIFACT_BODY_MAPS) * model.info.channels
     return 4 * max(body, _LARGEST_MAPS * largest // _SIDE**2)

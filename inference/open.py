@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from bitsr.common.errors import UsageError
+from bitsr.export.artifact import read_artifact
 from bitsr.inference.cache import Say, cached_artifact
-from bitsr.inference.session import Session
+from bitsr.inference.session import Sampling, Session
 
 DEFAULT_SCALE = 4
 _FRAMEWORKS = {"pte": "ExecuTorch", "tflite": "LiteRT"}
@@ -13,7 +14,12 @@ DEFAULT_FAMILIES = ("ebsr_light_plus", "ebsr_light")
 
 
 def open_session(
-    model: str | Path | None = None, *, runtime: str | None = None, scale: int | None = None, say: Say = print
+    model: str | Path | None = None,
+    *,
+    runtime: str | None = None,
+    scale: int | None = None,
+    say: Say = print,
+    sampling: Sampling | None = None,
 ) -> Session:
     """Open a session.
 
@@ -23,9 +29,11 @@ def open_session(
         runtime: "eager", "pte" or "tflite"; None is what an artefact is for, otherwise "pte".
         scale: picks the built-in model (4 if None); for a given model it is only checked.
         say: receives remarks, such as that an artefact is exported on first use.
+        sampling: of diffusion models, whose session is a :class:`DiffusionSession`; by default its default.
 
     Raises:
-        UsageError: unknown model, a scale that contradicts the model, an artefact in another runtime.
+        UsageError: unknown model, a scale that contradicts the model, an artefact in another runtime, a sampling for a
+            model that does not sample.
         WeightsError, ArtifactError: unusable weights or artefact.
     """
     name = str(model) if model is not None else default_model(scale or DEFAULT_SCALE)
@@ -35,17 +43,34 @@ def open_session(
             raise UsageError(
                 f"{name} runs in {_FRAMEWORKS[kind]} only; give a weights file or a model id for --runtime {runtime}"
             )
-        return _artifact_session(Path(name), scale=scale)
+        return _artifact_session(Path(name), scale=scale, sampling=sampling)
     if runtime == "eager":
-        from bitsr.inference.eager import EagerSession
-
-        return EagerSession.load(name, scale=scale)
+        return _eager_session(name, scale=scale, sampling=sampling)
     weights, model_id = find_weights(name)
     _check_scale(name, model_id, scale)
-    return _artifact_session(cached_artifact(weights, model=model_id, kind=runtime or "pte", say=say))
+    artifact = cached_artifact(weights, model=model_id, kind=runtime or "pte", say=say)
+    return _artifact_session(artifact, sampling=sampling)
 
 
-def _artifact_session(path: Path, *, scale: int | None = None) -> Session:
+def _eager_session(name: str, *, scale: int | None, sampling: Sampling | None) -> Session:
+    from bitsr.inference.diffusion import DiffusionSession
+    from bitsr.inference.eager import EagerSession
+    from bitsr.training.models.diffusion import DiffusionModel
+    from bitsr.training.weights import load_model
+
+    model = load_model(name, scale=scale)
+    if isinstance(model, DiffusionModel):
+        return DiffusionSession.of_model(model, sampling=sampling or Sampling())
+    _refuse_sampling(name, sampling)
+    return EagerSession(model)
+
+
+def _artifact_session(path: Path, *, scale: int | None = None, sampling: Sampling | None = None) -> Session:
+    if read_artifact(path).diffusion is not None:
+        from bitsr.inference.diffusion import DiffusionSession
+
+        return DiffusionSession.of_artifact(path, scale=scale, sampling=sampling or Sampling())
+    _refuse_sampling(str(path), sampling)
     if path.suffix == ".tflite":
         from bitsr.inference.tflite import TfliteSession
 
@@ -53,6 +78,11 @@ def _artifact_session(path: Path, *, scale: int | None = None) -> Session:
     from bitsr.inference.pte import PteSession
 
     return PteSession(path, scale=scale)
+
+
+def _refuse_sampling(name: str, sampling: Sampling | None) -> None:
+    if sampling is not None:
+        raise UsageError(f"{name} is no diffusion model, so it has no steps and no seed; leave --steps and --seed out")
 
 
 def default_model(scale: int) -> str:

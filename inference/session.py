@@ -1,7 +1,8 @@
 """What runs a network: one interface over PyTorch and the runtimes of the artefacts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,14 @@ class SessionInfo:
     bytes_per_pixel: int = 0
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """How a diffusion model samples a picture: the same numbers give the same picture in the same runtime."""
+
+    steps: int = 50
+    seed: int = 0
+
+
 class Session(Protocol):
     """A network that is ready to run."""
 
@@ -44,3 +53,13 @@ class Session(Protocol):
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """RGB (1, 3, H, W) in [0, 1] -> (1, 3, scale * H, scale * W), float32, not clamped."""
         ...
+
+
+@runtime_checkable
+class SamplingSession(Session, Protocol):
+    """A session that evaluates its network many times for a result.
+
+    ``on_step``, if set, is called with (steps done, steps) during :meth:`run`.
+    """
+
+    on_step: Callable[[int, int], None] | None

@@ -22,7 +22,7 @@ class TfliteError(BitsrError):
 
 
 class TfliteNetwork:
-    """One loaded network with a single input and a single output map, float32 or int8 with a scale for the whole map.
+    """One loaded network with an input and an output map, float32 or int8 with a scale for the whole map.
 
     ``channels`` is what its input takes, ``size`` its height and width, -1 where any will do. One call at a time: the
     network owns its memory.
@@ -37,6 +37,7 @@ class TfliteNetwork:
         delegate: bool = True,
         interpreter: str = "litert",
         options: dict[str, str] | None = None,
+        inputs: int = 1,
     ) -> None:
         """Load a .tflite from a path or from its bytes (``name`` then names it in errors).
 
@@ -45,6 +46,7 @@ class TfliteNetwork:
             delegate: ``False`` for a float twin, which needs no library of ours.
             interpreter: of which package, of :data:`INTERPRETERS`.
             options: of the delegate: kernel, threads, verbose. The kernel is by default what ``BITSR_KERNEL`` says.
+            inputs: how many it has: the map, and the timestep of a step of a diffusion model.
 
         Raises:
             TfliteError: the interpreter refuses the model.
@@ -62,8 +64,10 @@ class TfliteNetwork:
         try:
             with self._quiet():
                 self._interpreter = make(model_content=content, experimental_delegates=delegates, num_threads=count)
-            self._input = _single(self._interpreter.get_input_details(), self._name, "inputs")
-            self._output = _single(self._interpreter.get_output_details(), self._name, "outputs")
+            # The converter orders them by name.
+            found = sorted(self._interpreter.get_input_details(), key=lambda one: len(one["shape"]), reverse=True)
+            self._input, *self._others = _expect(found, inputs, self._name, "inputs")
+            (self._output,) = _expect(self._interpreter.get_output_details(), 1, self._name, "outputs")
             self._shape: tuple[int, ...] | None = None
         except (RuntimeError, ValueError) as error:
             raise self._failure("can not be loaded", error) from error
@@ -73,13 +77,15 @@ class TfliteNetwork:
         self.channels = signature[3]
         self.size = (signature[1], signature[2])
 
-    def run(self, x: Tensor) -> Tensor:
+    def run(self, x: Tensor, *others: Tensor) -> Tensor:
         """Run on a float32 map (1, channels, H, W); the result is a new contiguous float32 tensor.
+
+        ``others`` are the other inputs, if there are any.
 
         Raises:
             TfliteError: the tensor has another type or shape, or the network fails on it.
         """
-        self.put(x)
+        self.put(x, *others)
         self.invoke()
         y = self._interpreter.get_tensor(self._output["index"])
         if self._output["dtype"] == np.int8:
@@ -87,8 +93,8 @@ class TfliteNetwork:
             y = (y.astype(np.float32) - zero) * np.float32(scale)
         return torch.from_numpy(y).permute(0, 3, 1, 2).contiguous()
 
-    def put(self, x: Tensor) -> None:
-        """Hand over the input of :meth:`invoke`; argument and errors as :meth:`run`."""
+    def put(self, x: Tensor, *others: Tensor) -> None:
+        """Hand over the inputs of :meth:`invoke`; arguments and errors as :meth:`run`."""
         if x.dtype != torch.float32 or x.dim() != 4 or x.shape[:2] != (1, self.channels) or min(x.shape) < 1:
             raise TfliteError(
                 f"{self._name} takes a float32 (1, {self.channels}, H, W) tensor, got {x.dtype} of shape "
@@ -107,6 +113,8 @@ class TfliteNetwork:
                     self._interpreter.allocate_tensors()
                 self._shape = pixels.shape
             self._interpreter.set_tensor(index, pixels)
+            for details, tensor in zip(self._others, others, strict=True):
+                self._interpreter.set_tensor(details["index"], tensor.numpy())
         except (RuntimeError, ValueError) as error:
             raise self._failure(f"failed on an input of shape {tuple(x.shape)}", error) from error
 
@@ -170,7 +178,7 @@ def _load(load_delegate: Any, options: dict[str, str]) -> Any:
         ) from error
 
 
-def _single(details: list[dict[str, Any]], name: str, what: str) -> dict[str, Any]:
-    if len(details) != 1:
-        raise TfliteError(f"{name} has {len(details)} {what}, expected 1")
-    return details[0]
+def _expect(details: list[dict[str, Any]], count: int, name: str, what: str) -> list[dict[str, Any]]:
+    if len(details) != count:
+        raise TfliteError(f"{name} has {len(details)} {what}, expected {count}")
+    return details

@@ -14,13 +14,15 @@ class PteError(BitsrError):
 
 
 class PteNetwork:
-    """One loaded network with a single input and a single output map.
+    """One loaded network with an input and an output map.
 
     ``channels`` and ``max_pixels`` (H * W) are what its input takes. One call at a time: the network owns its memory.
     """
 
-    def __init__(self, source: Path | str | bytes, *, name: str = "the .pte") -> None:
+    def __init__(self, source: Path | str | bytes, *, name: str = "the .pte", inputs: int = 1) -> None:
         """Load a .pte from a path or from its bytes (``name`` then names it in errors).
+
+        ``inputs`` is how many it has: the map, and the timestep of a step of a diffusion model.
 
         Raises:
             PteError: ExecuTorch refuses it.
@@ -44,9 +46,9 @@ class PteNetwork:
         if method is None:
             raise PteError(f"{self._name} has no method 'forward'; export the model again")
         metadata = method.method_meta()
-        inputs, outputs = metadata.num_inputs(), metadata.num_outputs()
-        if (inputs, outputs) != (1, 1):
-            raise PteError(f"{self._name} has {inputs} inputs and {outputs} outputs, expected 1 and 1")
+        found, outputs = metadata.num_inputs(), metadata.num_outputs()
+        if (found, outputs) != (inputs, 1):
+            raise PteError(f"{self._name} has {found} inputs and {outputs} outputs, expected {inputs} and 1")
         largest = tuple(metadata.input_tensor_meta(0).sizes())
         if len(largest) != 4:
             raise PteError(f"{self._name} takes an input of {len(largest)} dimensions, expected 4")
@@ -56,8 +58,10 @@ class PteNetwork:
         self._program = program
         self._method = method
 
-    def run(self, x: Tensor) -> Tensor:
+    def run(self, x: Tensor, *others: Tensor) -> Tensor:
         """Run on a contiguous float32 map (1, channels, H, W); the result is a new contiguous tensor.
+
+        ``others`` are the other inputs, if there are any.
 
         Raises:
             PteError: the tensor has another type, shape or memory format, is too large, or the network fails on it.
@@ -77,7 +81,7 @@ class PteNetwork:
                 "with a larger pixel budget"
             )
         try:
-            (y,) = self._method([x])
+            (y,) = self._method([x, *others])
         except RuntimeError as error:
             raise PteError(
                 f"{self._name} failed on an input of shape {tuple(x.shape)} ({_first_line(error)}); the lines above "

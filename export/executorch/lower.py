@@ -13,13 +13,13 @@ from executorch.exir.lowered_backend_module import executorch_call_delegate
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 
+from bitsr.common.quiet import quiet
 from bitsr.export.delegation import OURS, DelegationTable
 from bitsr.export.errors import ExportError
 from bitsr.export.executorch.graph import op_name
 from bitsr.export.executorch.partitioner import BACKEND_ID, BitsrPartitioner
 from bitsr.export.lowered import Lowered
 from bitsr.export.ops import memory_format
-from bitsr.common.quiet import quiet
 
 XNNPACK = "XNNPACK"
 PORTABLE = "ExecuTorch kernels"

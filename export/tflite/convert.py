@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bitsr.common.quiet import quiet, silent_stderr
 from bitsr.export.errors import ExportError
+from bitsr.export.tflite.onnx_graph import INPUT_NAMES
 from bitsr.export.tflite.plugin import plugins
 
 
@@ -77,12 +78,14 @@ def _saved_model(model: onnx.ModelProto, *, fused: bool) -> Iterator[str]:
         except SystemExit as error:  # how onnx2tf reports what it can not do
             last = chatter.getvalue().strip().splitlines()[-1:]
             raise ExportError(f"onnx2tf can not convert the model: {' '.join(last) or error}") from error
-        (taken,) = network.inputs
-        signature = [tf.TensorSpec(taken.shape, taken.dtype, name="x")]
+        signature = [
+            tf.TensorSpec(taken.shape, taken.dtype, name=name)
+            for taken, name in zip(network.inputs, INPUT_NAMES, strict=False)
+        ]
 
         @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
-        def serve(x: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"y": network(x)}
+        def serve(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"y": network(inputs if len(inputs) > 1 else inputs[0])}
 
         saved = str(Path(folder) / "saved")
         tf.saved_model.save(network, saved, signatures=serve.get_concrete_function())

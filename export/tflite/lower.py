@@ -22,18 +22,21 @@ with quiet(), silent_stderr():  # TensorFlow logs from native code before it can
 LITERT = "LiteRT (XNNPACK)"
 
 
-def lower(module: nn.Module, *, channels: int, max_pixels: int, ours: bool = True) -> Lowered:
+def lower(
+    module: nn.Module, *, channels: int, max_pixels: int, ours: bool = True, fixed: tuple[Tensor, ...] | None = None
+) -> Lowered:
     """Lower a deploy form. ``ours=False`` writes the float twin: the same numbers in stock ops, without the delegate.
 
     Maps of the .tflite are (1, H, W, C) with dynamic H and W. It plans no memory: LiteRT does when a size is known.
+    ``fixed`` are inputs of the only size that it shall take, the first of them a map; its pixels are the budget then.
 
     Raises:
         ExportError: the module can not be traced or converted, or an op of ours was lost on the way.
     """
     side = math.isqrt(max_pixels)
-    if side < 32:
+    if fixed is None and side < 32:
         raise ExportError(f"the pixel budget is {max_pixels}, expected at least 1024 (32 x 32); raise it")
-    graph = to_onnx(module, channels=channels, max_pixels=max_pixels)
+    graph = to_onnx(module, channels=channels, max_pixels=max_pixels, fixed=fixed)
     content = to_tflite(graph, fused=ours)
     ops = graph_ops(content, name="the converted model")
     wanted = Counter(node.op_type for node in graph.graph.node if node.op_type in CUSTOM_OPS) if ours else Counter()
@@ -43,7 +46,8 @@ def lower(module: nn.Module, *, channels: int, max_pixels: int, ours: bool = Tru
             f"the converter did not keep the custom ops: expected {dict(wanted)}, got {dict(got)}; "
             "install the pinned versions of bitsr[tflite]"
         )
-    return Lowered(content, delegation_table(ops), arena_bytes=0, max_pixels=side * side)
+    pixels = side * side if fixed is None else fixed[0].shape[2] * fixed[0].shape[3]
+    return Lowered(content, delegation_table(ops), arena_bytes=0, max_pixels=pixels)
 
 
 def quantize(module: nn.Module, *, channels: int, max_pixels: int, samples: list[Tensor]) -> bytes:

@@ -29,26 +29,42 @@ DOMAIN = "bitsr"
 _OPSET = 18
 
 
-def to_onnx(module: nn.Module, *, channels: int, max_pixels: int) -> onnx.ModelProto:
-    """Trace a deploy form with dynamic height and width.
+# Of the inputs, in order; only diffusion networks have the second.
+INPUT_NAMES = ("x", "timestep")
+
+
+def to_onnx(
+    module: nn.Module, *, channels: int, max_pixels: int, fixed: tuple[Tensor, ...] | None = None
+) -> onnx.ModelProto:
+    """Trace a deploy form with dynamic height and width, or with inputs of ``fixed`` size.
 
     Raises:
         ExportError: it does not allow dynamic sizes, or has an op that ONNX can not hold.
     """
-    example = torch.rand(1, channels, 24, 32)  # sides that differ, or the tracer takes them for one dimension
-    side = math.isqrt(max_pixels)
-    sizes = {2: Dim("height", min=2, max=side), 3: Dim("width", min=2, max=side)}
+    if fixed is None:
+        side = math.isqrt(max_pixels)
+        # Sides that differ, or the tracer takes them for one dimension.
+        inputs: tuple[Tensor, ...] = (torch.rand(1, channels, 24, 32),)
+        shapes = ({2: Dim("height", min=2, max=side), 3: Dim("width", min=2, max=side)},)
+    else:
+        inputs, shapes = fixed, None
     try:
         with torch.no_grad(), quiet():
-            program = export(module, (example,), dynamic_shapes=(sizes,), strict=False)
+            program = export(module, inputs, dynamic_shapes=shapes, strict=False)
             program = _with_our_nodes(program)
             exported = torch.onnx.export(
-                program, input_names=["x"], output_names=["y"], opset_version=_OPSET, dynamo=True, verbose=False
+                program,
+                input_names=INPUT_NAMES[: len(inputs)],
+                output_names=["y"],
+                opset_version=_OPSET,
+                dynamo=True,
+                verbose=False,
             )
     except (torch._dynamo.exc.UserError, torch.onnx.OnnxExporterError, RuntimeError, ValueError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise ExportError(
-            f"torch.onnx can not export {type(module).__name__} with dynamic sizes: {first_line}"
+            f"torch.onnx can not export {type(module).__name__}"
+            f"{' with dynamic sizes' if fixed is None else ''}: {first_line}"
         ) from error
     assert exported is not None  # it is for dynamo=True
     model: onnx.ModelProto = exported.model_proto

@@ -1,0 +1,50 @@
+"""The step network of a diffusion model as an artefact: two inputs, one fixed size."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from bitsr.export.artifact import DiffusionFacts, SizeRules
+from bitsr.export.errors import ExportError
+from bitsr.training.models.diffusion import DiffusionModel
+
+# Side of the low-resolution tile: the patch that the paper trains with, so that group norms and attention see as many
+# pixels as in training.
+DEFAULT_TILE_PIXELS = 64 * 64
+# Channels of the map: the enlarged picture and x_t.
+CHANNELS = 6
+
+
+def tile_sizes(model: DiffusionModel, *, max_pixels: int) -> SizeRules:
+    """The only size of a low-resolution tile: the largest square in the budget whose enlargement the network takes.
+
+    Raises:
+        ExportError: the budget has no room for one.
+    """
+    unit = model.multiple // math.gcd(model.multiple, model.info.scale)
+    side = math.isqrt(max_pixels) // unit * unit
+    if side < 1:
+        raise ExportError(
+            f"the pixel budget is {max_pixels}, a step of {model.info.id} needs {unit} x {unit}; raise it"
+        )
+    return SizeRules(min_side=side, max_pixels=side * side, multiple=side)
+
+
+def check_inputs(model: DiffusionModel, sizes: SizeRules) -> Iterator[tuple[Tensor, Tensor]]:
+    """A noisy smooth picture at an early, a middle and the last timestep: map (1, 6, H, W), timestep (1,) int64."""
+    side = sizes.min_side * model.info.scale
+    generator = torch.Generator().manual_seed(0)
+    rows, columns = torch.linspace(0, 6, side)[:, None], torch.linspace(0, 9, side)[None, :]
+    clean = torch.stack([0.5 + 0.5 * torch.sin(rows + 0.5 * c) * torch.cos(columns - 0.3 * c) for c in range(3)])[None]
+    for number in (0, model.process.timesteps // 2, model.process.timesteps - 1):
+        timestep = torch.tensor([number])
+        noise = torch.randn(1, 3, side, side, generator=generator)
+        yield torch.cat([clean, model.process.add_noise(clean, noise, timestep)], dim=1).contiguous(), timestep
+
+
+def facts(model: DiffusionModel) -> DiffusionFacts:
+    """What a sampler has to know of the noising process."""
+    process = model.process
+    return DiffusionFacts(timesteps=process.timesteps, beta_start=process.beta_start, beta_end=process.beta_end)

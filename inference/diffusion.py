@@ -1,0 +1,160 @@
+"""Sampling with a step network: the loop over the timesteps, with the network run tile by tile in each of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bitsr.common.errors import UsageError
+from bitsr.export.artifact import ArtifactInfo, read_artifact
+from bitsr.export.deploy import fold
+from bitsr.inference.footprint import bytes_per_pixel
+from bitsr.inference.session import Sampling, SessionInfo
+from bitsr.training.diffusion.process import DiffusionProcess, enlarge, noise_like
+from bitsr.training.diffusion.sampling import Progress, ddim_scheduler, sample
+from bitsr.training.models.diffusion import DiffusionModel, pad_to_multiple
+
+# (map (1, 6, H, W), timestep (1,) int64) -> predicted noise (1, 3, H, W).
+StepNetwork = Callable[[Tensor, Tensor], Tensor]
+# Part of a tile's side that it shares with its neighbour, where their noise is blended.
+OVERLAP = 4
+# Of the enlarged picture: condition, x_t, noise, weights and what the scheduler makes of them, float32.
+_MAPS_BYTES = 4 * 24
+
+
+class DiffusionSession:
+    """Enlarge pictures by sampling.
+
+    The noise is drawn once for the whole picture. In each step the network runs on overlapping tiles of the only size
+    it takes, whose results are blended linearly, so tiles leave no seams; with ``tile`` ``None`` it takes the whole.
+    ``on_step``, if set, is called with (steps done, steps) during :meth:`run`.
+
+    Args:
+        network: see :data:`StepNetwork`.
+        tile: side of its maps in pixels of the enlarged picture.
+        multiple: what the sides are multiples of, without tiles.
+
+    Raises:
+        UsageError: a number of steps that the process does not have.
+        MissingExtraError: diffusers is not installed.
+    """
+
+    def __init__(
+        self,
+        network: StepNetwork,
+        info: SessionInfo,
+        *,
+        process: DiffusionProcess,
+        tile: int | None,
+        multiple: int,
+        sampling: Sampling,
+    ) -> None:
+        ddim_scheduler(process, steps=sampling.steps)  # raises before the work starts
+        self.info = info
+        self.sampling = sampling
+        self.on_step: Progress | None = None
+        self._network = network
+        self._process = process
+        self._tile = tile
+        self._multiple = multiple
+
+    @classmethod
+    def of_model(cls, model: DiffusionModel, *, sampling: Sampling) -> "DiffusionSession":
+        """Run a trained model's deploy form in PyTorch."""
+        facts = model.info
+        info = SessionInfo(
+            model=facts.id,
+            scale=facts.scale,
+            runtime="eager",
+            max_pixels=None,
+            receptive_field_radius=facts.receptive_field_radius,
+            global_pooling=True,
+            bytes_per_pixel=bytes_per_pixel(facts.id, runtime="eager"),
+        )
+        return cls(fold(model), info, process=model.process, tile=None, multiple=model.multiple, sampling=sampling)
+
+    @classmethod
+    def of_artifact(cls, path: Path, *, scale: int | None, sampling: Sampling) -> "DiffusionSession":
+        """Run a .pte or .tflite; scale, process and size come from its metadata.
+
+        Raises:
+            ArtifactError: the file or its metadata is missing, broken or of another version.
+            UsageError: ``scale`` contradicts the artefact, or it is no step of a diffusion model.
+            BitsrError: the runtime is missing, or refuses the program.
+        """
+        facts = read_artifact(path)
+        if facts.diffusion is None:
+            raise UsageError(f"{path} is no step of a diffusion model; leave --steps and --seed out")
+        if scale is not None and scale != facts.scale:
+            raise UsageError(f"{path} is a x{facts.scale} model, but scale {scale} was asked for; leave the scale out")
+        tile = facts.sizes.min_side * facts.scale
+        info = SessionInfo(
+            model=facts.model,
+            scale=facts.scale,
+            runtime=facts.kind,
+            max_pixels=None,
+            receptive_field_radius=facts.receptive_field_radius,
+            global_pooling=True,
+            bytes_per_pixel=_MAPS_BYTES * facts.scale**2,
+        )
+        given = facts.diffusion
+        process = DiffusionProcess(given.timesteps, given.beta_start, given.beta_end)
+        return cls(step_network(path, facts), info, process=process, tile=tile, multiple=1, sampling=sampling)
+
+    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """RGB (1, 3, H, W) in [0, 1] -> (1, 3, scale * H, scale * W), float32, not clamped."""
+        scale = self.info.scale
+        height, width = scale * x.shape[2], scale * x.shape[3]
+        condition = pad_to_multiple(
+            enlarge(torch.from_numpy(np.ascontiguousarray(x)), scale=scale),
+            multiple=self._multiple,
+            least=self._tile or 1,
+        )
+        noise = noise_like(tuple(condition.shape), seed=self.sampling.seed)
+
+        def denoise(noisy: Tensor, timestep: int) -> Tensor:
+            return self._predict(torch.cat([condition, noisy], dim=1), torch.tensor([timestep]))
+
+        with torch.inference_mode():
+            result = sample(denoise, noise, process=self._process, steps=self.sampling.steps, progress=self.on_step)
+        return np.asarray(result[:, :, :height, :width].numpy())
+
+    def _predict(self, x: Tensor, timestep: Tensor) -> Tensor:
+        """The noise in a map (1, 6, H, W) of any size, tile by tile."""
+        tile = self._tile
+        if tile is None or tuple(x.shape[2:]) == (tile, tile):
+            return self._network(x.contiguous(), timestep)
+        ramp = torch.arange(tile).add(1).float()
+        ramp = torch.minimum(torch.minimum(ramp, ramp.flip(0)), torch.tensor(float(tile // OVERLAP)))
+        weight = ramp[:, None] * ramp[None, :]
+        total, weights = torch.zeros_like(x[:, :3]), torch.zeros_like(x[:, :1])
+        for top in tile_starts(x.shape[2], tile=tile):
+            for left in tile_starts(x.shape[3], tile=tile):
+                place = (..., slice(top, top + tile), slice(left, left + tile))
+                total[place] += weight * self._network(x[place].contiguous(), timestep)
+                weights[place] += weight
+        return total / weights
+
+
+def tile_starts(length: int, *, tile: int) -> list[int]:
+    """Evenly spread first pixels of the fewest tiles that cover ``length`` and share a part of :data:`OVERLAP`."""
+    step = tile - tile // OVERLAP
+    count = 1 + max(0, -(-(length - tile) // step))
+    return [round(i * (length - tile) / max(count - 1, 1)) for i in range(count)]
+
+
+def step_network(path: Path, facts: ArtifactInfo) -> StepNetwork:
+    """One step of an artefact whose metadata are ``facts``; errors as :meth:`DiffusionSession.of_artifact`."""
+    if facts.kind == "tflite":
+        from bitsr.export.tflite.container import graph_ops
+        from bitsr.runtime.litert import TfliteNetwork
+
+        content = path.read_bytes()
+        needs_delegate = any(op.custom for op in graph_ops(content, name=str(path)))
+        return TfliteNetwork(content, name=str(path), delegate=needs_delegate, inputs=2).run
+    from bitsr.runtime.pte import PteNetwork
+
+    return PteNetwork(path, inputs=2).run
