@@ -15,7 +15,7 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 TEST_JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n : 4)))
 
 BUILD_PACKAGES := g++
-TEST_PACKAGES := $(BUILD_PACKAGES) clang libgtest-dev g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
+TEST_PACKAGES := $(BUILD_PACKAGES) clang libgtest-dev g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static adb
 NATIVE_SOURCES := $(shell find runtime -name '*.cpp' -o -name '*.h' -o -name '*.cmake' -o -name CMakeLists.txt)
 
 CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" cmake
@@ -110,6 +110,11 @@ arm64: $(STAMP)/packages $(STAMP)/debian-test arm64-wheels  ## cross-build for a
 	  -DBITSR_EXECUTORCH_DIR=$$wheels/executorch -DBITSR_LITERT_DIR=$$wheels/ai_edge_litert \
 	  -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake
 	$(CMAKE) --build build/arm64
+
+# Debian's adbd for arm64, unpacked: with it `make test` tries the adb target on a device of its own.
+.PHONY: adb-device
+adb-device:  ## an arm64 userland with a genuine adbd in build/adbd, for the test of `bitsr validate --on adb:...`
+	bash tests/validation/adb_device/fetch.sh build/adbd
 
 .PHONY: wheel
 wheel: $(STAMP)/packages $(STAMP)/debian-build  ## the wheel, with the native library, in dist
