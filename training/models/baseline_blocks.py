@@ -202,6 +202,7 @@ class DilatedBinaryConv2d(nn.Module):
     def __init__(self, channels: int, *, vertical: bool, dilation: int) -> None:
         super().__init__()
         size = (5, 1) if vertical else (1, 5)
+        self.weight_bits = self.activation_bits = 1
         self.padding = tuple(dilation * (side // 2) for side in size)
         self.dilation = dilation
         self.binarizer = HigherOrderWeight()
