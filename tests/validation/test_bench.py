@@ -48,12 +48,23 @@ def run_program(program: Path) -> list[Timing]:
 
 
 def test_the_runner_is_asked_as_its_contract_says(tmp_path: Path) -> None:
-    answer = {"schema": 1, "models": [{"samples_ms": [1.0, 2.0]}, {"samples_ms": [3.0, 5.0]}]}
+    samples = ([1.0, 2.0], [3.0, 5.0])
+    answer = {"schema": 1, "models": [{"samples_ms": wall, "samples_cpu_ms": wall[::-1]} for wall in samples]}
     program = script(tmp_path / "bitsr-run", f"echo \"$@\" > {tmp_path}/asked\necho '{json.dumps(answer)}'")
-    assert [timing.median for timing in run_program(program)] == [1.5, 4.0]
-    first, second, *options = (tmp_path / "asked").read_text().split()
-    assert (first[-10:], second[-13:]) == ("0.pte@avx2", "1.tflite@auto")
+    first, second = run_program(program)
+    assert (first.samples, second.samples, second.processor) == ((1, 2), (3, 5), (5, 3))
+    one, other, *options = (tmp_path / "asked").read_text().split()
+    assert (one[-10:], other[-13:]) == ("0.pte@avx2", "1.tflite@auto")
     assert options == ["--shape", "1,3,8,9", "--threads", "2", "--warmup", "3", "--runs", "2", "--json", "-"]
+
+
+def test_the_runner_takes_one_model_at_a_turn(tmp_path: Path) -> None:
+    answer = {"schema": 1, "samples_ms": [1.0, 2.0], "samples_cpu_ms": [1.0, 1.0]}
+    program = script(tmp_path / "bitsr-run", f"echo \"$1\" >> {tmp_path}/asked\necho '{json.dumps(answer)}'")
+    timings = runner.run(CANDIDATES, program=program, shape=(1, 3, 8, 9), threads=1, rounds=6, turns=3)
+    assert [timing.samples for timing in timings] == [(1, 2) * 3] * 2
+    kernels = [line.rpartition("@")[2] for line in (tmp_path / "asked").read_text().splitlines()]
+    assert kernels == ["avx2", "auto"] * 3
 
 
 @pytest.mark.parametrize(
@@ -61,7 +72,10 @@ def test_the_runner_is_asked_as_its_contract_says(tmp_path: Path) -> None:
     [
         ("echo 'bitsr-run: error: no such file' >&2; exit 1", "no such file"),
         ("echo nothing", "answers otherwise"),
-        ('echo \'{"models": [{"samples_ms": [1.0, 2.0]}, {"samples_ms": [1.0]}]}\'', "2 times"),
+        (
+            f"echo '{json.dumps({'models': [{'samples_ms': [1.0], 'samples_cpu_ms': [1.0]}] * 2})}'",
+            "2 times",
+        ),
     ],
 )
 def test_a_runner_that_fails(tmp_path: Path, text: str, message: str) -> None:

@@ -25,13 +25,14 @@ RUNTIMES = {"executorch": EXECUTORCH, "litert": LITERT}
 MOST_THREADS = 256
 # A layer takes a small part of a network's time, so that it can have more rounds.
 LAYER_ROUNDS = 5
+LAYER_TURNS = 5
 PYTHON = "python"
 _KERNEL_OF_ISA = {"AVX2": "avx2", "AVX-512 VPOPCNTDQ": "avx512", "NEON": "neon"}
 _PACKAGES = ("torch", "executorch", "ai-edge-litert", "tensorflow")
 _NOTES = (
     "Python rows: the input is in place before, the output stays in the runtime's memory",
-    "layer in Python: an untimed call goes before each timed one, which finds its maps in the caches, as in a network",
-    "layer in bitsr-run: the candidate before has had the caches",
+    "layer: an untimed call goes before each timed one, which finds its maps in the caches, as in a network",
+    "layer in bitsr-run: a process for each candidate, in turns of some runs; networks take turns in one process",
     "Larq Compute Engine: input and output are copied, its interpreter has no other call",
     "int8: ExecuTorch takes and gives float32, LiteRT int8",
     "layer: ours has sign, scale, skip and PReLU, Larq's sign, scale and skip, the others the convolution alone",
@@ -203,6 +204,7 @@ class _Plan:
                 shape=tuple(x.shape),
                 threads=threads,
                 rounds=rounds,
+                turns=LAYER_TURNS if case == "layer" else 0,
             )
             rows += [
                 _row(case, candidate, name, runner.PROGRAM, threads, timing)

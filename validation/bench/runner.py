@@ -11,6 +11,7 @@ from bitsr.validation.bench.candidates import EXECUTORCH, Candidate
 from bitsr.validation.timing import Timing
 
 PROGRAM = "bitsr-run"
+_WARM_UP = 3
 
 
 class RunnerError(BitsrError):
@@ -24,9 +25,12 @@ def run(
     shape: tuple[int, ...],
     threads: int,
     rounds: int,
-    warm_up: int = 3,
+    turns: int = 0,
 ) -> list[Timing]:
     """Times of candidates with a kernel each, in their order; ``shape`` is (N, C, H, W).
+
+    In one process, one run of each in a round; or, with ``turns``, each in a process of its own with ``rounds / turns``
+    runs at a time, ``turns`` times: a candidate then finds what it reads and writes in the caches.
 
     Raises:
         RunnerError: it fails, or answers otherwise than its contract says.
@@ -37,26 +41,36 @@ def run(
             path = Path(folder) / f"{number}.{'pte' if candidate.runtime == EXECUTORCH else 'tflite'}"
             path.write_bytes(candidate.content)
             models.append(f"{path}@{kernel}")
-        options = {
-            "--shape": ",".join(map(str, shape)),
-            "--threads": threads,
-            "--warmup": warm_up,
-            "--runs": rounds,
-            "--json": "-",
-        }
-        arguments = [str(item) for pair in options.items() for item in pair]
-        done = subprocess.run([str(program), *models, *arguments], capture_output=True, text=True, check=False)
+        options = {"--shape": ",".join(map(str, shape)), "--threads": str(threads)}
+        if not turns:
+            return _answer(program, models, options, runs=rounds)
+        runs = max(1, rounds // turns)
+        taken = [[_answer(program, [model], options, runs=runs)[0] for model in models] for _ in range(turns)]
+    return [_joined(timings) for timings in zip(*taken, strict=True)]
+
+
+def _joined(timings: tuple[Timing, ...]) -> Timing:
+    return Timing(
+        tuple(sample for timing in timings for sample in timing.samples),
+        tuple(sample for timing in timings for sample in timing.processor),
+    )
+
+
+def _answer(program: Path, models: list[str], options: dict[str, str], *, runs: int) -> list[Timing]:
+    given = {**options, "--warmup": str(_WARM_UP), "--runs": str(runs), "--json": "-"}
+    arguments = [item for pair in given.items() for item in pair]
+    done = subprocess.run([str(program), *models, *arguments], capture_output=True, text=True, check=False)
     said = done.stderr.strip().splitlines()
     if done.returncode != 0:
         raise RunnerError(f"{program} failed with {done.returncode} ({said[-1] if said else 'it said nothing'})")
     try:
         answer = json.loads(done.stdout)
-        found: list[dict[str, Any]] = answer["models"] if len(candidates) > 1 else [answer]
-        timings = [Timing(tuple(float(sample) for sample in item["samples_ms"])) for item in found]
+        found: list[dict[str, Any]] = answer["models"] if len(models) > 1 else [answer]
+        timings = [Timing(tuple(item["samples_ms"]), tuple(item["samples_cpu_ms"])) for item in found]
     except (ValueError, KeyError, TypeError) as error:
         raise RunnerError(
             f"{program} answers otherwise than expected ({error}); rebuild it with `make build`"
         ) from error
-    if [len(timing.samples) for timing in timings] != [rounds] * len(candidates):
-        raise RunnerError(f"{program} did not time every model {rounds} times; rebuild it with `make build`")
+    if [len(timing.samples) for timing in timings] != [runs] * len(models):
+        raise RunnerError(f"{program} did not time every model {runs} times; rebuild it with `make build`")
     return timings
