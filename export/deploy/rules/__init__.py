@@ -11,6 +11,7 @@ from bitsr.export.deploy.rules import (
     edsr,
     frames,
     frb,
+    sr3,
 )
 
-__all__ = ["attention", "baselines", "bbcu", "bidiffsr", "diffusion", "e2fif", "ebsr", "edsr", "frames", "frb"]
+__all__ = ["attention", "baselines", "bbcu", "bidiffsr", "diffusion", "e2fif", "ebsr", "edsr", "frames", "frb", "sr3"]
