@@ -74,7 +74,7 @@ build/native/.built: $(NATIVE_SOURCES) $(STAMP)/packages $(STAMP)/debian-build
 build: $(STAMP)/editable build/native/.built  ## virtual environment, native library, the `bitsr` command in .venv/bin
 
 .PHONY: demo
-demo: build  ## a photo through the exported network: pictures, PSNR, parity and times in build/demo
+demo: build  ## a photo through the exported network in both runtimes: pictures, PSNR, parity and times in build/demo
 	$(BIN)/bitsr demo --input assets/chelsea.png --output build/demo --overwrite
 
 .PHONY: test
@@ -82,8 +82,8 @@ test: build $(STAMP)/debian-test  ## all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_JOBS) --dist=loadfile
 
 .PHONY: bench
-bench: build  ## our kernels against XNNPACK, layer and whole net; JSON in build/bench
-	$(BIN)/bitsr bench --output build/bench
+bench: build  ## our kernels against float32 and int8, layer and whole net; JSON in build/bench; LARQ_PYTHON=... adds Larq
+	$(BIN)/bitsr bench --output build/bench $(if $(LARQ_PYTHON),--larq-python $(LARQ_PYTHON))
 
 .PHONY: lint
 lint: $(STAMP)/packages  ## ruff and mypy
