@@ -5,8 +5,10 @@ x2 for all of them); ``METHOD_light_x2`` is the light backbone of E2FIF and EBSR
 XNOR-Net, DoReFa, BAM and IBTM are for comparison in training: :data:`TRAINING_ONLY` says why they have no deploy form.
 
 The papers' tables do not say how they put classification networks into SRResNet; what is done here is in the
-docstrings of :mod:`bitsr.training.models.baseline_blocks`. BTM normalises its input by mean and deviation of data that
-are not known here: the backbones' own normalisation is used for every method.
+docstrings of :mod:`bitsr.training.models.baseline_blocks`. Every method gets the backbone's own normalisation of the
+input and its float upsampler: BTM's mean and deviation of the data are not known here, and its upsampler with binary
+weights and float activations would not be the tables' 18.55 G. ReActNet's two-step training and IBTM's distillation are
+no part of the models.
 """
 
 from collections.abc import Callable

@@ -31,9 +31,10 @@ class FloatStage(nn.Module):
 class SrResNetFrame(SuperResolutionModel):
     """Head and LeakyReLU, body, upsampling stages, ``conv_hr`` and LeakyReLU, ``conv_last``, plus the bilinear input.
 
-    ``stages`` map C channels to C channels, each at ``factors`` times the resolution; ``conv_hr`` keeps the channels
-    and runs at full resolution. The input is multiplied by ``input_scale`` and the output divided by it (BBCU's
-    amplification). There is no skip around the body: binary units carry their input along themselves.
+    ``stages`` map C channels to C channels, each at its factor times the resolution; ``conv_hr`` keeps the channels and
+    runs at full resolution; both are float convolutions unless they are given. The input is multiplied by
+    ``input_scale`` and the output divided by it (BBCU's amplification). There is no skip around the body: binary units
+    carry their input along themselves.
     """
 
     def __init__(
@@ -55,11 +56,12 @@ class SrResNetFrame(SuperResolutionModel):
         super().__init__()
         self.scale = scale
         self.input_scale = float(input_scale)
-        self.factors = upsampling_factors(scale)
         self.head = _scaled_init(nn.Conv2d(3, channels, 3, padding=1))
         self.body = body
-        self.stages = stages or nn.ModuleList(FloatStage(channels, factor) for factor in self.factors)
-        self.conv_hr = conv_hr or _scaled_init(nn.Conv2d(channels, channels, 3, padding=1))
+        if stages is None:
+            stages = nn.ModuleList(FloatStage(channels, factor) for factor in upsampling_factors(scale))
+        self.stages = stages
+        self.conv_hr = _scaled_init(nn.Conv2d(channels, channels, 3, padding=1)) if conv_hr is None else conv_hr
         self.conv_last = _scaled_init(nn.Conv2d(channels, 3, 3, padding=1))
         self.info = ModelInfo(
             id=model_id,
