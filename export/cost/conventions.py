@@ -15,9 +15,9 @@ FLOAT_BITS = 32
 class Convention:
     """One way to count.
 
-    ``operations = per_mac (MACs + bit MACs / 64) + per_normalized elements + per_averaged elements`` and
-    ``parameters = float ones + low-bit ones * bits / 32``. ``weights_only`` leaves out all parameters that are no
-    weights of convolutions or fully connected layers.
+    Operations are ``per_mac (MACs + bit MACs / 64)`` and so many for an element that is normalised by groups, by
+    batches, or averaged; parameters are ``float ones + low-bit ones * bits / 32``. ``weights_only`` leaves out all
+    parameters that are no weights of convolutions or fully connected layers.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Convention:
     unit: str
     per_mac: int
     per_normalized: int
+    per_batch_normalized: int
     per_averaged: int
     weights_only: bool
 
@@ -32,6 +33,7 @@ class Convention:
         return sum(
             self.per_mac * (layer.macs + layer.bit_macs / WORD)
             + self.per_normalized * layer.normalized
+            + self.per_batch_normalized * layer.batch_normalized
             + self.per_averaged * layer.averaged
             for layer in layers
         )
@@ -54,15 +56,17 @@ CONVENTIONS = {
             per_mac=2,
             # Twice thop's 4 operations an element of an affine batch normalisation; only so the rows of E2FIF fit.
             per_normalized=8,
+            per_batch_normalized=8,
             per_averaged=2,
             weights_only=False,
         ),
         Convention(
             name="bbcu",
-            source="BBCU, ICLR 2023, table 1: MACs + bit MACs / 64, weights only",
+            source="BBCU, ICLR 2023, table 1: MACs + bit MACs / 64, batch normalisation folded, weights only",
             unit="OPs",
             per_mac=1,
             per_normalized=5,
+            per_batch_normalized=0,
             per_averaged=0,
             weights_only=True,
         ),
@@ -72,6 +76,7 @@ CONVENTIONS = {
             unit="OPs",
             per_mac=1,
             per_normalized=5,
+            per_batch_normalized=0,
             per_averaged=0,
             weights_only=False,
         ),

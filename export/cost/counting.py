@@ -16,7 +16,7 @@ from torch.utils.flop_counter import flop_registry
 from bitsr.export.packing import WORD_BITS, words_per_tap
 from bitsr.training.models import create_model
 
-_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+_NORMS = (nn.GroupNorm, nn.LayerNorm)
 _WEIGHTED = (nn.modules.conv._ConvNd, nn.Linear)
 
 
@@ -27,8 +27,9 @@ class LayerCost:
     ``low_bit_weights`` weights have ``weight_bits`` bits each; ``float_weights`` are those of convolutions and fully
     connected layers, ``float_others`` all other parameters (biases, scales, thresholds, slopes, normalisation).
     ``bit_macs`` are multiply-accumulates times weight bits times activation bits. ``normalized`` and ``averaged`` count
-    the elements that a normalisation and a mean over pictures read. ``bytes`` is what an artefact stores: 1-bit weights
-    in 64-bit words, weights of more bits as int8, a scale for each filter and plane, all else as float32.
+    the elements that a group or layer normalisation and a mean over pictures read, ``batch_normalized`` those of a
+    batch normalisation, which the layer before it may take in. ``bytes`` is what an artefact stores: 1-bit weights in
+    64-bit words, weights of more bits as int8, a scale for each filter and plane, all else as float32.
     """
 
     name: str
@@ -41,6 +42,7 @@ class LayerCost:
     macs: int = 0
     bit_macs: int = 0
     normalized: int = 0
+    batch_normalized: int = 0
     averaged: int = 0
     bytes: int = 0
 
@@ -119,6 +121,8 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             layer.output = tuple(output.shape)
             if isinstance(module, _NORMS):
                 layer.normalized += output.numel()
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                layer.batch_normalized += output.numel()
             if _is_low_bit(module):
                 # A weight works once for each output element of its filter: (N, Co, H, W) or (..., Co).
                 weight_bits, activation_bits = _bits(module)

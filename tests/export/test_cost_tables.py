@@ -80,9 +80,16 @@ def test_parameters_of_ebsr(model_id: str, printed: float, whole: float) -> None
         ("msrresnet_x2", 85.43, 1367),
         ("bbcu_l_x2", 18.55, 225),
         ("bbcu_m_x2", 1.83, 46),
+        ("bnn_x2", 18.55, 225),
+        ("bireal_x2", 18.55, 225),
+        ("irnet_x2", 18.55, 225),
+        ("btm_x2", 18.55, 225),
+        ("reactnet_x2", 18.55, 225),
         ("msrresnet_x4", 146.08, 1515),  # the paper prints 146.14
         ("bbcu_l_x4", 79.20, 372),
         ("bbcu_m_x4", 3.95, 51),
+        ("bnn_x4", 79.20, 372),
+        ("reactnet_x4", 79.20, 372),
     ],
 )
 def test_table_of_bbcu(model_id: str, operations: float, thousands: int) -> None:
