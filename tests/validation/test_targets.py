@@ -78,7 +78,7 @@ def test_facts_of_a_phone() -> None:
 
 
 def _namespace() -> list[str]:
-    return ["unshare", "-Urnmpf", "--mount-proc"]
+    return ["unshare", "-Urnmpf", "--kill-child", "--mount-proc"]
 
 
 def _needs(repository: Path) -> None:

@@ -1,7 +1,7 @@
 #!/bin/bash
 # device.sh ROOT QEMU PORT SERVER_PORT COMMAND...: run COMMAND with an arm64 "device" at 127.0.0.1:PORT behind a genuine adbd.
 # ROOT is what fetch.sh makes, QEMU a static qemu-aarch64. adbd asks nobody for permission, so this must run in a network
-# namespace of its own: unshare -Urnmpf --mount-proc bash device.sh ...
+# namespace of its own: unshare -Urnmpf --kill-child --mount-proc bash device.sh ...
 set -euo pipefail
 root=$1 qemu=$2 port=$3; export ANDROID_ADB_SERVER_PORT=$4; shift 4
 python3 - <<'P'

@@ -1,0 +1,76 @@
+"""The protocol of the times, on a target that only notes what it is asked."""
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from bitsr.validation.errors import TargetError
+from bitsr.validation.latency import measure, profile
+from bitsr.validation.runner_files import RunnerOutput, parse_output
+
+SHAPE = (1, 3, 128, 128)
+
+
+class Notebook:
+    """A target that answers at once: loads of 10, 30, 20 ms, then samples of 1, 2, 3, ... ms."""
+
+    layers = True
+
+    def __init__(self, *, emulated: bool = False, lost: int = 0) -> None:
+        self.emulated = emulated
+        self.asked: list[str] = []
+        self._loads = [10.0, 10.0, 30.0, 30.0, 20.0, 20.0] * 2
+        self._lost = lost
+        self.name = "notebook"
+
+    def settle(self) -> None:
+        self.asked.append("settle")
+
+    def run(self, arguments: Sequence[str], *, fresh: bool = False) -> RunnerOutput:
+        assert fresh
+        words = list(arguments)
+        self.asked.append(" ".join(words))
+        models = words[: words.index("--shape")]
+        runs = int(words[words.index("--runs") + 1]) if "--runs" in words else 1
+        entry = {
+            "schema": 1,
+            "device": {"machine": "x", "threads": 1},
+            "load_ms": self._loads.pop(0),
+            "first_ms": 5.0,
+            "samples_ms": [float(n + 1) for n in range(max(0, runs - self._lost))],
+            "peak_rss_bytes": 1000 * len(models),
+            "profile": [{"name": "0/0 add", "kind": "bitsr", "ms": 0.25}] if "--profile" in words else [],
+        }
+        return parse_output(json.dumps({"schema": 1, "models": [entry] * len(models)}), source="notebook")
+
+
+def test_cold_loads_come_first_then_both_in_turns() -> None:
+    target = Notebook()
+    latency = measure(target, "net.pte", "twin.pte", threads=2, shape=SHAPE)
+    size = "--shape 1,3,128,128 --threads 2"
+    cold = [f"{model} {size} --runs 0" for _ in range(3) for model in ("net.pte", "twin.pte")]
+    assert target.asked == [*cold, "settle", f"net.pte twin.pte {size} --warmup 10 --runs 50"]
+    assert (latency.threads, latency.warm_up, latency.input_shape) == (2, 10, list(SHAPE))
+    assert latency.artifact.load_ms == [10.0, 30.0, 20.0]
+    assert len(latency.artifact.samples_ms) == 50
+    assert (latency.artifact.median_ms, latency.artifact.p90_ms, latency.artifact.min_ms) == (25.5, 45.0, 1.0)
+    # Memory is that of the processes that ran one network.
+    assert latency.artifact.peak_rss_bytes == 1000
+    assert latency.twin is not None
+
+
+def test_without_a_twin() -> None:
+    target = Notebook()
+    assert measure(target, "net.tflite", None, threads=1, shape=SHAPE, runs=5).twin is None
+    assert target.asked[-1].startswith("net.tflite --shape")
+
+
+def test_lost_samples_are_noticed() -> None:
+    with pytest.raises(TargetError, match="other samples"):
+        measure(Notebook(lost=1), "net.pte", None, threads=1, shape=SHAPE)
+
+
+def test_emulators_have_no_profile() -> None:
+    assert [entry.ms for entry in profile(Notebook(), "net.pte", shape=SHAPE)] == [0.25]
+    assert profile(Notebook(emulated=True), "net.pte", shape=SHAPE) == []
