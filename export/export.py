@@ -214,12 +214,27 @@ class _Plan:
 
 
 def _plan(module: nn.Module, *, in_channels: int, max_pixels: int | None) -> _Plan:
+    if isinstance(module, SuperResolutionModel) and module.info.tile:
+        return _tile_plan(module.info, max_pixels=max_pixels)
     if not isinstance(module, DiffusionModel):
         checks: list[tuple[Tensor, ...]] = [(x,) for x in _check_inputs(in_channels)]
         return _Plan(in_channels, DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels, checks)
     sizes = steps.tile_sizes(module, max_pixels=steps.DEFAULT_TILE_PIXELS if max_pixels is None else max_pixels)
     checks = list(steps.check_inputs(module, sizes))
     return _Plan(steps.CHANNELS, sizes.max_pixels, checks, fixed=checks[0], sizes=sizes, diffusion=steps.facts(module))
+
+
+def _tile_plan(info: ModelInfo, *, max_pixels: int | None) -> _Plan:
+    """Of a network that takes one size alone."""
+    side = info.tile
+    if max_pixels is not None and max_pixels < side**2:
+        raise UsageError(
+            f"the pixel budget is {max_pixels}, but '{info.id}' runs on tiles of {side} x {side} = {side**2} pixels; "
+            "raise it, or leave it out"
+        )
+    checks: list[tuple[Tensor, ...]] = [(x,) for x in _check_inputs(3, height=side, width=side)]
+    sizes = SizeRules(min_side=side, max_pixels=side**2, multiple=side)
+    return _Plan(3, side**2, checks, fixed=checks[0], sizes=sizes)
 
 
 class _Steps:
@@ -318,8 +333,8 @@ def _verify(
     return Verification(worst, largest), ""
 
 
-def _check_inputs(channels: int) -> Iterator[Tensor]:
-    height, width = 27, 37  # odd, not what networks are traced with, and within the smallest pixel budget
+def _check_inputs(channels: int, *, height: int = 27, width: int = 37) -> Iterator[Tensor]:
+    """By default of odd sides that networks are not traced with, within the smallest pixel budget."""
     generator = torch.Generator().manual_seed(0)
     yield torch.rand(1, channels, height, width, generator=generator)
     rows, columns = torch.linspace(0, 6, height)[:, None], torch.linspace(0, 9, width)[None, :]

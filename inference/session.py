@@ -35,6 +35,12 @@ class SessionInfo:
     multiple: int = 1
     bytes_per_pixel: int = 0
 
+    @property
+    def fixed_side(self) -> int | None:
+        """Side of the square that is the only input the network takes, ``None`` where there is a choice."""
+        only = self.min_side == self.multiple and self.max_pixels == self.min_side**2
+        return self.min_side if only else None
+
 
 @dataclass(frozen=True)
 class Sampling:

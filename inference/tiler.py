@@ -29,8 +29,10 @@ class Tile:
         return (self.bottom - self.top) * (self.right - self.left)
 
 
-def plan_tiles(height: int, width: int, *, overlap: int, max_pixels: int) -> list[Tile]:
+def plan_tiles(height: int, width: int, *, overlap: int, max_pixels: int, max_side: int | None = None) -> list[Tile]:
     """Tiles of at most ``max_pixels`` read pixels each, row by row, with the least pixels read in total.
+
+    With ``max_side`` no side of what a tile reads is longer, for networks that take one square size alone.
 
     A tile reads ``overlap`` pixels beyond its kept part, except at the border of the picture, where the network pads as
     it does for the whole picture. With ``overlap`` at least the radius of the receptive field, the tiled result equals
@@ -40,11 +42,12 @@ def plan_tiles(height: int, width: int, *, overlap: int, max_pixels: int) -> lis
         UsageError: ``max_pixels`` has no room for one pixel and its overlap.
     """
     best: tuple[int, int, int] | None = None
+    longest = max(height, width) if max_side is None else max_side
     rows = 1
     while rows <= height:
         read_height = min(height, -(-height // rows) + 2 * overlap)
-        columns = _fewest_parts(width, overlap=overlap, max_length=max_pixels // read_height)
-        if columns is not None:
+        columns = _fewest_parts(width, overlap=overlap, max_length=min(longest, max_pixels // read_height))
+        if columns is not None and read_height <= longest:
             read_width = min(width, -(-width // columns) + 2 * overlap)
             total = rows * columns * read_height * read_width
             if best is None or total < best[0]:

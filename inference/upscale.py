@@ -78,7 +78,7 @@ def upscale_blocks(
 
 def _tiles(info: SessionInfo, *, height: int, width: int, tile_pixels: int) -> list[Tile]:
     limit = tile_pixels if info.max_pixels is None else min(tile_pixels, info.max_pixels)
-    return plan_tiles(height, width, overlap=info.receptive_field_radius, max_pixels=limit)
+    return plan_tiles(height, width, overlap=info.receptive_field_radius, max_pixels=limit, max_side=info.fixed_side)
 
 
 def _fill(rgb: NDArray[np.uint8], *, min_side: int, multiple: int) -> NDArray[np.uint8]:

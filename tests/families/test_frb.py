@@ -110,6 +110,44 @@ def test_learns(train_shortly: Callable[..., object]) -> None:
     assert result.flipped > 0
 
 
+def test_cost_of_the_transformer() -> None:
+    """24 layers of 60 x (180 + 60 + 120 + 120) and 5 closing 3x3 convolutions, two bits each; attention stays float."""
+    layers = model_cost("frbt_x4", size=(1, 3, 128, 128))
+    body = _binary(layers)
+    weights = 24 * 60 * 480 + 5 * 9 * 60 * 60
+    assert sum(layer.low_bit_weights for layer in body) == weights
+    assert {layer.weight_bits for layer in body} == {2}
+    assert sum(layer.bit_macs for layer in body) == 2 * weights * 128**2
+    head_and_tail = 9 * 3 * 60 + 9 * 60 * 48
+    attention = 24 * 2 * 64 * 60  # queries with keys, weights with values: 64 pixels a window
+    assert sum(layer.macs for layer in layers) == (head_and_tail + attention) * 128**2
+
+
+def test_the_transformer_learns(train_shortly: Callable[..., object]) -> None:
+    torch.manual_seed(2)
+    result = train_shortly(create_model("test_frbt_x2"))
+    assert result.finite
+    assert result.last_loss < result.first_loss
+    assert result.flipped > 0
+
+
+def test_the_transformers_linear_layers_are_1x1_layers_of_two_planes_that_add_the_skips() -> None:
+    layer = fold(create_model("test_frbt_x2")).body[0].layers[1]
+    assert [tuple(part.weight_bits.shape) for part in (layer.qkv, layer.proj, layer.hidden, layer.fc2)] == [
+        (2, 24, 1, 1, 1), (2, 8, 1, 1, 1), (2, 16, 1, 1, 1), (2, 8, 1, 1, 1),
+    ]  # fmt: skip
+    x, y = torch.randn(1, 8, 8, 8), torch.randn(1, 16, 8, 8)
+    torch.testing.assert_close(layer.fc2(y, residual=x), layer.fc2(y) + x)
+
+
+def test_artefacts_of_the_transformer(check_artefacts: Callable[..., dict[str, dict[str, int]]]) -> None:
+    """Between float norms and attention the binary layers stand in three partitions: qkv, projection, MLP."""
+    partitions = check_artefacts("test_frbt_x2", sizes=((16, 16), (16, 16)))
+    layers, group_end, body_end, shuffle = 2, 0, 1, 1  # the group's end continues its last layer's MLP
+    assert partitions["pte"][OURS] == 3 * layers + group_end + body_end + shuffle
+    assert partitions["tflite"][OURS] == 3 * layers + group_end + body_end
+
+
 def test_artefacts(check_artefacts: Callable[..., dict[str, dict[str, int]]]) -> None:
     partitions = check_artefacts("test_frb_x2")
     # .pte: body, and the shuffles of the stage and of the bilinear enlargement.

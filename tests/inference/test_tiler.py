@@ -27,6 +27,17 @@ def test_kept_parts_cover_the_picture_once(height: int, width: int, overlap: int
     assert bool((covered == 1).all())
 
 
+@given(height=SIDES, width=SIDES, overlap=st.integers(0, 6), room=st.integers(0, 20))
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_no_side_is_longer_than_allowed(height: int, width: int, overlap: int, room: int) -> None:
+    side = 2 * overlap + 1 + room
+    covered = torch.zeros(height, width, dtype=torch.int64)
+    for tile in plan_tiles(height, width, overlap=overlap, max_pixels=side**2, max_side=side):
+        assert max(tile.bottom - tile.top, tile.right - tile.left) <= side
+        covered[tile.keep_top : tile.keep_bottom, tile.keep_left : tile.keep_right] += 1
+    assert bool((covered == 1).all())
+
+
 @given(height=st.integers(1, 30), width=st.integers(1, 30), room=st.integers(0, 300), seed=st.integers(0, 2**31))
 @settings(max_examples=25, deadline=None, derandomize=True)
 def test_a_local_network_gives_the_same_tiled_and_whole(height: int, width: int, room: int, seed: int) -> None:

@@ -56,6 +56,15 @@ def test_sizes_that_the_network_does_not_take_are_filled_and_cut_off(height: int
     assert session.calls == [(-(-max(height, 6) // 4) * 4, -(-max(width, 6) // 4) * 4)]
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (16, 16), (9, 70), (33, 20)])
+def test_a_network_of_one_size_gets_no_other(height: int, width: int) -> None:
+    session = LocalSession(max_pixels=256)
+    session.info = replace(session.info, min_side=16, multiple=16)
+    assert session.info.fixed_side == 16
+    assert upscale_pixels(session, noise(height, width)).shape == (2 * height, 2 * width, 3)
+    assert set(session.calls) == {(16, 16)}
+
+
 def test_the_session_limit_holds() -> None:
     session = LocalSession(max_pixels=64)
     upscale_pixels(session, noise(50, 50))

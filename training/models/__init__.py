@@ -1,6 +1,6 @@
 """Models by id; the id carries the scale (``ebsr_light_plus_x4``)."""
 
-from bitsr.training.models import attention, baselines, bbcu, bidiffsr, e2fif, ebsr, edsr, frb, sr3
+from bitsr.training.models import attention, baselines, bbcu, bidiffsr, e2fif, ebsr, edsr, frb, sr3, swinir
 from bitsr.training.models.registry import (
     ModelInfo,
     SuperResolutionModel,
@@ -26,4 +26,5 @@ __all__ = [
     "model_info",
     "register_model",
     "sr3",
+    "swinir",
 ]

@@ -18,7 +18,9 @@ class ModelInfo:
     """Facts of a model that exporters, the tiler and the command line need.
 
     ``receptive_field_radius`` is in pixels of the low-resolution picture, without global pooling;
-    ``global_pooling`` says that an output pixel depends on the whole picture, so that tiles only approximate.
+    ``global_pooling`` says that an output pixel depends on the whole picture (means over it, or attention that reaches
+    across it), so that tiles only approximate. With attention the radius is what tiles overlap.
+    ``tile`` is the side of the square pictures that artefacts take, 0 where they take any size.
     """
 
     id: str
@@ -29,6 +31,7 @@ class ModelInfo:
     receptive_field_radius: int
     global_pooling: bool
     paper: str
+    tile: int = 0
     config: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:

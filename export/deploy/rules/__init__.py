@@ -12,6 +12,20 @@ from bitsr.export.deploy.rules import (
     frames,
     frb,
     sr3,
+    swinir,
 )
 
-__all__ = ["attention", "baselines", "bbcu", "bidiffsr", "diffusion", "e2fif", "ebsr", "edsr", "frames", "frb", "sr3"]
+__all__ = [
+    "attention",
+    "baselines",
+    "bbcu",
+    "bidiffsr",
+    "diffusion",
+    "e2fif",
+    "ebsr",
+    "edsr",
+    "frames",
+    "frb",
+    "sr3",
+    "swinir",
+]
