@@ -268,6 +268,7 @@ Status Program::Impl::run_conv(const Layer& whole, ConvLayer* layer) {
     row.planes = layer->planes;
     row.width = x.width;
     row.out_stride = layer->out_stride;
+    row.in_stride = layer->in_stride;
     row.epilogue = {layer->scale.as<float>(),       layer->shift.as<float>(),       layer->inner_slope.as<float>(),
                     layer->inner_shift.as<float>(), gain ? gain->data : nullptr,    layer->slope.as<float>()};
     for (int64_t i = first_chunk; i < end_chunk; ++i) {
@@ -282,6 +283,7 @@ Status Program::Impl::run_conv(const Layer& whole, ConvLayer* layer) {
         row.spatial_gain = spatial_gain ? spatial_gain->data + y * spatial_gain->row : nullptr;
         row.residual = residual ? residual->data + y * residual->row : nullptr;
         row.out = out.data + y * out.row;
+        row.next_in = next < end ? x.data + next * x.row : nullptr;
         kernels->conv_row(row);
         // The gates of the next layer take their sums while the row is in the cache.
         if (whole.sums_rows)

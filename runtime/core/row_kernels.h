@@ -32,6 +32,9 @@ struct ConvRow {
   const float* spatial_gain;  // [width] or null
   const float* residual;      // [width][out_stride] or null; may be `out`
   float* out;                 // [width][out_stride]
+  // The input row that is packed next, [width][in_stride], or null: it comes into the cache meanwhile.
+  const float* next_in;
+  int32_t in_stride;
 };
 
 // What one input row gives to the spatial gates of the rows around it.

@@ -62,6 +62,8 @@ void start_runtime() {
   });
 }
 
+constexpr size_t kLargePage = size_t{2} << 20;
+
 // Memory whose pages are there once they are touched.
 class Arena {
  public:
@@ -70,6 +72,10 @@ class Arena {
                              : mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapped == MAP_FAILED) throw std::bad_alloc();
     data_ = static_cast<uint8_t*>(mapped);
+#if defined(MADV_HUGEPAGE)
+    // Where the system has large pages: fewer translations, and the processor's prefetching does not end every 4 KiB.
+    if (size >= kLargePage) madvise(mapped, size, MADV_HUGEPAGE);
+#endif
   }
   ~Arena() {
     if (data_ != nullptr) munmap(data_, size_);
