@@ -66,7 +66,15 @@ def _drop_unread(graph: Any) -> None:
 
 def parse_model(content: bytes, *, name: str) -> Any:
     """The file as a ``ModelT``, which can be changed and packed; errors as :func:`read_metadata`."""
-    return _parsed(content, schema().ModelT.InitFromPackedBuf, name=name)
+
+    def read(data: bytes) -> Any:
+        model = schema().ModelT.InitFromPackedBuf(data)
+        graphs = model.subgraphs
+        if not (graphs and model.buffers and all(graph.tensors and graph.operators for graph in graphs)):
+            raise ValueError("it holds no graph")
+        return model
+
+    return _parsed(content, read, name=name)
 
 
 def pack(model: Any) -> bytes:

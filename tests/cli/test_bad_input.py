@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -188,6 +189,14 @@ def test_a_picture_larger_than_memory(
     assert outcome.code == 1
     assert "GiB are free" in outcome.error
     assert not (tmp_path / "out.png").exists()
+
+
+def test_a_tflite_of_random_bytes(bitsr: Bitsr, tmp_path: Path) -> None:
+    (tmp_path / "noise.tflite").write_bytes(b"\0\0\0\0TFL3" + np.random.default_rng(0).bytes(3000))
+    outcome = bitsr("convert", tmp_path / "noise.tflite", tmp_path / "out.tflite")
+    assert outcome.code == 1
+    assert "noise.tflite is corrupt" in outcome.error
+    assert os.listdir(tmp_path) == ["noise.tflite"]
 
 
 def test_a_tile_smaller_than_the_receptive_field(bitsr: Bitsr, photo: Path, tmp_path: Path, weights: Path) -> None:
