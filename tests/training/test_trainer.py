@@ -51,9 +51,12 @@ def everything(run_dir: Path) -> dict[str, Tensor]:
     return tensors
 
 
-@pytest.mark.parametrize("model", ["test_ebsr_plus_x2", "test_e2fif_x2"])
+@pytest.mark.parametrize("model", ["test_ebsr_plus_x2", "test_e2fif_x2", "test_bidiffsr_x2"])
 def test_resume_continues_bit_for_bit(pictures: Path, tmp_path: Path, model: str) -> None:
-    """8 steps equal 4 steps, a new start, 4 steps: weights, average, Adam's moments and batch statistics."""
+    """8 steps equal 4 steps, a new start, 4 steps: weights, average, Adam's moments and batch statistics.
+
+    The loss of a diffusion model draws noise, a timestep and dropout in each step.
+    """
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     train(recipe(pictures, model=model), run_dir=whole)
 

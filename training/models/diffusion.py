@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bitsr.common.errors import UsageError
 from bitsr.training.diffusion.process import DiffusionProcess, enlarge, noise_like
 from bitsr.training.diffusion.sampling import DEFAULT_STEPS, Progress, sample
 from bitsr.training.models.registry import ModelInfo, SuperResolutionModel
@@ -32,7 +33,15 @@ class DiffusionModel(SuperResolutionModel):
         """Mean absolute error of the predicted noise, at one random timestep for the whole batch.
 
         Source: BI-DiffSR's published options and code; thresholds and activations of one group serve a batch.
+
+        Raises:
+            UsageError: the pictures' sides are no multiples of ``multiple``.
         """
+        if any(side % self.multiple for side in high.shape[2:]):
+            raise UsageError(
+                f"the crops of {self.info.id} are {high.shape[3]}x{high.shape[2]} pixels, expected multiples of "
+                f"{self.multiple}; choose data.patch so that {self.info.scale} times it is one"
+            )
         timestep = torch.randint(self.process.timesteps, (1,), device=high.device)
         noise = torch.randn_like(high)
         noisy = self.process.add_noise(high, noise, timestep)

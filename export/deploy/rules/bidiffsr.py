@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from bitsr.export.deploy.layers import FusedBinaryConv2d, PixelShuffle
 from bitsr.export.deploy.registry import fold, fold_rule
 from bitsr.export.deploy.rules.diffusion import (
+    AttendPixels,
     EveryOther,
     FoldedGroupNorm,
     PixelsToChannels,
-    attend_pixels,
     pixel_conv,
     pixel_linear,
 )
@@ -184,12 +184,13 @@ class FoldedBinaryAttention(nn.Module):
         self.query, self.key, self.value, self.out = (
             fold(layer) for layer in (module.query, module.key, module.value, module.out)
         )
+        self.attend = AttendPixels()
         self.factor = module.norm.num_channels**-0.5
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
         normed = self.norm(x)
         query = self.query(normed, step) * self.factor
-        y = attend_pixels(query, self.key(normed, step), self.value(normed, step))
+        y = self.attend(query, self.key(normed, step), self.value(normed, step))
         return self.out(y.contiguous(memory_format=torch.channels_last), step) + x  # type: ignore[no-any-return]
 
 

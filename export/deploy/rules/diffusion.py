@@ -75,19 +75,25 @@ class FoldedSelfAttention(nn.Module):
         self.norm = FoldedGroupNorm(attention.norm)
         query, key, value = weight.split(channels)
         self.query, self.key, self.value = (pixel_conv(part) for part in (query / math.sqrt(channels), key, value))
+        self.attend = AttendPixels()
         self.out = pixel_conv(attention.out.weight, attention.out.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         normed = self.norm(x)
-        return self.out(attend_pixels(self.query(normed), self.key(normed), self.value(normed))) + x  # type: ignore[no-any-return]
+        return self.out(self.attend(self.query(normed), self.key(normed), self.value(normed))) + x  # type: ignore[no-any-return]
 
 
-def attend_pixels(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """``softmax(q k^T) v`` with all pixels as tokens; maps (1, C, H, W), channels-last."""
-    batch, channels, height, width = value.shape
-    q, k, v = (map_.permute(0, 2, 3, 1).reshape(batch, height * width, -1) for map_ in (query, key, value))
-    y = torch.bmm(torch.bmm(q, k.transpose(1, 2)).softmax(dim=2), v)
-    return y.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
+class AttendPixels(nn.Module):
+    """``softmax(q k^T) v`` with all pixels as tokens; maps (1, C, H, W), channels-last.
+
+    A module, because .tflite has another form of it: :mod:`bitsr.export.tflite.onnx_graph`.
+    """
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        batch, channels, height, width = value.shape
+        q, k, v = (map_.permute(0, 2, 3, 1).reshape(batch, height * width, -1) for map_ in (query, key, value))
+        y = torch.bmm(torch.bmm(q, k.transpose(1, 2)).softmax(dim=2), v)
+        return y.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 class PixelsToChannels(nn.Module):
