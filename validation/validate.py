@@ -297,6 +297,7 @@ class _Job:
                     f"{result.largest} of 255",
                     images=self._picture(result.name),
                     pictures=None,
+                    runs=0,
                 )
         results = [item.result for item in self.pictured]
         difference = float(np.mean([r.psnr for r in results]) - np.mean([r.eager_psnr for r in results]))
@@ -305,6 +306,7 @@ class _Job:
                 "ground truth",
                 f"PSNR against the originals is {difference:+.4f} dB away from the eager reference's, expected at "
                 f"most {MOST_PSNR_DIFFERENCE_DB}",
+                runs=0,
             )
 
     def _picture(self, name: str) -> Path | None:
