@@ -1,6 +1,13 @@
 """EBSR: binary convolutions with input-dependent threshold and re-scaling, and our variant of it.
 
-Source: Wei et al., "EBSR: Enhanced Binary Neural Network for Image Super-Resolution", arXiv 2303.12270v1.
+Source: Wei et al., "EBSR: Enhanced Binary Neural Network for Image Super-Resolution", arXiv 2303.12270v1. Its text is
+silent on the following; what is done here:
+
+- the spatial gate is a 3x3 convolution and the channel branch reduces by 16: only so its tables 3 and 4 add up.
+- the activations' scale alpha of the baseline stays in E-Conv, where the channel branch replaces the threshold.
+- LeakyReLU(0.1), its ancestor E2FIF's, between the two E-Convs of a block; no 33rd convolution behind the body; a tail
+  of one convolution before the pixel shuffle, E2FIF's, since EDSR's upsampler would cost ten times the network.
+- alpha starts at 1, thresholds and biases at 0, the gates near one half.
 """
 
 from dataclasses import asdict, dataclass
