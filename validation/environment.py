@@ -34,6 +34,7 @@ _PACKAGES = (
     ("torch", "everything", "pip install torch"),
     ("lightning", "training", "pip install 'bitsr[train]'"),
     ("executorch", "export to .pte and running it", "pip install 'bitsr[executorch]'"),
+    ("jinja2", "the report of `bitsr validate`", "pip install 'bitsr[report]'"),
 )
 _TOOLS = (
     ("g++", "building the native library", "apt-get install g++"),
@@ -41,6 +42,7 @@ _TOOLS = (
     ("ninja", "building the native library", "pip install ninja"),
     ("aarch64-linux-gnu-g++", "arm64 tests", "apt-get install g++-aarch64-linux-gnu libc6-dev-arm64-cross"),
     ("qemu-aarch64-static", "arm64 tests", "apt-get install qemu-user-static"),
+    ("adb", "`bitsr validate --on adb:SERIAL`", "apt-get install adb"),
 )
 
 
