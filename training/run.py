@@ -85,10 +85,16 @@ class RunFolder:
             raise UsageError(f"{self.checkpoint} is a training of '{found}', the recipe says '{self.recipe.model}'")
         # A checkpoint of bitsr 0.1.0 holds no recipe.
         self.recipe = resumed(content.get("recipe", {}), self.recipe)
+        position = Position(**content["position"])
+        if position.step > self.recipe.steps:
+            raise UsageError(
+                f"{self.path} has {position.step} steps behind it, the recipe asks for {self.recipe.steps}; "
+                "ask for more"
+            )
         model.load_state_dict(content["model"])
         average.load_state_dict(content["average"])
         optimizer.load_state_dict(content["optimizer"])
-        return Position(**content["position"])
+        return position
 
     def keep_best(self, average: nn.Module, *, step: int) -> None:
         """Store the averaged weights in full precision."""

@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.loggers.tensorboard import TensorBoardLogger
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from bitsr.common.errors import BitsrError, TrainingError
+from bitsr.common.errors import BitsrError, TrainingError, UsageError
 from bitsr.training.binarizers.baselines import progressive_modules
 from bitsr.training.data import PairFolder, batches
 from bitsr.training.distillation import Distillation
@@ -50,7 +51,8 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
 
     Raises:
         UsageError: the folder already holds a training and ``resume`` is not set, or the other way round; a recipe
-            that is not that of the checkpoint; a batch size that the devices cannot share.
+            that is not that of the checkpoint; an accelerator or devices that this machine has not; a batch size that
+            the devices cannot share.
         PictureError: a validation picture cannot be measured.
         TrainingError: the loss is not finite, or the training was interrupted (:class:`StoppedError`).
     """
@@ -58,13 +60,7 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
     run.check(resume=resume)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
-    fabric = Fabric(
-        accelerator=recipe.accelerator,
-        devices=recipe.devices,
-        num_nodes=recipe.nodes,
-        precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
-        loggers=TensorBoardLogger(run.path, name="", version="tensorboard") if recipe.tensorboard else None,
-    )
+    fabric = _fabric(recipe, run.path)
     fabric.launch()
     batch_size = share_of_batch(recipe.batch_size, processes=fabric.world_size)
     fabric.seed_everything(recipe.seed, verbose=False)
@@ -157,6 +153,22 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
                     raise failure or StoppedError(f"stopped after step {done} of {recipe.steps}; go on with --resume")
     end_others(fabric)
     return run.best
+
+
+def _fabric(recipe: Recipe, folder: Path) -> Fabric:
+    try:
+        return Fabric(
+            accelerator=recipe.accelerator,
+            devices=recipe.devices,
+            num_nodes=recipe.nodes,
+            precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
+            loggers=TensorBoardLogger(folder, name="", version="tensorboard") if recipe.tensorboard else None,
+        )
+    except (RuntimeError, ValueError, MisconfigurationException) as error:
+        raise UsageError(
+            f"this machine cannot train on accelerator '{recipe.accelerator}', devices {recipe.devices}: "
+            f"{' '.join(str(error).split())}"
+        ) from error
 
 
 def _initial_model(recipe: Recipe, *, transfer: bool) -> SuperResolutionModel:

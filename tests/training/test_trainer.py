@@ -141,6 +141,21 @@ def test_resume_with_another_recipe_names_what_differs(pictures: Path, tmp_path:
     train(recipe(pictures, steps=5, optimizer={"lr": 1e-3}), run_dir=run_dir, resume=True)
 
 
+def test_resume_to_fewer_steps_is_refused(pictures: Path, tmp_path: Path) -> None:
+    train(recipe(pictures, steps=2), run_dir=tmp_path / "run")
+    with pytest.raises(UsageError, match="2 steps behind it, the recipe asks for 1"):
+        train(recipe(pictures, steps=1), run_dir=tmp_path / "run", resume=True)
+    assert load_recipe(tmp_path / "run" / "recipe.yaml").steps == 2
+
+
+@pytest.mark.parametrize("accelerator", ["cuda", "gpux"])
+def test_a_machine_without_the_accelerator_is_one_error(pictures: Path, tmp_path: Path, accelerator: str) -> None:
+    if accelerator == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(UsageError, match=f"cannot train on accelerator '{accelerator}'"):
+        train(recipe(pictures, accelerator=accelerator), run_dir=tmp_path / "run")
+
+
 def test_resume_takes_the_start_weights_over(pictures: Path, tmp_path: Path) -> None:
     start = train(recipe(pictures, steps=1), run_dir=tmp_path / "start")
     train(recipe(pictures, steps=1, init_from=str(start)), run_dir=tmp_path / "run")
@@ -215,7 +230,7 @@ def test_command_line_errors(capsys: pytest.CaptureFixture[str], tmp_path: Path)
 def run_two(arguments: list[str], *, program: Path | None = None) -> subprocess.CompletedProcess[str]:
     """The trainer's command with ``devices: 2``, or a program that prepares the processes before it calls it."""
     start = ["-m", "bitsr.training.trainer"] if program is None else [str(program)]
-    return subprocess.run([sys.executable, *start, *arguments], capture_output=True, text=True, timeout=200)
+    return subprocess.run([sys.executable, *start, *arguments], capture_output=True, text=True, timeout=580)
 
 
 @pytest.fixture
@@ -243,15 +258,18 @@ def test_a_batch_that_the_processes_cannot_share_is_refused() -> None:
 TROUBLE = """
 import os, signal, sys
 from bitsr.training import trainer
+from bitsr.training.models import SuperResolutionModel
 
-def trouble(prediction, target, calls=[]):
+usual = SuperResolutionModel.training_loss
+
+def trouble(self, network, low, high, calls=[]):
     calls.append(1)
-    loss = (prediction - target).abs().mean()
+    loss = usual(self, network, low, high)
     if os.environ["LOCAL_RANK"] == "1" and len(calls) == 2:
         {}
     return loss
 
-trainer.F.l1_loss = trouble
+SuperResolutionModel.training_loss = trouble
 sys.exit(trainer.main())
 """
 
