@@ -49,16 +49,18 @@ def bench(
     path = _results(folder)
     with needs("executorch", "executorch", purpose="`bitsr bench`"):
         from bitsr.validation.bench import run_bench
-    result = run_bench(
-        kernels=kernel,
-        threads=counts,
-        cases=_names(case),
-        runtimes=_names(runtime),
-        pictures=(picture or _PHOTOS) if int8 else None,
-        larq_python=larq_python,
-        rounds=rounds,
-        say=note,
-    )
+    packages = ("onnx", "onnx2tf", "tensorflow", "tf_keras", "ai_edge_litert")
+    with needs("tflite", *packages, purpose="Timing LiteRT (--runtime executorch leaves it out)"):
+        result = run_bench(
+            kernels=kernel,
+            threads=counts,
+            cases=_names(case),
+            runtimes=_names(runtime),
+            pictures=(picture or _PHOTOS) if int8 else None,
+            larq_python=larq_python,
+            rounds=rounds,
+            say=note,
+        )
     content = result.report()
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
