@@ -1,5 +1,6 @@
 """A deploy form as an ONNX graph: our ops as nodes of domain ``bitsr``, the pixel shuffle in ONNX's own DCR order."""
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,7 @@ from bitsr.export.tflite.roles import (
     VERSION,
     CustomOp,
 )
+from bitsr.export.tflite.window_nodes import with_window_nodes
 
 DOMAIN = "bitsr"
 _OPSET = 18
@@ -48,6 +50,7 @@ def to_onnx(
         shapes = ({2: Dim("height", min=2, max=side), 3: Dim("width", min=2, max=side)},)
     else:
         inputs, shapes = fixed, None
+    module = _for_onnx2tf(module)
     try:
         with torch.no_grad(), quiet():
             program = export(module, inputs, dynamic_shapes=shapes, strict=False)
@@ -71,6 +74,11 @@ def to_onnx(
     _expand_pixel_shuffles(model.graph)
     _name_same_padding(model.graph)
     return model
+
+
+def _for_onnx2tf(module: nn.Module) -> nn.Module:
+    """A copy with the same numbers in the forms that onnx2tf takes."""
+    return with_window_nodes(copy.deepcopy(module))
 
 
 def _with_our_nodes(program: ExportedProgram) -> ExportedProgram:

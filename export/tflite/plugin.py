@@ -28,6 +28,7 @@ from bitsr.export.tflite.roles import (
     SPATIAL_GATE,
     CustomOp,
 )
+from bitsr.export.tflite.window_layers import LAYERS
 
 
 @contextmanager
@@ -37,10 +38,11 @@ def plugins(*, fused: bool) -> Iterator[None]:
     Args:
         fused: as custom ops; otherwise as plain TensorFlow, for the float twin.
     """
-    names = {f"onnx2tf.ops.{op.name}": op for op in CUSTOM_OPS.values()}
-    for name, op in names.items():
+    makers = {f"onnx2tf.ops.{op.name}": _make_node(op, fused=fused) for op in CUSTOM_OPS.values()}
+    makers.update({f"onnx2tf.ops.{name}": _decorated(_make_stock(layer)) for name, layer in LAYERS.items()})
+    for name, maker in makers.items():
         module = types.ModuleType(name)
-        module.make_node = _make_node(op, fused=fused)  # type: ignore[attr-defined]
+        module.make_node = maker  # type: ignore[attr-defined]
         sys.modules[name] = module
     download = onnx2tf.onnx2tf.download_test_image_data
     # Fetched from the network for models with one static input of three channels, and only shown to the user.
@@ -49,7 +51,7 @@ def plugins(*, fused: bool) -> Iterator[None]:
         yield
     finally:
         onnx2tf.onnx2tf.download_test_image_data = download
-        for name in names:
+        for name in makers:
             del sys.modules[name]
 
 
@@ -68,17 +70,43 @@ def _make_node(op: CustomOp, *, fused: bool) -> Callable[..., None]:
         layer = _Layer(op, constants, options, fused=fused, name=_layer_name(graph_node.outputs[0].name))
         results = layer(tensors)
         for output, result in zip(graph_node.outputs, results, strict=True):
-            tf_layers_dict[output.name] = {
-                "optype": graph_node.op,
-                "shape": output.shape,
-                "dtype": output.dtype,
-                "nhwc": len(result.shape) == 4,
-                "tf_node": result,
-                "tf_node_info": make_tf_node_info(
-                    node_info={"tf_op_type": op.name, "tf_inputs": tensors, "tf_outputs": {"output": result}}
-                ),
-            }
+            tf_layers_dict[output.name] = _entry(graph_node.op, output, tensors, result)
 
+    return _decorated(make_node)
+
+
+def _make_stock(layer: Callable[..., tf.Tensor]) -> Callable[..., None]:
+    """A node that ``layer`` makes of stock ops, from its operands and attributes."""
+
+    def make_node(*, graph_node: Any, tf_layers_dict: dict[str, Any], **_: Any) -> None:
+        (output,) = graph_node.outputs
+        given = {
+            operand.name: np.asarray(operand.values)
+            if hasattr(operand, "values")
+            else tf_layers_dict[operand.name]["tf_node"]
+            for operand in graph_node.inputs
+        }
+        result = layer(*given.values(), **graph_node.attrs)
+        tf_layers_dict[output.name] = _entry(graph_node.op, output, given, result)
+
+    return make_node
+
+
+def _entry(op: str, output: Any, tensors: dict[str, Any], result: Any) -> dict[str, Any]:
+    """What onnx2tf keeps of a node's output."""
+    return {
+        "optype": op,
+        "shape": output.shape,
+        "dtype": output.dtype,
+        "nhwc": len(result.shape) == 4,
+        "tf_node": result,
+        "tf_node_info": make_tf_node_info(
+            node_info={"tf_op_type": op, "tf_inputs": tensors, "tf_outputs": {"output": result}}
+        ),
+    }
+
+
+def _decorated(make_node: Callable[..., None]) -> Callable[..., None]:
     decorated: Callable[..., None] = print_node_info(
         inverted_operation_enable_disable(get_replacement_parameter(make_node))
     )

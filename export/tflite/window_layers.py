@@ -1,0 +1,64 @@
+"""The nodes of :mod:`bitsr.export.tflite.window_nodes` in TensorFlow; maps are (1, H, W, C) of known size.
+
+Every function takes the node's operands (constants as NumPy arrays) and its attributes.
+"""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from bitsr.export.tflite.window_nodes import CHANNEL_NORM, GELU, SHIFT_MASK, WINDOW_ATTENTION
+from bitsr.training.models.swinir import MASKED
+
+
+def channel_norm(x: tf.Tensor, weight: NDArray[np.float32], bias: NDArray[np.float32], *, eps: float) -> tf.Tensor:
+    """``(x - mean) / sqrt(variance + eps) * weight + bias`` over the last dimension."""
+    centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+    variance = tf.reduce_mean(centred * centred, axis=-1, keepdims=True)
+    return centred * tf.math.rsqrt(variance + eps) * weight + bias
+
+
+def gelu(x: tf.Tensor) -> tf.Tensor:
+    """``x (1 + erf(x / sqrt 2)) / 2`` with erf by Abramowitz and Stegun, 7.1.26, whose error is below 1.5e-7."""
+    z = tf.abs(x) * np.float32(0.5**0.5)
+    t = 1.0 / (1.0 + np.float32(0.3275911) * z)
+    polynomial = np.float32(1.061405429) * t
+    for coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
+        polynomial = (polynomial + np.float32(coefficient)) * t
+    erf = tf.sign(x) * (1.0 - polynomial * tf.exp(-z * z))
+    return np.float32(0.5) * x * (1.0 + erf)
+
+
+def shift_mask(regions: NDArray[np.float32]) -> tf.Tensor:
+    """One-hot parts (windows, size^2, 4) -> (windows, size^2, size^2)."""
+    return tf.constant((regions @ regions.transpose(0, 2, 1) - 1) * np.float32(-MASKED))
+
+
+def window_attention(
+    qkv: tf.Tensor, bias: NDArray[np.float32], mask: tf.Tensor | None = None, *, heads: int, window: int, scale: float
+) -> tf.Tensor:
+    """(1, H, W, 3C) -> (1, H, W, C), as :func:`bitsr.training.models.swinir.attend`."""
+    height, width, channels = qkv.shape[1], qkv.shape[2], qkv.shape[3] // 3
+    rows = tf.reshape(qkv, (height // window, window, width // window, window * 3 * channels))
+    tokens = tf.reshape(tf.transpose(rows, (0, 2, 1, 3)), (-1, window**2, 3 * channels))
+
+    def part(number: int) -> tf.Tensor:
+        own = tokens[:, :, number * channels : (number + 1) * channels]
+        return tf.transpose(tf.reshape(own, (-1, window**2, heads, channels // heads)), (0, 2, 1, 3))
+
+    scores = tf.matmul(part(0) * np.float32(scale), part(1), transpose_b=True) + bias
+    if mask is not None:
+        scores = scores + tf.expand_dims(mask, 1)
+    mixed = tf.transpose(tf.matmul(tf.nn.softmax(scores), part(2)), (0, 2, 1, 3))
+    rows = tf.reshape(mixed, (height // window, width // window, window, window * channels))
+    return tf.reshape(tf.transpose(rows, (0, 2, 1, 3)), (1, height, width, channels))
+
+
+LAYERS: dict[str, Any] = {
+    CHANNEL_NORM: channel_norm,
+    GELU: gelu,
+    SHIFT_MASK: shift_mask,
+    WINDOW_ATTENTION: window_attention,
+}
