@@ -116,6 +116,19 @@ arm64: $(STAMP)/packages $(STAMP)/debian-test arm64-wheels  ## cross-build for a
 adb-device:  ## an arm64 userland with a genuine adbd in build/adbd, for the test of `bitsr validate --on adb:...`
 	bash tests/validation/adb_device/fetch.sh build/adbd
 
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS := program options texts
+
+.PHONY: fuzz
+fuzz: $(STAMP)/packages $(STAMP)/debian-test  ## every fuzz target for FUZZ_SECONDS (600) under the sanitizers; findings in build/fuzz/findings
+	$(CMAKE) -S runtime -B build/fuzz -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 \
+	  -DCMAKE_CXX_COMPILER=clang++ -DBITSR_FUZZ=ON -DBITSR_EXECUTORCH=OFF -DBITSR_TFLITE=OFF
+	$(CMAKE) --build build/fuzz --target $(FUZZ_TARGETS:%=bitsr_fuzz_%)
+	@mkdir -p build/fuzz/findings $(FUZZ_TARGETS:%=build/fuzz/found/%)
+	for target in $(FUZZ_TARGETS); do \
+	  build/fuzz/fuzz/bitsr_fuzz_$$target -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -rss_limit_mb=2048 -print_final_stats=1 \
+	    -artifact_prefix=build/fuzz/findings/ build/fuzz/found/$$target runtime/fuzz/corpus/$$target; done
+
 .PHONY: wheel
 wheel: $(STAMP)/packages $(STAMP)/debian-build  ## the wheel, with the native library, in dist
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist

@@ -1,0 +1,77 @@
+// The program blob: any bytes give a program or a Status, and a program that loads runs, or refuses its inputs.
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "bitsr/builder.h"
+
+namespace {
+
+using bitsr::Program;
+using bitsr::Shape;
+using bitsr::TensorView;
+
+constexpr size_t kHeaderBytes = 64;
+constexpr uint32_t kBytesAt = 8, kCrcAt = 12;
+constexpr int64_t kSide = 5, kMostValues = 1 << 16;
+constexpr int32_t kMostOps = 64;
+
+// Makes length and checksum right, so that the checks behind them are reached.
+void seal(std::vector<uint8_t>* blob) {
+  if (blob->size() < kHeaderBytes) return;
+  uint32_t crc = ~0u;
+  for (size_t i = kHeaderBytes; i < blob->size(); ++i) {
+    crc ^= (*blob)[i];
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+  }
+  crc = ~crc;
+  const auto size = static_cast<uint32_t>(blob->size());
+  std::memcpy(blob->data() + kBytesAt, &size, 4);
+  std::memcpy(blob->data() + kCrcAt, &crc, 4);
+}
+
+bool add_view(const Shape& s, std::vector<std::vector<float>>* memory, TensorView* view) {
+  const int64_t count = s.n * s.c * s.h * s.w;
+  if (count > kMostValues) return false;  // it would only be slow
+  memory->emplace_back(static_cast<size_t>(count), 0.25f);
+  *view = {memory->back().data(), s.n, s.c, s.h, s.w, bitsr::Layout::nchw};
+  return true;
+}
+
+void run(Program* program) {
+  const auto inputs = static_cast<size_t>(program->input_count()), outputs = static_cast<size_t>(program->output_count());
+  if (program->op_count() > kMostOps) return;
+  std::vector<std::vector<float>> memory;
+  memory.reserve(inputs + outputs);
+  std::vector<TensorView> in(inputs), out(outputs);
+  std::vector<Shape> shapes(outputs);
+  for (size_t i = 0; i < inputs; ++i) {
+    Shape shape;
+    if (!bitsr::ProgramBuilder::input_shape(*program, static_cast<int32_t>(i), 1, kSide, kSide, &shape).ok() ||
+        !add_view(shape, &memory, &in[i]))
+      return;
+  }
+  if (!program->output_shapes(in.data(), shapes.data()).ok()) return;
+  for (size_t i = 0; i < outputs; ++i)
+    if (!add_view(shapes[i], &memory, &out[i])) return;
+  program->run(in.data(), out.data(), {}, {});
+}
+
+void load(const std::vector<uint8_t>& blob) {
+  Program* program = nullptr;
+  const bitsr::Status status = Program::load(blob.data(), blob.size(), bitsr::Kernel::portable, &program);
+  if (status.ok() != (program != nullptr) || (!status.ok() && status.message[0] == '\0')) std::abort();
+  if (program != nullptr) run(program);
+  Program::destroy(program);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  std::vector<uint8_t> blob(data, data + size);
+  load(blob);
+  seal(&blob);
+  load(blob);
+  return 0;
+}

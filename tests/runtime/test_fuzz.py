@@ -1,0 +1,32 @@
+"""Short runs of the fuzz targets (runtime/fuzz) under ASan and UBSan; `make fuzz` runs long."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SECONDS = 4
+SEED = 1
+OPTIONS = (
+    "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
+    "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1",
+    "-DCMAKE_CXX_COMPILER=clang++",
+    "-DBITSR_FUZZ=ON",
+    "-DBITSR_EXECUTORCH=OFF",
+    "-DBITSR_TFLITE=OFF",
+)
+
+
+@pytest.mark.parametrize("target", ["program", "options", "texts"])
+def test_no_input_breaks_a_parser(native: Any, target: str, tmp_path: Path) -> None:
+    native.need("cmake", "ninja", "clang++")
+    name = f"bitsr_fuzz_{target}"
+    program = native.build("fuzz", *OPTIONS, target=name) / "fuzz" / name
+    seeds = native.root / "runtime" / "fuzz" / "corpus" / target
+    corpus = tmp_path / "corpus"
+    shutil.copytree(seeds, corpus)
+    limits = (f"-max_total_time={SECONDS}", f"-seed={SEED}", "-max_len=4096", "-rss_limit_mb=2048")
+    # A finding is written where the test's other files are, and named in the output.
+    said = native.run(program, *limits, f"-artifact_prefix={tmp_path}/", corpus)
+    assert "Done " in said
