@@ -35,9 +35,10 @@ from bitsr.validation.targets.base import Target
 from bitsr.validation.targets.open import expand, open_target
 from bitsr.validation.whole import Pictured, Sample
 
-# Between the 8-bit pictures of target and eager reference. A sign that flips near its threshold, because the float
-# layers sum in another order, moves a few pixels by a step: measured 80 dB and more, a wrong constant gives below 50.
-LEAST_PICTURE_DB = 60.0
+# Between the 8-bit pictures of target and eager reference. The order of a gate's float sums moves it by 6e-8, which
+# flips signs near their thresholds, and each flip moves others: 52 dB were measured on a small picture where every op
+# alone was exact or within its bound. This limit is for wrong connections; wrong constants are tier 1's.
+LEAST_PICTURE_DB = 45.0
 # Of the means over the test set.
 MOST_PSNR_DIFFERENCE_DB = 0.01
 TIMED_SHAPE = (1, 3, 128, 128)

@@ -23,7 +23,10 @@ SHOWN = 2
 # Differences of that many steps of 255 are the brightest.
 HEAT_SCALE = 4
 PROFILE_ROWS = 12
+# A smaller picture is enlarged to this width in CSS pixels, where the page has room.
+LEAST_SHOWN = 560
 
+_LAYER_LEGEND = (("integer", "binary layers"), ("float", "gates, additions, shuffles"))
 _CHECKS = {"packed bits": "bits", "values": "float"}
 _LEGEND = (
     ("integer", "integer accumulators"),
@@ -61,6 +64,7 @@ def render(outcome: Outcome) -> str:
         heat=Markup(heat_gradient()),
         heat_scale=HEAT_SCALE,
         legend=_LEGEND,
+        layer_legend=_LAYER_LEGEND,
     )
 
 
@@ -180,6 +184,7 @@ def _picture(sample: Sample, enlarge: Any, done: dict[str, Pictured]) -> dict[st
         "name": sample.name,
         "width": eager.shape[1],
         "height": eager.shape[0],
+        "shown": max(eager.shape[1], LEAST_SHOWN),
         "low": f"{sample.low.shape[3]} x {sample.low.shape[2]}",
         "layers": layers,
         "right": layers[-1][0],
@@ -252,7 +257,7 @@ def _layer_plot(layers: list[LayerError]) -> str:
         Point(
             layer.index,
             layer.relative_error,
-            "float" if layer.relative_error is not None else "bad",
+            _layer_style(layer),
             f"op {layer.index}, {layer.kind}, {layer.module}: "
             + ("no number" if layer.relative_error is None else f"{layer.relative_error:.3g}"),
         )
@@ -264,8 +269,13 @@ def _layer_plot(layers: list[LayerError]) -> str:
         high=1.0,
         limit=None,
         label="Relative error of each op's result in the whole network",
-        joined=True,
     )
+
+
+def _layer_style(layer: LayerError) -> str:
+    if layer.relative_error is None:
+        return "bad"
+    return "integer" if layer.kind == "binary_conv2d" else "float"
 
 
 def _latency_rows(run: Run, entry: Latency) -> list[dict[str, Any]]:

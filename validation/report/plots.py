@@ -23,12 +23,10 @@ class Point:
     title: str
 
 
-def op_plot(
-    points: Sequence[Point], *, low: float, high: float, limit: float | None, label: str, joined: bool = False
-) -> str:
+def op_plot(points: Sequence[Point], *, low: float, high: float, limit: float | None, label: str) -> str:
     """Values on a logarithmic scale from ``low`` to ``high`` over the ops' indices, exact ones on a lane below it.
 
-    ``limit`` is drawn as a line; ``joined`` connects the points in order.
+    ``limit`` is drawn as a line.
     """
     last = max((point.index for point in points), default=0) or 1
     bottom = _HEIGHT - _BOTTOM - _LANE
@@ -65,9 +63,6 @@ def op_plot(
         parts.append(
             f'<text class="tick limit-text" x="{_WIDTH - _RIGHT}" y="{level - 5:.1f}" text-anchor="end">bound</text>'
         )
-    if joined and len(points) > 1:
-        path = " ".join(f"{x(point.index):.1f},{y(point.value):.1f}" for point in points)
-        parts.append(f'<polyline class="line" points="{path}"/>')
     for point in points:
         at = f'cx="{x(point.index):.1f}" cy="{y(point.value, _SHIFTS.get(point.style, 0)):.1f}" r="3.2"'
         parts.append(f'<circle class="{escape(point.style)}" {at}><title>{escape(point.title)}</title></circle>')
