@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import nn
 
 from bitsr.export.deploy import fold
@@ -15,6 +18,7 @@ from bitsr.training.binarizers.baselines import (
     HardTanhSign,
     HardTanhWeight,
     HigherOrderWeight,
+    Progressive,
     ProgressiveSign,
     StandardizedWeight,
     Step,
@@ -25,6 +29,8 @@ from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models import create_model
 from bitsr.training.models.baseline_blocks import BamBody, ReactnetBody, XnorUnit
 from bitsr.training.models.baselines import METHODS, TRAINING_ONLY, baseline
+from bitsr.training.recipe import make_recipe
+from bitsr.training.trainer import train
 
 POINTS = torch.tensor([-2.0, -0.75, -0.0, 0.0, 0.25, 0.75, 2.0])
 
@@ -150,3 +156,25 @@ def test_reactnets_last_shift_is_carried_through_the_body() -> None:
 @pytest.mark.parametrize("model_id", ["test_reactnet_x2", "test_btm_light_x2"])
 def test_artefacts(model_id: str, check_artefacts: Callable[..., dict[str, dict[str, int]]]) -> None:
     check_artefacts(model_id)
+
+
+def test_the_trainer_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(2):
+        pixels = np.random.default_rng(number).integers(0, 256, (24, 28, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(pictures / f"{number}.png")
+    told: list[float] = []
+    monkeypatch.setattr(Progressive, "set_progress", lambda self, fraction: told.append(fraction))
+    recipe = make_recipe(
+        {
+            "model": "test_irnet_light_x2",
+            "data": {"train": [str(pictures)], "patch": 8},
+            "steps": 2,
+            "batch_size": 2,
+            "optimizer": {"lr": 1e-3},
+            "tensorboard": False,
+        }
+    )
+    train(recipe, run_dir=tmp_path / "run")
+    assert told == [0.0] * 4 + [0.5] * 4  # four modules, two steps
