@@ -1,9 +1,16 @@
 #include "layers.h"
 
+#include <sys/stat.h>
+
 #include <cstdio>
 #include <vector>
 
 namespace bitsr {
+
+LayerDump::LayerDump(std::string folder) : folder_(std::move(folder)) {
+  // Where it can not be made, the first file says so.
+  mkdir(folder_.c_str(), 0777);
+}
 
 void LayerDump::add(int32_t partition, int32_t op, const char* name, int32_t output, const OpResult& result) {
   if (!first_failure_.ok()) return;

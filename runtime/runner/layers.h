@@ -9,7 +9,8 @@ namespace bitsr {
 
 class LayerDump {
  public:
-  explicit LayerDump(std::string folder) : folder_(std::move(folder)) {}
+  // Makes the folder where it is missing.
+  explicit LayerDump(std::string folder);
   // For RunHooks::result; the first failure is kept.
   void add(int32_t partition, int32_t op, const char* name, int32_t output, const OpResult& result);
   // Writes layers.tsv, last.
