@@ -254,7 +254,7 @@ class BiDiffSr(DiffusionModel):
         h = self._attend(h, group)
         h = self.middle2(h, time, group)
         for level in reversed(range(len(self.decoder))):
-            for fusion, block in zip(self.fusions[level], self.decoder[level], strict=True):  # type: ignore[arg-type]
+            for fusion, block in zip(self.fusions[level], self.decoder[level], strict=True):  # type: ignore[call-overload]
                 h = block(fusion(h, skips.pop(), group), time, group)
             if level:
                 h = self.ups[level - 1](h, group)

@@ -147,7 +147,7 @@ class FoldedFloatFusion(nn.Module):
         mixed = mix_channels(order[:, :channels], order[:, channels:], module.fusion)
         for columns, conv in zip(mixed, (module.conv1, module.conv2), strict=True):
             weight[:, columns.flatten()] = conv.weight.detach()  # type: ignore[operator]
-            bias += conv.bias.detach()  # type: ignore[operator, union-attr]
+            bias += conv.bias.detach()  # type: ignore[operator]
         self.decoder, self.skip = pixel_conv(weight[:, :channels]), pixel_conv(weight[:, channels:], bias)
 
     def forward(self, decoder: Tensor, skip: Tensor, step: Step) -> Tensor:
@@ -234,7 +234,7 @@ class BiDiffSrStep(nn.Module):
         h = self.attention(h, step) if isinstance(self.attention, FoldedBinaryAttention) else self.attention(h)
         h = self.middle2(h, step)
         for level in reversed(range(len(self.decoder))):
-            for fusion, block in zip(self.fusions[level], self.decoder[level], strict=True):  # type: ignore[arg-type]
+            for fusion, block in zip(self.fusions[level], self.decoder[level], strict=True):  # type: ignore[call-overload]
                 h = block(fusion(h, skips.pop(), step), step)
             if level:
                 h = self.ups[level - 1](h, step)

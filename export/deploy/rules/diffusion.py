@@ -35,7 +35,7 @@ class FoldedGroupNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         centred = x - self.spread_mean(self.group_mean(x.mean(dim=(2, 3), keepdim=True)))
         variance = self.group_variance((centred * centred).mean(dim=(2, 3), keepdim=True))
-        return centred * self.spread_gain(torch.rsqrt(variance)) + self.bias
+        return centred * self.spread_gain(torch.rsqrt(variance)) + self.bias  # type: ignore[no-any-return]
 
 
 class FoldedNormActivation(nn.Module):
@@ -73,7 +73,7 @@ class FoldedSelfAttention(nn.Module):
         weight = attention.qkv.weight.detach()
         channels = weight.shape[1]
         self.norm = FoldedGroupNorm(attention.norm)
-        query, key, value = weight.split(channels)
+        query, key, value = weight.chunk(3)
         self.query, self.key, self.value = (pixel_conv(part) for part in (query / math.sqrt(channels), key, value))
         self.attend = AttendPixels()
         self.out = pixel_conv(attention.out.weight, attention.out.bias)
@@ -120,6 +120,7 @@ class EveryOther(nn.Module):
 
     def __init__(self, channels: int, *, start: int) -> None:
         super().__init__()
+        self.start = start
         self.groups = channels // 2
         weight = torch.zeros(self.groups, 2, 1, 1)
         weight[:, start] = 1
