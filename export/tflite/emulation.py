@@ -80,6 +80,12 @@ def pixel_shuffle(given: Mapping[str, Any], *, factor: int) -> list[tf.Tensor]:
     return [tf.nn.depth_to_space(x, factor)]
 
 
+def attend_pixels(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """``softmax(q k^T) v`` with all pixels as tokens; maps (1, H, W, C) of known size."""
+    q, k, v = (tf.reshape(map_, (1, map_.shape[1] * map_.shape[2], map_.shape[3])) for map_ in (query, key, value))
+    return tf.reshape(tf.matmul(tf.nn.softmax(tf.matmul(q, k, transpose_b=True)), v), (1, *value.shape[1:]))
+
+
 def _of_pixel(vector: tf.Tensor) -> tf.Tensor:
     """(N, C) -> (N, 1, 1, C), N being 1."""
     return tf.reshape(vector, (1, 1, 1, vector.shape[-1]))

@@ -14,8 +14,10 @@ from torch.export import Dim, ExportedProgram, export
 
 import bitsr.export.ops  # noqa: F401 (registers the ops)
 from bitsr.common.quiet import quiet
+from bitsr.export.deploy.rules.diffusion import AttendPixels, EveryOther
 from bitsr.export.errors import ExportError
 from bitsr.export.tflite.roles import (
+    ATTENTION,
     BINARY_CONV2D,
     CHANNEL_GATE,
     CUSTOM_OPS,
@@ -76,9 +78,35 @@ def to_onnx(
     return model
 
 
+class _AttentionNode(nn.Module):
+    """Attention as one node: onnx2tf loses the transpositions of its tokens (1.28.8)."""
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        return torch.onnx.ops.symbolic(
+            f"{DOMAIN}::{ATTENTION}", [query, key, value], dtype=torch.float32, shape=value.shape, version=1
+        )
+
+
+class _Slice(nn.Module):
+    """Every other channel as a slice: onnx2tf (1.28.8) makes a stray variable of a grouped convolution."""
+
+    def __init__(self, start: int) -> None:
+        super().__init__()
+        self.start = start
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, self.start :: 2]
+
+
 def _for_onnx2tf(module: nn.Module) -> nn.Module:
     """A copy with the same numbers in the forms that onnx2tf takes."""
-    return with_window_nodes(copy.deepcopy(module))
+    copied = copy.deepcopy(module)
+    for name, child in module.named_modules():
+        if isinstance(child, AttendPixels):
+            copied.set_submodule(name, _AttentionNode())
+        elif isinstance(child, EveryOther):
+            copied.set_submodule(name, _Slice(child.start))
+    return with_window_nodes(copied)
 
 
 def _with_our_nodes(program: ExportedProgram) -> ExportedProgram:

@@ -20,6 +20,7 @@ from onnx2tf.utils.common_functions import (
 from bitsr.export.errors import ExportError
 from bitsr.export.tflite import emulation
 from bitsr.export.tflite.roles import (
+    ATTENTION,
     BINARY_CONV2D,
     CHANNEL_GATE,
     CUSTOM_OPS,
@@ -39,6 +40,7 @@ def plugins(*, fused: bool) -> Iterator[None]:
         fused: as custom ops; otherwise as plain TensorFlow, for the float twin.
     """
     makers = {f"onnx2tf.ops.{op.name}": _make_node(op, fused=fused) for op in CUSTOM_OPS.values()}
+    makers[f"onnx2tf.ops.{ATTENTION}"] = _decorated(_make_attention)
     makers.update({f"onnx2tf.ops.{name}": _decorated(_make_stock(layer)) for name, layer in LAYERS.items()})
     for name, maker in makers.items():
         module = types.ModuleType(name)
@@ -73,6 +75,13 @@ def _make_node(op: CustomOp, *, fused: bool) -> Callable[..., None]:
             tf_layers_dict[output.name] = _entry(graph_node.op, output, tensors, result)
 
     return _decorated(make_node)
+
+
+def _make_attention(*, graph_node: Any, tf_layers_dict: dict[str, Any], **_: Any) -> None:
+    (output,) = graph_node.outputs
+    maps = {operand.name: tf_layers_dict[operand.name]["tf_node"] for operand in graph_node.inputs}
+    result = emulation.attend_pixels(*maps.values())
+    tf_layers_dict[output.name] = _entry(graph_node.op, output, maps, result)
 
 
 def _make_stock(layer: Callable[..., tf.Tensor]) -> Callable[..., None]:

@@ -63,3 +63,5 @@ QUANTIZED_SPATIAL_GATE = CustomOp(
 )
 PIXEL_SHUFFLE = CustomOp("BitsrPixelShuffle", ("bitsr::pixel_shuffle",), ("x", "skip"), (), ("y",), ("factor",))
 CUSTOM_OPS = {op.name: op for op in (BINARY_CONV2D, CHANNEL_GATE, SPATIAL_GATE, QUANTIZED_SPATIAL_GATE, PIXEL_SHUFFLE)}
+# A node of the ONNX graph alone; in the .tflite it is stock ops.
+ATTENTION = "BitsrAttendPixels"
