@@ -218,7 +218,7 @@ def _run(run: Run) -> dict[str, Any]:
         text = (
             f"On a part of {parting.picture} the first op that is not bit-identical is op {parting.index} "
             f"({parting.kind.replace('_', ' ')}, {parting.module}): {100 * parting.differing:.2f} % of its values "
-            f"differ, by at most {parting.largest_error:.2g}. "
+            f"differ, by at most {_number(parting.largest_error)}. "
             + _flips(parting.flipped, parting.signs, parting.first_flip)
         )
     elif run.layers:
@@ -232,6 +232,10 @@ def _run(run: Run) -> dict[str, Any]:
         "exact": counts["exact"],
         "bounded": counts["bounded"],
     }
+
+
+def _number(value: float | None) -> str:
+    return "what is no number" if value is None else f"{value:.2g}"
 
 
 def _flips(flipped: int, signs: int, first: str) -> str:
