@@ -4,6 +4,7 @@ import json
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,15 @@ def test_a_tensor_gives_what_python_gives(
     assert min(facts["load_ms"], facts["first_ms"], *facts["samples_ms"]) > 0
     assert facts["input_shape"] == [1, 3, HEIGHT, WIDTH]
     assert sum("binary_conv2d" in row["name"] for row in facts["profile"] if row["kind"] == "bitsr") > 0
+
+
+def test_the_library(native: Any, model: Path) -> None:
+    """Session by its own tests (runtime/runner/session_test.cpp)."""
+    native.need("cmake", "ninja", "c++")
+    options = ("-DCMAKE_BUILD_TYPE=Release", f"-DPython_EXECUTABLE={sys.executable}", "-DBITSR_TESTS=ON")
+    switches = ("-DBITSR_EXECUTORCH=ON", "-DBITSR_TFLITE=OFF", "-DBITSR_RUNNER=ON")
+    folder = native.build("executorch-tests", *options, *switches, target="bitsr_session_tests")
+    assert "[  PASSED  ] 5 tests" in native.run(folder / "runner" / "bitsr_session_tests", BITSR_TEST_MODEL=str(model))
 
 
 def test_a_picture(native_runner: Runner, model: Path, pixels: np.ndarray, tmp_path: Path) -> None:

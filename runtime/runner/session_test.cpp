@@ -1,0 +1,125 @@
+// Session as an application sees it. The model is the .pte that the environment variable BITSR_TEST_MODEL names; its scale
+// is 2. Built and run by tests/runtime/test_runner.py.
+#include "bitsr/session.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+namespace {
+
+using bitsr::ErrorKind;
+using bitsr::Outcome;
+using bitsr::RunHooks;
+using bitsr::Session;
+
+constexpr int64_t kHeight = 6, kWidth = 9, kPixels = kHeight * kWidth;
+
+std::string model_path() { return std::getenv("BITSR_TEST_MODEL"); }
+
+class SessionTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const Outcome opened = Session::open(model_path().c_str(), {}, &session);
+    ASSERT_TRUE(opened.ok()) << opened.message;
+    for (int64_t i = 0; i < 3 * kPixels; ++i) rgb.push_back(static_cast<uint8_t>(37 * i + 11));
+    out.resize(static_cast<size_t>(12 * kPixels));
+  }
+  void TearDown() override { Session::destroy(session); }
+
+  Outcome run(const RunHooks& hooks = {}) {
+    return session->run_picture(rgb.data(), kHeight, kWidth, out.data(), out.size(), hooks);
+  }
+
+  Session* session = nullptr;
+  std::vector<uint8_t> rgb, out;
+};
+
+TEST(Open, FailuresHaveAKind) {
+  const auto kind_of = [](const char* path, const bitsr::SessionOptions& options) {
+    Session* session = reinterpret_cast<Session*>(8);
+    const Outcome outcome = Session::open(path, options, &session);
+    EXPECT_EQ(nullptr, session);
+    EXPECT_NE('\0', outcome.message[0]);
+    return outcome.kind;
+  };
+  EXPECT_EQ(ErrorKind::file, kind_of("/nowhere/model.pte", {}));
+  EXPECT_EQ(ErrorKind::format, kind_of("/proc/self/exe", {}));
+  bitsr::SessionOptions no_threads;
+  no_threads.threads = 0;
+  EXPECT_EQ(ErrorKind::argument, kind_of(model_path().c_str(), no_threads));
+}
+
+TEST_F(SessionTest, KnowsItsModel) {
+  EXPECT_EQ(2, session->info().scale);
+  EXPECT_STREQ("executorch", session->info().runtime);
+  EXPECT_NE(bitsr::Kernel::automatic, session->info().kernel);
+  EXPECT_EQ(3, session->info().input.c);
+}
+
+TEST_F(SessionTest, APictureIsItsTensorsRounded) {
+  ASSERT_TRUE(run().ok());
+  std::vector<float> in(3 * kPixels), result(12 * kPixels);
+  for (int64_t c = 0; c < 3; ++c)
+    for (int64_t p = 0; p < kPixels; ++p) in[c * kPixels + p] = static_cast<float>(rgb[3 * p + c]) / 255.0f;
+  bitsr::RunTime time;
+  ASSERT_TRUE(session->set_input(in.data(), {1, 3, kHeight, kWidth}).ok());
+  ASSERT_TRUE(session->execute({}, &time).ok());
+  EXPECT_GT(time.ms, 0);
+  ASSERT_TRUE(session->get_output(result.data(), result.size()).ok());
+  for (int64_t c = 0; c < 3; ++c)
+    for (int64_t p = 0; p < 4 * kPixels; ++p) {
+      const float bounded = std::fmin(std::fmax(result[c * 4 * kPixels + p], 0.0f), 1.0f);
+      ASSERT_EQ(static_cast<int>(std::floor(bounded * 255.0f + 0.5f)), out[3 * p + c]) << c << " " << p;
+    }
+}
+
+TEST_F(SessionTest, ACancelledRunLeavesTheSessionUsable) {
+  ASSERT_TRUE(run().ok());
+  const std::vector<uint8_t> expected = out;
+  for (int allowed = 0; allowed < 3; ++allowed) {
+    int left = allowed;
+    RunHooks hooks;
+    hooks.context = &left;
+    hooks.proceed = [](void* context) { return (*static_cast<int*>(context))-- > 0; };
+    EXPECT_EQ(ErrorKind::cancelled, run(hooks).kind) << allowed;
+    std::fill(out.begin(), out.end(), uint8_t{0});
+    ASSERT_TRUE(run().ok());
+    EXPECT_EQ(expected, out) << allowed;
+  }
+  int calls = 1000;
+  RunHooks hooks;
+  hooks.context = &calls;
+  hooks.proceed = [](void* context) { return (*static_cast<int*>(context))-- > 0; };
+  ASSERT_TRUE(run(hooks).ok());
+  EXPECT_LT(calls, 998);
+  EXPECT_EQ(expected, out);
+}
+
+TEST_F(SessionTest, RefusesWhatDoesNotFit) {
+  bitsr::RunTime time;
+  std::vector<float> values(3 * kPixels);
+  EXPECT_EQ(ErrorKind::argument, session->execute({}, &time).kind);
+  EXPECT_EQ(ErrorKind::argument, session->get_output(values.data(), values.size()).kind);
+  EXPECT_EQ(ErrorKind::argument, session->set_input(values.data(), {1, 4, 2, 2}).kind);
+  EXPECT_EQ(ErrorKind::argument, session->run_picture(rgb.data(), 0, kWidth, out.data(), out.size(), {}).kind);
+  EXPECT_EQ(ErrorKind::argument, session->run_picture(rgb.data(), kHeight, kWidth, out.data(), out.size() - 1, {}).kind);
+  EXPECT_TRUE(run().ok());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  if (std::getenv("BITSR_TEST_MODEL") == nullptr) {
+    std::fprintf(stderr, "BITSR_TEST_MODEL must name a .pte\n");
+    return 2;
+  }
+  return RUN_ALL_TESTS();
+}
