@@ -42,7 +42,7 @@ class WeightBinarizer(nn.Module):
         """Set learnable scales from the initial latent weights; nothing to do where there are none."""
 
     def deploy(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """``(signs, scale)``: signs in {-1, +1} of the weight's shape, scale (Co,), float32; several planes are stacked."""
+        """``(signs, scale)``: signs in {-1, +1} of the weight's shape, scale (Co,), float32; planes are stacked."""
         raise NotImplementedError
 
 
