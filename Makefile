@@ -97,10 +97,9 @@ ARM64_PACKAGES := $(shell grep -E '^(executorch|ai-edge-litert)==' requirements.
 
 .PHONY: arm64-wheels
 arm64-wheels: $(STAMP)/packages
-	@if [ ! -e $(BITSR_ARM64_WHEELS)/.fetched ]; then \
+	@if [ ! -d $(BITSR_ARM64_WHEELS)/executorch ] || [ ! -d $(BITSR_ARM64_WHEELS)/ai_edge_litert ]; then \
 	  $(BIN)/uv pip install --quiet --python $(BIN)/python --target $(BITSR_ARM64_WHEELS) --no-deps --only-binary :all: \
 	    --python-version 3.11 --python-platform aarch64-manylinux_2_28 $(ARM64_PACKAGES) \
-	  && touch $(BITSR_ARM64_WHEELS)/.fetched \
 	  || echo "the aarch64 wheels ($(ARM64_PACKAGES)) could not be fetched: bitsr-run for arm64 gets no ExecuTorch"; fi
 
 .PHONY: arm64
