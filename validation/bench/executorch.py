@@ -5,24 +5,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-    XNNPACKQuantizer,
-    get_symmetric_quantization_config,
-)
-from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
-from executorch.exir.passes import MemoryPlanningPass
-from executorch.extension.pybindings import portable_lib
 from torch import Tensor, nn
 
 from bitsr.common.quiet import quiet, silent_stderr
-from bitsr.export.executorch.partitioner import BitsrPartitioner
 from bitsr.runtime import KERNEL_VARIABLE
 from bitsr.validation.bench.candidates import EXECUTORCH, FLOAT_KERNEL, INT8_KERNEL, Call, Candidate
 
 
 def lowered(module: nn.Module, *, network: str, example: Tensor, ours: bool) -> Candidate:
     """For the example's size. The input stays where the caller has it: nobody pays for a copy of it."""
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
+    from executorch.exir.passes import MemoryPlanningPass
+
+    from bitsr.export.executorch.partitioner import BitsrPartitioner
+
     with quiet(), torch.no_grad():
         program = torch.export.export(module.eval(), (example,), strict=False)
         edge = to_edge_transform_and_lower(program, partitioner=[BitsrPartitioner(), XnnpackPartitioner()])
@@ -33,6 +30,10 @@ def lowered(module: nn.Module, *, network: str, example: Tensor, ours: bool) -> 
 
 def quantized(module: nn.Module, *, network: str, example: Tensor, samples: list[Tensor]) -> Candidate:
     """Int8 inside, a scale for each filter; float32 in and out. ``samples`` are inputs of the example's size."""
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
@@ -60,6 +61,8 @@ class _Evaluated(nn.Module):
 
 def loaded(candidate: Candidate, *, kernel: str, x: Tensor) -> Call:
     """A call of the network on ``x``; the threads are those of :func:`set_threads`."""
+    from executorch.extension.pybindings import portable_lib
+
     module = portable_lib._load_for_executorch_from_buffer(candidate.content)
 
     def call() -> int:
@@ -74,6 +77,8 @@ def loaded(candidate: Candidate, *, kernel: str, x: Tensor) -> Call:
 
 def set_threads(count: int) -> None:
     """Threads of ExecuTorch's pool, which XNNPACK and our kernels share; programs keep the pool that they find."""
+    from executorch.extension.pybindings import portable_lib
+
     with silent_stderr():
         portable_lib._unsafe_reset_threadpool(count)
 
