@@ -116,8 +116,6 @@ def _with_our_nodes(program: ExportedProgram) -> ExportedProgram:
             x, factor = node.args
             node.target, node.args = torch.ops.bitsr.pixel_shuffle.default, (x, None, factor)
     table: dict[Any, Callable[..., Any]] = dict(torch.export.default_decompositions())
-    # ONNX has it; taken apart it becomes gathers with computed indices, whose sizes TFLite only knows at run time.
-    table.pop(torch.ops.aten.replication_pad2d.default, None)
     table.update(
         {
             torch.ops.bitsr.binary_conv2d.default: _binary_conv2d,

@@ -11,13 +11,18 @@ from bitsr.training.models.frames import LEAKY_SLOPE, FloatStage, LightFrame, Sr
 
 
 class BilinearUpsample(nn.Module):
-    """Bilinear enlargement (half-pixel centres, edges repeated) as one 3x3 convolution and a pixel shuffle.
+    """Bilinear enlargement (half-pixel centres) as 3x3 convolutions and a pixel shuffle.
 
     (N, C, H, W) -> (N, C, H f, W f). Output pixel (h f + i, w f + j) reads the 3x3 neighbours of (h, w) with weights
-    that depend on i and j alone; repeated edges give what ``F.interpolate`` gives at the border.
+    that depend on i and j alone. At the border the sum is divided by the weights that lie inside, which is what
+    ``F.interpolate`` gives there. No map is larger than the picture: a padded one would not fit the memory that is
+    planned for H * W pixels where the picture is long and narrow.
     """
 
     weight: Tensor
+    inside: Tensor
+    zero: Tensor
+    one: Tensor
 
     def __init__(self, channels: int, factor: int) -> None:
         super().__init__()
@@ -28,11 +33,17 @@ class BilinearUpsample(nn.Module):
         weight = torch.zeros(channels, factor**2, channels, 3, 3)
         for channel in range(channels):
             weight[channel, :, channel] = kernels
-        self.register_buffer("weight", weight.reshape(channels * factor**2, channels, 3, 3))
+        weight = weight.reshape(channels * factor**2, channels, 3, 3)
+        self.register_buffer("weight", weight)
+        self.register_buffer("inside", weight.sum(dim=1, keepdim=True))
+        self.register_buffer("zero", torch.zeros(1, channels, 1, 1))
+        self.register_buffer("one", torch.ones(1))
         self.shuffle = PixelShuffle(factor)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shuffle(F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), self.weight))  # type: ignore[no-any-return]
+        ones = F.conv2d(x, self.zero, self.one)
+        y = F.conv2d(x, self.weight, padding=1) / F.conv2d(ones, self.inside, padding=1)
+        return self.shuffle(y)  # type: ignore[no-any-return]
 
 
 class UpsamplingSuperResolver(nn.Module):
