@@ -58,7 +58,7 @@ def render(outcome: Outcome) -> str:
         title=", ".join(dict.fromkeys(artifact.model for artifact in results.artifacts)),
         date=results.date.replace("T", " ").replace("+00:00", " UTC"),
         failures=[(run, failure) for run in results.runs for failure in run.failures],
-        summary=[_summary(run) for run in results.runs],
+        summary=[_summary(run, pictures=bool(results.images)) for run in results.runs],
         subjects=[_subject(artifact, outcome) for artifact in results.artifacts],
         devices=_devices(results.runs),
         heat=Markup(heat_gradient()),
@@ -68,11 +68,12 @@ def render(outcome: Outcome) -> str:
     )
 
 
-def _summary(run: Run) -> dict[str, Any]:
+def _summary(run: Run, *, pictures: bool) -> dict[str, Any]:
     wrong = [op for op in run.ops if op.wrong]
     first = next((entry for entry in run.latency), None)
     return {
         "run": run,
+        "verdict": "fail" if not run.passed else ("ops pass" if pictures and not run.pictures else "pass"),
         "ops": f"{len(run.ops) - len(wrong)} of {len(run.ops)}" if run.ops else "",
         "ops_ok": not wrong,
         "parity": _parity(run.pictures),
