@@ -15,6 +15,7 @@ ALLOWED = (
     r"bitsr/[a-z_/0-9]+\.py",
     r"bitsr/training/recipes/[a-z0-9_]+\.yaml",
     r"bitsr/training/weights/[a-z0-9_]+\.(safetensors|md)",
+    r"bitsr/validation/report/page\.(html\.j2|css|js)",
     r"bitsr/runtime/lib/libbitsr_[a-z]+\.so",
     r"bitsr-[0-9.]+\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|licenses/LICENSE)",
 )
@@ -48,6 +49,7 @@ def test_the_wheel_contains_the_product(wheel: Path, repository: Path) -> None:
         data = {f"bitsr/training/{folder}/{path.name}" for path in (repository / "training" / folder).glob(pattern)}
         assert data, (folder, pattern)
         assert data <= names
+    assert {f"bitsr/validation/report/page.{kind}" for kind in ("html.j2", "css", "js")} <= names
     assert "bitsr/runtime/lib/libbitsr_executorch.so" in names
     assert "bitsr/runtime/lib/libbitsr_tflite.so" in names
 

@@ -5,7 +5,10 @@ set -euo pipefail
 folder=$(realpath -m "$1")
 [ -e "$folder/root/.ready" ] && exit 0
 mkdir -p "$folder"/apt/{lists/partial,cache/archives/partial}
-echo "deb [arch=arm64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main" \
+# Where this machine takes Debian's packages from.
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)
+[ -n "$mirror" ] || { echo "fetch.sh: no Debian mirror in apt's sources; run apt-get update" >&2; exit 1; }
+echo "deb [arch=arm64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" \
   > "$folder/apt/sources.list"
 : > "$folder/apt/status"
 apt=(apt-get -qq -o Dir::Etc::SourceList="$folder/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null
