@@ -98,6 +98,7 @@ struct LoadedMethod {
   MallocMemoryAllocator method_memory, temporary;
   std::optional<et::MemoryManager> manager;
   std::optional<et::Method> method;
+  bool stepping = false;  // step() was called, and reset_execution() not yet
 };
 
 class PteNetwork final : public Network {
@@ -111,6 +112,8 @@ class PteNetwork final : public Network {
   Outcome load(EventRecorder* recorder, std::unique_ptr<LoadedMethod>* loaded) const;
   Outcome give_input(et::Method* method);
   Outcome run(LoadedMethod* loaded, const RunHooks& hooks, RunTime* time);
+  Outcome rewind();
+  Outcome read_output_shape();
   Outcome observe(const RunHooks& hooks);
 
   std::string path_;
@@ -221,27 +224,36 @@ Outcome PteNetwork::give_input(et::Method* method) {
 
 Outcome PteNetwork::run(LoadedMethod* loaded, const RunHooks& hooks, RunTime* time) {
   et::Method* method = &*loaded->method;
-  BITSR_TRY(give_input(method));
   last_error[0] = '\0';
+  BITSR_TRY(give_input(method));
   const Stopwatch watch;
   Error error = Error::Ok;
   if (hooks.proceed == nullptr) {
     error = method->execute();
   } else {
     while (error == Error::Ok) {
-      if (stopped(hooks)) {
-        // A method that stands half way starts anew next time.
-        if (!method->in_progress() || method->reset_execution() == Error::Ok) return cancelled();
-        BITSR_TRY(load(nullptr, &loaded_));
-        return cancelled();
-      }
+      if (stopped(hooks)) return cancelled();
+      loaded->stepping = true;
       error = method->step();
     }
     if (error == Error::EndOfMethod) error = method->reset_execution();
+    if (error == Error::Ok) loaded->stepping = false;
   }
   *time = watch.elapsed();
-  if (error != Error::Ok) return error_of(ErrorKind::runtime, "failed on", path_, error);
-  const et::EValue& value = method->get_output(0);
+  return error == Error::Ok ? Outcome{} : error_of(ErrorKind::runtime, "failed on", path_, error);
+}
+
+// After a run by steps that was cancelled or failed the method goes to its start. It can do so from its end only; one that
+// stands elsewhere is loaded anew.
+Outcome PteNetwork::rewind() {
+  if (!loaded_->stepping) return {};
+  if (loaded_->method->reset_execution() != Error::Ok) return load(nullptr, &loaded_);
+  loaded_->stepping = false;
+  return {};
+}
+
+Outcome PteNetwork::read_output_shape() {
+  const et::EValue& value = loaded_->method->get_output(0);
   bool nhwc = false;
   if (!value.isTensor() || value.toTensor().scalar_type() != executorch::aten::ScalarType::Float ||
       !is_layout(value.toTensor().dim_order(), &nhwc))
@@ -266,8 +278,11 @@ Outcome PteNetwork::observe(const RunHooks& hooks) {
 
 Outcome PteNetwork::execute(const RunHooks& hooks, RunTime* time) {
   if (input_.empty()) return failed(ErrorKind::argument, "%s has no input yet", path_.c_str());
+  output = {};  // stays so if the run does not succeed: the tensor then has another size, or no result
   if (hooks.profile != nullptr || hooks.result != nullptr) BITSR_TRY(observe(hooks));
-  return run(loaded_.get(), hooks, time);
+  BITSR_TRY(rewind());
+  BITSR_TRY(run(loaded_.get(), hooks, time));
+  return read_output_shape();
 }
 
 Outcome PteNetwork::get_output(float* nchw) const {
@@ -278,7 +293,7 @@ Outcome PteNetwork::get_output(float* nchw) const {
   if (nhwc)
     change_layout(data, output, false, nchw);
   else
-    std::memcpy(nchw, data, tensor.nbytes());
+    std::memcpy(nchw, data, static_cast<size_t>(output.n * output.c * output.h * output.w) * sizeof(float));
   return {};
 }
 

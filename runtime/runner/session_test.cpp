@@ -102,6 +102,43 @@ TEST_F(SessionTest, ACancelledRunLeavesTheSessionUsable) {
   EXPECT_EQ(expected, out);
 }
 
+TEST_F(SessionTest, ARunThatDoesNotSucceedLeavesNoOutput) {
+  std::vector<float> values(12 * kPixels);
+  bitsr::RunTime time;
+  for (int allowed = 0; allowed < 3; ++allowed) {
+    ASSERT_TRUE(run().ok());
+    ASSERT_TRUE(session->get_output(values.data(), values.size()).ok());
+    int left = allowed;
+    RunHooks hooks;
+    hooks.context = &left;
+    hooks.proceed = [](void* context) { return (*static_cast<int*>(context))-- > 0; };
+    EXPECT_EQ(ErrorKind::cancelled, session->execute(hooks, &time).kind) << allowed;
+    EXPECT_EQ(0, session->output_shape().n) << allowed;
+    EXPECT_EQ(ErrorKind::argument, session->get_output(values.data(), values.size()).kind) << allowed;
+  }
+}
+
+TEST_F(SessionTest, AFailedRunLeavesTheSessionUsable) {
+  ASSERT_TRUE(run().ok());
+  const std::vector<uint8_t> expected = out;
+  // The convolution at the head takes such a long line, the program after it does not.
+  const int64_t width = bitsr::kMaxSide + 1;
+  const std::vector<float> line(static_cast<size_t>(3 * width));
+  RunHooks by_steps;
+  by_steps.proceed = [](void*) { return true; };
+  bitsr::RunTime time;
+  for (const RunHooks& failing : {by_steps, RunHooks{}})
+    for (const RunHooks& next : {by_steps, RunHooks{}}) {
+      ASSERT_TRUE(session->set_input(line.data(), {1, 3, 1, width}).ok());
+      EXPECT_EQ(ErrorKind::runtime, session->execute(failing, &time).kind);
+      EXPECT_EQ(0, session->output_shape().n);
+      std::fill(out.begin(), out.end(), uint8_t{0});
+      const Outcome again = run(next);
+      ASSERT_TRUE(again.ok()) << again.message;
+      EXPECT_EQ(expected, out);
+    }
+}
+
 TEST_F(SessionTest, RefusesWhatDoesNotFit) {
   bitsr::RunTime time;
   std::vector<float> values(3 * kPixels);

@@ -130,7 +130,7 @@ def test_the_library(native: Any, model: Path) -> None:
     options = ("-DCMAKE_BUILD_TYPE=Release", f"-DPython_EXECUTABLE={sys.executable}", "-DBITSR_TESTS=ON")
     switches = ("-DBITSR_EXECUTORCH=ON", "-DBITSR_TFLITE=OFF", "-DBITSR_RUNNER=ON")
     folder = native.build("executorch-tests", *options, *switches, target="bitsr_session_tests")
-    assert "[  PASSED  ] 5 tests" in native.run(folder / "runner" / "bitsr_session_tests", BITSR_TEST_MODEL=str(model))
+    assert "[  PASSED  ] 7 tests" in native.run(folder / "runner" / "bitsr_session_tests", BITSR_TEST_MODEL=str(model))
 
 
 def test_a_picture(native_runner: Runner, model: Path, pixels: np.ndarray, tmp_path: Path) -> None:
