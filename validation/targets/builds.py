@@ -14,7 +14,7 @@ _COMMANDS = {
     "native": "make build",
     "arm64": "make arm64",
     "android-arm64": (
-        "cmake -S runtime -B build/android-arm64 -DANDROID_ABI=arm64-v8a -DANDROID_PLATFORM=android-28 "
+        "cmake -S runtime -B build/android-arm64 -DANDROID_ABI=arm64-v8a -DANDROID_PLATFORM=android-26 "
         "-DCMAKE_TOOLCHAIN_FILE=$ANDROID_NDK/build/cmake/android.toolchain.cmake && cmake --build build/android-arm64"
     ),
 }
