@@ -1,6 +1,9 @@
 """EBSR-SQ: the LSQ quantizer, the quantized gate in training and in integers, cost, short training, artefacts."""
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -168,3 +171,29 @@ def test_artefacts_agree(
     model = Ebsr(f"sq_w{weight_bits}a{activation_bits}", 2, config, family="sq")
     train_shortly(model, steps=8)
     check_artefacts(model)
+
+
+# One process of two: the step after its own part of the batch, of activations and of the weight.
+PROCESS = """
+import sys
+import torch
+from bitsr.training.binarizers import LsqQuantizer
+
+rank = int(sys.argv[1])
+torch.distributed.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=rank, world_size=2)
+activations, weight = LsqQuantizer(1, batched=True), LsqQuantizer(1, batched=False)
+activations(torch.full((2, 3, 4, 4), 1.0 + 4.0 * rank))
+if rank == 0:
+    weight(torch.full((3, 3), 7.0))  # a weight is the same everywhere, and asks nobody
+print(float(activations.s), float(weight.s))
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_processes_that_train_together_start_from_the_same_step(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PROCESS]
+    both = [
+        subprocess.Popen([*command, str(rank), str(tmp_path / "store")], stdout=subprocess.PIPE, text=True)
+        for rank in (0, 1)
+    ]
+    assert [process.communicate(timeout=120)[0].split() for process in both] == [["3.0", "7.0"], ["3.0", "1.0"]]

@@ -88,9 +88,16 @@ class LsqQuantizer(nn.Module):
         return lsq(x, self.step(), negative=self.negative, positive=self.positive, factor=factor)
 
     def start(self, x: Tensor) -> None:
-        """Take the initial step from ``x``."""
+        """Take the initial step from ``x``.
+
+        Of activations, processes that train together take the mean of theirs: each sees its own part of the batch, and
+        equal gradients never make different steps equal.
+        """
         with torch.no_grad():
             mean = x.abs().mean(dtype=torch.float32)
+            if self.batched and torch.distributed.is_available() and torch.distributed.is_initialized():
+                torch.distributed.all_reduce(mean)
+                mean /= torch.distributed.get_world_size()
             self.s.copy_(mean if self.bits == 1 else 2 * mean / self.positive**0.5)
             self.started.fill_(True)
 
