@@ -66,7 +66,7 @@ class DiffusionFacts(_Strict):
     Its inputs are a map of the bicubically enlarged picture and x_t (6 channels) and the timestep, int64 (1,).
     """
 
-    timesteps: Positive
+    timesteps: Annotated[int, Field(ge=1, le=100_000)]
     beta_start: Annotated[float, Field(gt=0, lt=1)]
     beta_end: Annotated[float, Field(gt=0, lt=1)]
 

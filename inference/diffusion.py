@@ -11,6 +11,7 @@ from torch import Tensor
 from bitsr.common.errors import UsageError
 from bitsr.export.artifact import ArtifactInfo, read_artifact
 from bitsr.export.deploy import fold
+from bitsr.export.steps import CHANNELS, DEFAULT_TILE_PIXELS, tile_sizes
 from bitsr.inference.footprint import bytes_per_pixel
 from bitsr.inference.session import Sampling, SessionInfo
 from bitsr.training.diffusion.process import DiffusionProcess, enlarge, noise_like
@@ -28,14 +29,15 @@ _MAPS_BYTES = 4 * 24
 class DiffusionSession:
     """Enlarge pictures by sampling.
 
-    The noise is drawn once for the whole picture. In each step the network runs on overlapping tiles of the only size
-    it takes, whose results are blended linearly, so tiles leave no seams; with ``tile`` ``None`` it takes the whole.
+    The noise is drawn once for the whole picture. In each step the network runs on overlapping tiles whose results are
+    blended linearly, so tiles leave no seams. They bound the memory, of which attention takes the square of a tile.
     ``on_step``, if set, is called with (steps done, steps) during :meth:`run`.
 
     Args:
         network: see :data:`StepNetwork`.
-        tile: side of its maps in pixels of the enlarged picture.
-        multiple: what the sides are multiples of, without tiles.
+        tile: longest side of its maps in pixels of the enlarged picture, a multiple of ``multiple``.
+        least: their shortest side; ``tile`` where the network takes one size alone.
+        multiple: what their sides are multiples of, where they are not ``tile``.
 
     Raises:
         UsageError: a number of steps that the process does not have.
@@ -48,7 +50,8 @@ class DiffusionSession:
         info: SessionInfo,
         *,
         process: DiffusionProcess,
-        tile: int | None,
+        tile: int,
+        least: int,
         multiple: int,
         sampling: Sampling,
     ) -> None:
@@ -59,12 +62,14 @@ class DiffusionSession:
         self._network = network
         self._process = process
         self._tile = tile
+        self._least = least
         self._multiple = multiple
 
     @classmethod
     def of_model(cls, model: DiffusionModel, *, sampling: Sampling) -> "DiffusionSession":
         """Run a trained model's deploy form in PyTorch."""
         facts = model.info
+        sizes = tile_sizes(model, max_pixels=DEFAULT_TILE_PIXELS)
         info = SessionInfo(
             model=facts.id,
             scale=facts.scale,
@@ -72,9 +77,18 @@ class DiffusionSession:
             max_pixels=None,
             receptive_field_radius=facts.receptive_field_radius,
             global_pooling=True,
-            bytes_per_pixel=bytes_per_pixel(facts.id, runtime="eager"),
+            bytes_per_pixel=_MAPS_BYTES * facts.scale**2,
+            fixed_bytes=sizes.max_pixels * bytes_per_pixel(facts.id, runtime="eager"),
         )
-        return cls(fold(model), info, process=model.process, tile=None, multiple=model.multiple, sampling=sampling)
+        return cls(
+            fold(model),
+            info,
+            process=model.process,
+            tile=sizes.min_side * facts.scale,
+            least=1,
+            multiple=model.multiple,
+            sampling=sampling,
+        )
 
     @classmethod
     def of_artifact(cls, path: Path, *, scale: int | None, sampling: Sampling) -> "DiffusionSession":
@@ -82,7 +96,7 @@ class DiffusionSession:
 
         Raises:
             ArtifactError: the file or its metadata is missing, broken or of another version.
-            UsageError: ``scale`` contradicts the artefact, or it is no step of a diffusion model.
+            UsageError: ``scale`` contradicts the artefact, it is no step of a diffusion model, or of another form.
             BitsrError: the runtime is missing, or refuses the program.
         """
         facts = read_artifact(path)
@@ -90,6 +104,7 @@ class DiffusionSession:
             raise UsageError(f"{path} is no step of a diffusion model; leave --steps and --seed out")
         if scale is not None and scale != facts.scale:
             raise UsageError(f"{path} is a x{facts.scale} model, but scale {scale} was asked for; leave the scale out")
+        _check_form(path, facts)
         tile = facts.sizes.min_side * facts.scale
         info = SessionInfo(
             model=facts.model,
@@ -99,20 +114,20 @@ class DiffusionSession:
             receptive_field_radius=facts.receptive_field_radius,
             global_pooling=True,
             bytes_per_pixel=_MAPS_BYTES * facts.scale**2,
+            fixed_bytes=facts.sizes.max_pixels * bytes_per_pixel(facts.model, runtime=facts.kind),
         )
         given = facts.diffusion
         process = DiffusionProcess(given.timesteps, given.beta_start, given.beta_end)
-        return cls(step_network(path, facts), info, process=process, tile=tile, multiple=1, sampling=sampling)
+        return cls(
+            step_network(path, facts), info, process=process, tile=tile, least=tile, multiple=1, sampling=sampling
+        )
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """RGB (1, 3, H, W) in [0, 1] -> (1, 3, scale * H, scale * W), float32, not clamped."""
         scale = self.info.scale
         height, width = scale * x.shape[2], scale * x.shape[3]
-        condition = pad_to_multiple(
-            enlarge(torch.from_numpy(np.ascontiguousarray(x)), scale=scale),
-            multiple=self._multiple,
-            least=self._tile or 1,
-        )
+        condition = enlarge(torch.from_numpy(np.ascontiguousarray(x)), scale=scale)
+        condition = pad_to_multiple(condition, multiple=self._multiple, least=self._least)
         noise = noise_like(tuple(condition.shape), seed=self.sampling.seed)
 
         def denoise(noisy: Tensor, timestep: int) -> Tensor:
@@ -124,19 +139,23 @@ class DiffusionSession:
 
     def _predict(self, x: Tensor, timestep: Tensor) -> Tensor:
         """The noise in a map (1, 6, H, W) of any size, tile by tile."""
-        tile = self._tile
-        if tile is None or tuple(x.shape[2:]) == (tile, tile):
+        if max(x.shape[2:]) <= self._tile:
             return self._network(x.contiguous(), timestep)
-        ramp = torch.arange(tile).add(1).float()
-        ramp = torch.minimum(torch.minimum(ramp, ramp.flip(0)), torch.tensor(float(tile // OVERLAP)))
-        weight = ramp[:, None] * ramp[None, :]
+        height, width = (min(side, self._tile) for side in x.shape[2:])
+        weight = _ramp(height)[:, None] * _ramp(width)[None, :]
         total, weights = torch.zeros_like(x[:, :3]), torch.zeros_like(x[:, :1])
-        for top in tile_starts(x.shape[2], tile=tile):
-            for left in tile_starts(x.shape[3], tile=tile):
-                place = (..., slice(top, top + tile), slice(left, left + tile))
+        for top in tile_starts(x.shape[2], tile=height):
+            for left in tile_starts(x.shape[3], tile=width):
+                place = (..., slice(top, top + height), slice(left, left + width))
                 total[place] += weight * self._network(x[place].contiguous(), timestep)
                 weights[place] += weight
         return total / weights
+
+
+def _ramp(length: int) -> Tensor:
+    """Weights of a tile's rows or columns: they rise and fall at its ends, over the part that it shares."""
+    ramp = torch.arange(length).add(1).float()
+    return torch.minimum(torch.minimum(ramp, ramp.flip(0)), torch.tensor(max(length // OVERLAP, 1.0)))
 
 
 def tile_starts(length: int, *, tile: int) -> list[int]:
@@ -144,6 +163,17 @@ def tile_starts(length: int, *, tile: int) -> list[int]:
     step = tile - tile // OVERLAP
     count = 1 + max(0, -(-(length - tile) // step))
     return [round(i * (length - tile) / max(count - 1, 1)) for i in range(count)]
+
+
+def _check_form(path: Path, facts: ArtifactInfo) -> None:
+    """Refuse an artefact whose maps are not those that the sampling makes."""
+    form = (facts.in_channels, facts.out_channels, facts.channel_order, facts.value_range)
+    if form != (CHANNELS, 3, "RGB", (0.0, 1.0)):
+        low, high = facts.value_range
+        raise UsageError(
+            f"{path} maps {facts.in_channels} channels to {facts.out_channels} (order: {facts.channel_order}, values: "
+            f"{low:g} to {high:g}); sampling needs {CHANNELS} to 3 (order: RGB, values: 0 to 1); export the model again"
+        )
 
 
 def step_network(path: Path, facts: ArtifactInfo) -> StepNetwork:

@@ -20,6 +20,7 @@ class SessionInfo:
         min_side: shortest side of an input in pixels.
         multiple: both sides of an input are multiples of this.
         bytes_per_pixel: an upper bound of the memory that a run takes for each pixel of its input.
+        fixed_bytes: an upper bound of what it takes beside that, whatever the size of its input.
         receptive_field_radius: pixels of the input that an output pixel depends on, to each side, without global
             pooling.
         global_pooling: an output pixel depends on means over the whole input as well, so that tiles approximate.
@@ -34,6 +35,7 @@ class SessionInfo:
     min_side: int = 1
     multiple: int = 1
     bytes_per_pixel: int = 0
+    fixed_bytes: int = 0
 
     @property
     def fixed_side(self) -> int | None:

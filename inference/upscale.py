@@ -193,7 +193,8 @@ def _check_memory(job: Job, info: SessionInfo, *, tile_pixels: int) -> None:
         pixels * READ_BYTES,
         pixels * _HELD_BYTES
         + (row_pixels + image_pixels) * area * _IMAGE_BYTES
-        + tile * (info.bytes_per_pixel + area * _OUTPUT_BYTES),
+        + tile * (info.bytes_per_pixel + area * _OUTPUT_BYTES)
+        + info.fixed_bytes,
     )
     available = available_memory()
     if needed > available:

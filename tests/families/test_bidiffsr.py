@@ -253,6 +253,7 @@ def test_upscaling_through_the_artefact(exported: ExportedFile, perturbed: Diffu
         session.info,
         process=perturbed.process,
         tile=2 * SIDE,
+        least=2 * SIDE,
         multiple=1,
         sampling=Sampling(steps=3, seed=7),
     ).run(x)

@@ -2,15 +2,18 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch import Tensor
 
 from bitsr.common.errors import UsageError
+from bitsr.export.artifact import DiffusionFacts, SizeRules, write_artifact
 from bitsr.inference.diffusion import DiffusionSession, tile_starts
 from bitsr.inference.open import open_session
 from bitsr.inference.session import Sampling, SamplingSession, SessionInfo
@@ -28,10 +31,11 @@ def pointwise(x: Tensor, timestep: Tensor) -> Tensor:
     return x[:, 3:] * 0.9 - x[:, :3] * (0.1 + timestep.float() / 4000)
 
 
-def session(*, tile: int | None, steps: int = 4, seed: int = 0) -> DiffusionSession:
+def session(*, tile: int, least: int | None = None, steps: int = 4, seed: int = 0) -> DiffusionSession:
     info = SessionInfo("stand-in", 2, "eager", None, 0, True)
     sampling = Sampling(steps, seed)
-    return DiffusionSession(pointwise, info, process=PROCESS, tile=tile, multiple=8, sampling=sampling)
+    least = tile if least is None else least
+    return DiffusionSession(pointwise, info, process=PROCESS, tile=tile, least=least, multiple=8, sampling=sampling)
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -54,7 +58,14 @@ def test_tiled_sampling_is_the_whole_one(size: tuple[int, int]) -> None:
     assert tiled.shape == (1, 3, 2 * size[0], 2 * size[1])
     padded = [-(-2 * side // 8) * 8 for side in size]
     if [max(2 * side, 16) for side in size] == padded:  # the same padding, so the same noise
-        np.testing.assert_allclose(tiled, session(tile=None).run(x), atol=1e-5)
+        np.testing.assert_allclose(tiled, session(tile=512, least=1).run(x), atol=1e-5)
+
+
+def test_tiles_of_long_pictures_keep_their_short_side() -> None:
+    """A network that takes any size sees the picture's own height, and no more than a tile of its length."""
+    x = picture(5, 20)
+    whole = session(tile=512, least=1).run(x)
+    np.testing.assert_allclose(session(tile=16, least=1).run(x), whole, atol=1e-5)
 
 
 def test_seed_and_steps_decide_the_picture() -> None:
@@ -86,7 +97,8 @@ def test_a_perfect_denoiser_gives_back_the_picture() -> None:
 
     info = SessionInfo("stand-in", 2, "eager", None, 0, True)
     for steps in (1, 7, 50):
-        sampler = DiffusionSession(exact, info, process=PROCESS, tile=16, multiple=8, sampling=Sampling(steps, 3))
+        sampling = Sampling(steps, 3)
+        sampler = DiffusionSession(exact, info, process=PROCESS, tile=16, least=16, multiple=8, sampling=sampling)
         # At t = 0 the noise is 0.1 % of x_t, which multiplies the rounding by 1000.
         np.testing.assert_allclose(sampler.run(picture(8, 8)), clean.numpy(), atol=1e-3)
 
@@ -125,3 +137,60 @@ def test_sessions_of_a_weights_file(tmp_path: Path) -> None:
     save_weights(path, other.state_dict(), WeightsInfo(model="test_e2fif_x2"))
     with pytest.raises(UsageError, match="no diffusion model, so it has no steps and no seed"):
         open_session(path, runtime="eager", sampling=Sampling(3, 1))
+
+
+def test_no_tile_of_the_eager_session_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attention takes the square of a tile: a picture of 65 x 200 pixels is sampled in tiles of 64 x 64."""
+    torch.manual_seed(2)
+    model = create_model("test_bidiffsr_x2").eval()
+    assert isinstance(model, DiffusionModel)
+    shapes: set[tuple[int, ...]] = set()
+
+    def look(x: Tensor, timestep: Tensor) -> Tensor:
+        shapes.add(tuple(x.shape))
+        return pointwise(x, timestep)
+
+    monkeypatch.setattr("bitsr.inference.diffusion.fold", lambda _: look)
+    opened = DiffusionSession.of_model(model, sampling=Sampling(2, 1))
+    assert opened.run(picture(65, 200)).shape == (1, 3, 130, 400)
+    assert shapes == {(1, 6, 128, 128)}
+    # What the network itself takes does not grow with the picture.
+    assert opened.info.fixed_bytes >= 64 * 64 * 4 * model.info.channels
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"value_range": (-1.0, 1.0)}, "values: -1 to 1"),
+        ({"in_channels": 3}, "maps 3 channels to 3"),
+        ({"out_channels": 6}, "maps 6 channels to 6"),
+        ({"channel_order": "any"}, "order: any"),
+    ],
+    ids=["range", "in", "out", "order"],
+)
+def test_a_step_of_another_form_is_refused(change: dict[str, Any], words: str, tmp_path: Path) -> None:
+    facts: dict[str, Any] = {
+        "kind": "pte",
+        "model": "toy_x2",
+        "scale": 2,
+        "in_channels": 6,
+        "out_channels": 3,
+        "sizes": SizeRules(min_side=8, max_pixels=64, multiple=8),
+        "receptive_field_radius": 4,
+        "global_pooling": True,
+        "diffusion": DiffusionFacts(timesteps=2000, beta_start=1e-6, beta_end=1e-2),
+        "weights_sha256": "0" * 64,
+        "blob_version": 1,
+        "versions": {},
+    }
+    path = tmp_path / "toy.pte"
+    write_artifact(path, b"never loaded", **{**facts, **change})
+    with pytest.raises(UsageError, match=words):
+        open_session(path)
+
+
+def test_a_process_has_a_limit_of_timesteps() -> None:
+    facts = {"beta_start": 1e-6, "beta_end": 1e-2}
+    assert DiffusionFacts(timesteps=100_000, **facts).timesteps == 100_000
+    with pytest.raises(ValidationError, match="less than or equal to 100000"):
+        DiffusionFacts(timesteps=100_001, **facts)
