@@ -343,16 +343,21 @@ def _check_inputs(channels: int, *, height: int = 27, width: int = 37) -> Iterat
 
 
 def agreement(y: Tensor, reference: Tensor) -> tuple[float, float]:
-    """(PSNR relative to the reference's range, largest absolute difference); -inf for other shapes or NaN."""
+    """(PSNR relative to the reference's range, largest absolute difference).
+
+    The PSNR is -inf for other shapes, NaN, and where a constant reference is not met.
+    """
     if y.shape != reference.shape:
         return -math.inf, math.inf
     difference = (y - reference).double()
     error = difference.square().mean().item()
     if math.isnan(error):
         return -math.inf, math.inf
-    span = (reference.max() - reference.min()).item()
-    psnr = math.inf if error == 0 else 10 * math.log10(span**2 / error)
-    return psnr, difference.abs().max().item()
+    largest = difference.abs().max().item()
+    if error == 0:
+        return math.inf, largest
+    span = (reference.max() - reference.min()).double().item()
+    return (10 * math.log10(span**2 / error) if span else -math.inf), largest
 
 
 def _version(package: str) -> str:

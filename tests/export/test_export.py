@@ -13,7 +13,7 @@ from bitsr.export.artifact import read_artifact, weights_digest
 from bitsr.export.delegation import OURS
 from bitsr.export.deploy import fold
 from bitsr.export.errors import ExportError
-from bitsr.export.export import export_model
+from bitsr.export.export import agreement, export_model
 from bitsr.runtime import DIRECTORY_VARIABLE
 from bitsr.runtime.pte import PteNetwork
 from bitsr.training.models import SuperResolutionModel, create_model
@@ -152,3 +152,10 @@ def test_a_plain_float_layer(tmp_path: Path, make_picture: Callable[..., Tensor]
     x = make_picture(9, 11, channels=16)
     with torch.no_grad():
         torch.testing.assert_close(PteNetwork(file.path).run(x), conv(x), rtol=0, atol=1e-5)
+
+
+def test_agreement_with_a_constant_reference() -> None:
+    """It has no range that an error could be compared with."""
+    constant = torch.full((1, 3, 2, 2), 0.5)
+    assert agreement(constant.clone(), constant) == (math.inf, 0.0)
+    assert agreement(constant + 0.25, constant) == (-math.inf, 0.25)
