@@ -125,7 +125,7 @@ class TfliteNetwork final : public Network {
   Delegate delegate_;
   Handle environment_ = nullptr, model_ = nullptr, options_ = nullptr, compiled_ = nullptr;
   Handle in_ = nullptr, out_ = nullptr;
-  Shape input_shape_{};
+  Shape input_shape_{}, output_shape_{};  // of the buffers
 };
 
 Outcome TfliteNetwork::call(litert::Status status, const char* what) const {
@@ -232,19 +232,19 @@ Outcome TfliteNetwork::resize(const Shape& shape) {
   litert::TensorType in{litert::kFloat32, {}}, out{litert::kFloat32, {}};
   in.layout.rank = 4;
   for (int i = 0; i < 4; ++i) in.layout.dimensions[i] = sides[i];
-  input_shape_ = {};  // stays so if the new size is refused
+  input_shape_ = output = {};  // the first stays so if the new size is refused, the second until the next run
   BITSR_TRY(call(api_.CompiledModelResizeInputTensor(compiled_, 0, 0, sides, 4), "does not take the input size of"));
   BITSR_TRY(call(api_.GetCompiledModelOutputTensorLayouts(compiled_, 0, 1, &out.layout, true), "has no output size for"));
   const int32_t* to = out.layout.dimensions;
   if (out.layout.rank != 4 || to[0] < 1 || to[1] < 1 || to[2] < 1 || to[3] < 1)
     return failed(ErrorKind::model, "%s gives no map (N, H, W, C); export it by bitsr", path_.c_str());
-  output = {to[0], to[3], to[1], to[2]};
+  output_shape_ = {to[0], to[3], to[1], to[2]};
   const auto bytes = [](const Shape& s) { return static_cast<size_t>(s.n * s.c * s.h * s.w) * sizeof(float); };
   for (Handle* buffer : {&in_, &out_})
     if (*buffer != nullptr) api_.DestroyTensorBuffer(*buffer);
   in_ = out_ = nullptr;
   BITSR_TRY(call(api_.CreateManagedTensorBuffer(environment_, litert::kHostMemory, &in, bytes(shape), &in_), "has no memory for"));
-  BITSR_TRY(call(api_.CreateManagedTensorBuffer(environment_, litert::kHostMemory, &out, bytes(output), &out_), "has no memory for"));
+  BITSR_TRY(call(api_.CreateManagedTensorBuffer(environment_, litert::kHostMemory, &out, bytes(output_shape_), &out_), "has no memory for"));
   input_shape_ = shape;
   return {};
 }
@@ -283,12 +283,15 @@ Outcome TfliteNetwork::observe(const RunHooks& hooks) {
 
 Outcome TfliteNetwork::execute(const RunHooks& hooks, RunTime* time) {
   if (input_shape_.n == 0) return failed(ErrorKind::argument, "%s has no input yet", path_.c_str());
+  output = {};  // stays so if the run does not succeed
   if (stopped(hooks)) return cancelled();
   if (hooks.profile != nullptr || hooks.result != nullptr) BITSR_TRY(observe(hooks));
   const Stopwatch watch;
   BITSR_TRY(call(api_.RunCompiledModel(compiled_, 0, 1, &in_, 1, &out_), "fails on"));
   *time = watch.elapsed();
-  return stopped(hooks) ? cancelled() : Outcome{};
+  if (stopped(hooks)) return cancelled();
+  output = output_shape_;
+  return {};
 }
 
 Outcome TfliteNetwork::get_output(float* nchw) const {

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from bitsr.export.export import ExportResult, export_model
 from bitsr.export.packing import words_per_tap
 from bitsr.export.program import Op, OpKind, Program, Value, ValueKind, write_program
 from bitsr.runtime import RuntimeLibraryError, find_library
+from bitsr.runtime.litert import TFLITE_LIBRARY
 from bitsr.runtime.pte import PteNetwork
 from bitsr.training.models import create_model
 
@@ -124,13 +126,33 @@ def test_a_tensor_gives_what_python_gives(
     assert sum("binary_conv2d" in row["name"] for row in facts["profile"] if row["kind"] == "bitsr") > 0
 
 
-def test_the_library(native: Any, model: Path) -> None:
-    """Session by its own tests (runtime/runner/session_test.cpp)."""
+def build_session_tests(native: Any, program: str) -> Path:
     native.need("cmake", "ninja", "c++")
     options = ("-DCMAKE_BUILD_TYPE=Release", f"-DPython_EXECUTABLE={sys.executable}", "-DBITSR_TESTS=ON")
     switches = ("-DBITSR_EXECUTORCH=ON", "-DBITSR_TFLITE=OFF", "-DBITSR_RUNNER=ON")
-    folder = native.build("executorch-tests", *options, *switches, target="bitsr_session_tests")
-    assert "[  PASSED  ] 7 tests" in native.run(folder / "runner" / "bitsr_session_tests", BITSR_TEST_MODEL=str(model))
+    return Path(native.build("executorch-tests", *options, *switches, target=program)) / "runner" / program
+
+
+def test_the_library(native: Any, model: Path) -> None:
+    """Session by its own tests (runtime/runner/session_test.cpp)."""
+    program = build_session_tests(native, "bitsr_session_tests")
+    assert "[  PASSED  ] 7 tests" in native.run(program, BITSR_TEST_MODEL=str(model))
+
+
+def test_the_library_over_litert(native: Any, tmp_path: Path) -> None:
+    """Session over LiteRT by its own tests (runtime/runner/tflite_session_test.cpp)."""
+    if not all(find_spec(package) for package in ("ai_edge_litert", "onnx2tf", "tensorflow")):
+        pytest.skip("needs bitsr[tflite]")
+    try:
+        delegate = find_library(TFLITE_LIBRARY)
+    except RuntimeLibraryError as error:
+        pytest.skip(str(error))
+    litert = Path(find_spec("ai_edge_litert").submodule_search_locations[0]) / "libLiteRt.so"
+    program = build_session_tests(native, "bitsr_tflite_session_tests")
+    exported = export_model(create_model(MODEL).eval(), output=tmp_path, formats=("tflite",), max_pixels=64 * 64)
+    variables = {"MODEL": exported.files["tflite"].path, "DELEGATE": delegate, "LITERT": litert}
+    done = native.run(program, **{f"BITSR_TEST_{name}": str(path) for name, path in variables.items()})
+    assert "[  PASSED  ] 3 tests" in done
 
 
 def test_a_picture(native_runner: Runner, model: Path, pixels: np.ndarray, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ class Session {
   const SessionInfo& info() const;
 
   // The steps of a run, apart for timing. `set_input` takes dense NCHW float32 and keeps nothing of it. The output is
-  // (N, C, H, W) of the last execute().
+  // (N, C, H, W) of the last execute(); there is none if that did not succeed, or after an input of another size for a .tflite.
   Outcome set_input(const float* nchw, const Shape& shape);
   Outcome execute(const RunHooks& hooks, RunTime* time);
   Shape output_shape() const;
