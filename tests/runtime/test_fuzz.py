@@ -18,11 +18,16 @@ OPTIONS = (
 )
 
 
-@pytest.mark.parametrize("target", ["program", "options", "texts"])
-def test_no_input_breaks_a_parser(native: Any, target: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def programs(native: Any) -> Path:
+    """The folder of all fuzz targets."""
     native.need("cmake", "ninja", "clang++")
-    name = f"bitsr_fuzz_{target}"
-    program = native.build("fuzz", *OPTIONS, target=name) / "fuzz" / name
+    return native.build("fuzz", *OPTIONS, target="bitsr_fuzz") / "fuzz"
+
+
+@pytest.mark.parametrize("target", ["program", "options", "texts"])
+def test_no_input_breaks_a_parser(native: Any, programs: Path, target: str, tmp_path: Path) -> None:
+    program = programs / f"bitsr_fuzz_{target}"
     seeds = native.root / "runtime" / "fuzz" / "corpus" / target
     corpus = tmp_path / "corpus"
     shutil.copytree(seeds, corpus)
