@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from bitsr.common.errors import MissingExtraError, UsageError
 from bitsr.common.quiet import quiet
+from bitsr.common.versions import package_version
 from bitsr.export import steps
 from bitsr.export.artifact import (
     LAYOUTS,
@@ -192,7 +192,7 @@ def export_model(
             figures=known.figures,
             weights_sha256=weights_digest(source.module.state_dict()),
             blob_version=BLOB_VERSION,
-            versions={package: _version(package) for package in PACKAGES[kind]},
+            versions={package: package_version(package) or "unknown" for package in PACKAGES[kind]},
         )
         files[item] = ExportedFile(path, info, lowered.table, lowered.arena_bytes, verification, not_verified)
     return ExportResult(source.name, files, latent_bytes, binary_layers)
@@ -358,10 +358,3 @@ def agreement(y: Tensor, reference: Tensor) -> tuple[float, float]:
         return math.inf, largest
     span = (reference.max() - reference.min()).double().item()
     return (10 * math.log10(span**2 / error) if span else -math.inf), largest
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"

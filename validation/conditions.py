@@ -4,11 +4,11 @@ import datetime
 import os
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import bitsr.runtime
+from bitsr.common.versions import package_version
 from bitsr.validation.environment import instruction_sets, processor
 
 
@@ -29,7 +29,7 @@ def conditions(library: Path, *, packages: tuple[str, ...]) -> dict[str, Any]:
         "library": str(library),
         "build_type": build_type(library),
         "commit": commit(),
-        "versions": {name: _version(name) for name in dict.fromkeys(("bitsr", *packages))},
+        "versions": {name: package_version(name) for name in dict.fromkeys(("bitsr", *packages))},
     }
 
 
@@ -58,10 +58,3 @@ def commit() -> str | None:
 
     head = git("rev-parse", "HEAD")
     return f"{head}+changes" if head and git("status", "--porcelain", "--untracked-files=no") else head
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

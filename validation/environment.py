@@ -1,6 +1,5 @@
 """What this machine has: packages, tools, processor, native library."""
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bitsr.common.memory import available_memory
+from bitsr.common.versions import package_version
 from bitsr.runtime import EXECUTORCH_LIBRARY, RuntimeLibraryError, find_library
 from bitsr.runtime.litert import TFLITE_LIBRARY
 
@@ -48,8 +48,11 @@ _TOOLS = (
 
 def inspect() -> Environment:
     """Look at everything; imports no heavy package."""
-    packages = [Finding("bitsr", _version("bitsr"), "", "make build"), Finding("python", platform.python_version(), "")]
-    packages += [Finding(name, _version(name), purpose, remedy) for name, purpose, remedy in _PACKAGES]
+    packages = [
+        Finding("bitsr", package_version("bitsr"), "", "make build"),
+        Finding("python", platform.python_version(), ""),
+    ]
+    packages += [Finding(name, package_version(name), purpose, remedy) for name, purpose, remedy in _PACKAGES]
     tools = [Finding(name, _tool(name), purpose, remedy) for name, purpose, remedy in _TOOLS]
     machine = [
         Finding("processor", processor(), ""),
@@ -91,13 +94,6 @@ def _cpuinfo(key: str) -> str | None:
     return next(
         (value.strip() for name, _, value in (line.partition(":") for line in lines) if name.strip() == key), None
     )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _tool(name: str) -> str | None:

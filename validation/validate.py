@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import nn
 
 from bitsr.common.errors import UsageError
 from bitsr.common.pictures import list_pictures
+from bitsr.common.versions import package_version
 from bitsr.export.artifact import ArtifactInfo, read_artifact, sidecar_path, weights_digest
 from bitsr.export.deploy import fold
 from bitsr.training.weights import load_model
@@ -125,7 +125,7 @@ def validate(request: Request, *, say: Say = print) -> Outcome:
         seed=request.seed,
         images=str(request.images or ""),
         limits={"picture_psnr_db": LEAST_PICTURE_DB, "psnr_difference_db": MOST_PSNR_DIFFERENCE_DB},
-        versions={name: found for name in _PACKAGES if (found := _version(name)) is not None},
+        versions={name: found for name in _PACKAGES if (found := package_version(name)) is not None},
         passed=all(run.passed for run in runs),
         artifacts=[subject.facts for subject in subjects],
         runs=runs,
@@ -349,10 +349,3 @@ class _Job:
             pixels = TIMED_SHAPE[2] * TIMED_SHAPE[3]
             twin.write_twin(made, self.subject.network, channels=self.subject.info.in_channels, max_pixels=pixels)
         return made
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
