@@ -7,6 +7,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from bitsr.training.diffusion.sampling import DEFAULT_STEPS
+
 
 @dataclass(frozen=True)
 class SessionInfo:
@@ -48,7 +50,7 @@ class SessionInfo:
 class Sampling:
     """How a diffusion model samples a picture: the same numbers give the same picture in the same runtime."""
 
-    steps: int = 50
+    steps: int = DEFAULT_STEPS
     seed: int = 0
 
 
