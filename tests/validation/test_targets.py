@@ -6,17 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from torch import nn
 
 from bitsr.common.errors import UsageError
 from bitsr.validation import op_parity
-from bitsr.validation.errors import EnvironmentMissingError
+from bitsr.validation.errors import EnvironmentMissingError, TargetError
 from bitsr.validation.latency import thread_counts
 from bitsr.validation.runner_files import write_cases
 from bitsr.validation.targets.adb import AdbTarget, battery_celsius, parse_facts
 from bitsr.validation.targets.builds import executorch_libraries, litert_libraries
+from bitsr.validation.targets.host import HostTarget
 from bitsr.validation.targets.local import native, qemu
 from bitsr.validation.targets.open import expand
 
@@ -77,6 +77,27 @@ def test_facts_of_a_phone() -> None:
     assert battery_celsius({}) is None
 
 
+def test_what_a_failed_run_left_does_not_reach_the_next() -> None:
+    target = HostTarget()
+    try:
+        (Path(target.folder("layers")) / "left").touch()
+        assert list(Path(target.folder("layers")).iterdir()) == []
+    finally:
+        target.close()
+
+
+def test_a_failure_of_the_python_runtime_is_the_targets(tmp_path: Path) -> None:
+    """So that a validation notes it and goes on."""
+    broken = tmp_path / "net.pte"
+    broken.write_bytes(b"no program" * 100)
+    target = HostTarget()
+    try:
+        with pytest.raises(TargetError, match=r"net\.pte"):
+            target.run([str(broken), "--info"])
+    finally:
+        target.close()
+
+
 def _namespace() -> list[str]:
     return ["unshare", "-Urnmpf", "--kill-child", "--mount-proc"]
 
@@ -106,8 +127,7 @@ def test_a_device_behind_adbd(repository: Path, exported: Path, network: nn.Modu
     write_cases(replay, files)
     for case, file in zip(exact, files, strict=True):
         for name, expected in zip(file.outputs, case.expected, strict=True):
-            # A dot product of 0 may have either sign in the reference's convolution.
-            (replay / f"{name}.expected").write_bytes((expected.values + np.float32(0)).tobytes())
+            (replay / f"{name}.expected").write_bytes(expected.values.astype("<f4").tobytes())
     command = [*_namespace(), "bash", str(DEVICE / "device.sh"), str(repository / "build" / "adbd" / "root")]
     command += [str(shutil.which("qemu-aarch64-static")), PORT, SERVER_PORT]
     command += [sys.executable, str(DEVICE / "session.py"), f"127.0.0.1:{PORT}", str(replay)]

@@ -106,6 +106,8 @@ class AdbTarget:
 
     def push(self, path: Path) -> str:
         there = self._folder / path.name
+        if path.is_dir():  # into a folder of that name, which a failed run left, adb would put it
+            self._shell(f"rm -rf {shlex.quote(str(there))}")
         self._client("push", str(path), str(there))
         if path.suffix == ".tflite" and not self._with_litert:
             self._with_litert = True
@@ -117,7 +119,8 @@ class AdbTarget:
         return str(self._folder / name)
 
     def folder(self, name: str) -> str:
-        self._shell(f"mkdir {self.path(name)}")
+        there = shlex.quote(self.path(name))
+        self._shell(f"rm -rf {there} && mkdir {there}")
         return self.path(name)
 
     def run(self, arguments: Sequence[str], *, fresh: bool = False) -> RunnerOutput:

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from bitsr.common.errors import BitsrError, UsageError
 from bitsr.validation.environment import processor
 from bitsr.validation.errors import TargetError
 from bitsr.validation.runner_files import RunnerOutput, parse_output
@@ -26,6 +27,8 @@ class Workspace:
 
     def folder(self, name: str) -> str:
         path = self._folder / name
+        if path.exists():  # what a run left that failed
+            shutil.rmtree(path)
         path.mkdir()
         return str(path)
 
@@ -68,7 +71,12 @@ class HostTarget:
 
     def run(self, arguments: Sequence[str], *, fresh: bool = False) -> RunnerOutput:
         if not fresh:
-            return parse_output(self._runner.execute(arguments), source="the host runner")
+            try:
+                return parse_output(self._runner.execute(arguments), source="the host runner")
+            except (TargetError, UsageError):
+                raise
+            except BitsrError as error:  # of the runtimes, which do not know of targets
+                raise TargetError(f"the host runner failed: {error}") from error
         command = [sys.executable, "-m", "bitsr.validation.targets.host_runner", *arguments]
         return run_process(command, source="the host runner")
 

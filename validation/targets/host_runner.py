@@ -119,7 +119,7 @@ def _entry(load_ms: float, threads: int, path: Path) -> dict[str, Any]:
 def _device(threads: int) -> dict[str, Any]:
     isa = [_KERNEL_OF_ISA[name] for name in instruction_sets()]
     wanted = os.environ.get(KERNEL_VARIABLE, "auto")
-    kernel = wanted if wanted not in ("", "auto") else [*isa, "portable"][len(isa) - 1 if isa else 0]
+    kernel = wanted if wanted not in ("", "auto") else isa[-1] if isa else "portable"
     return {
         "machine": platform.machine(),
         "processor": processor(),
