@@ -3,33 +3,13 @@
 
 #include "bitsr/builder.h"
 #include "dispatch.h"
-#include "layers.h"
-#include "plan.h"
-#include "status.h"
+#include "program_impl.h"
 
 namespace bitsr {
 namespace {
 
 // At most so many chunks of rows on several threads: enough to balance them, large enough to keep rows in the cache.
 constexpr int64_t kMaxChunks = 16;
-
-// Where a value of the current picture lies. Element (c, y, x) is data[c * channel + y * row + x * column].
-struct Place {
-  float* data;
-  int64_t height, width;
-  int64_t channel, row, column;
-};
-
-// Runs `body(begin, end)` over ranges of [0, count) on the caller's threads.
-template <class Body>
-void for_ranges(const Parallel& parallel, int64_t count, const Body& body) {
-  if (!parallel.run) {
-    body(0, count);
-    return;
-  }
-  const auto task = [](void* arg, int64_t begin, int64_t end) { (*static_cast<const Body*>(arg))(begin, end); };
-  parallel.run(parallel.context, count, task, const_cast<void*>(static_cast<const void*>(&body)));
-}
 
 Place dense(float* data, const Shape& shape, Layout layout) {
   if (layout == Layout::nhwc) return {data, shape.h, shape.w, 1, shape.w * shape.c, shape.c};
@@ -49,8 +29,6 @@ void copy(const Place& from, const Place& to, int64_t channels, const Parallel& 
 
 bool shape_equal(const Shape& a, const Shape& b) { return a.n == b.n && a.c == b.c && a.h == b.h && a.w == b.w; }
 
-int64_t round_up_width(int64_t width) { return (width + kLaneCount - 1) / kLaneCount * kLaneCount; }
-
 Status check_size(const TensorView& first) {
   if (first.n >= 1 && first.h >= 1 && first.w >= 1 && first.h <= kMaxSide && first.w <= kMaxSide) return {};
   return failure(StatusCode::invalid_argument, "a picture of %lldx%lld (batch %lld): expected sides of 1 to %lld",
@@ -58,67 +36,7 @@ Status check_size(const TensorView& first) {
                  static_cast<long long>(kMaxSide));
 }
 
-Status no_memory() { return failure(StatusCode::out_of_memory, "out of memory; use smaller tiles"); }
-
 }  // namespace
-
-struct Program::Impl {
-  Graph graph;
-  Plan plan;
-  Kernel kernel = Kernel::portable;
-  const RowKernels* kernels = nullptr;
-  Layer* layers = nullptr;
-  int32_t layer_count = 0;
-  Buffer slot_memory;    // Buffer[plan.slot_count]
-  Buffer places_memory;  // Place[values]
-  Buffer bits;           // packed signs of one map, with a border of zero pixels for 3x3
-  int64_t bits_height = 0, bits_width = 0;
-  int32_t bits_words = 0, bits_kernel = 0;
-  Buffer row_sums;   // [height][stride] of the input of the channel gates at hand
-  Buffer gate_sums;  // [kernel rows][height][width rounded up] of the spatial gate at hand
-  Buffer quantized;  // int16 [height + border][width + border][stride] of the quantized gate at hand
-  Parallel parallel;
-  Observer observer;
-
-  ~Impl() {
-    for (int32_t i = 0; i < layer_count; ++i) layers[i].~Layer();
-    free(layers);
-    for (int32_t i = 0; i < plan.slot_count && slots(); ++i) slots()[i].~Buffer();
-  }
-
-  Buffer* slots() const { return slot_memory.as<Buffer>(); }
-  Place& place(int32_t id) const { return places_memory.as<Place>()[id]; }
-
-  Status prepare();
-  Status shape_of(int32_t id, const TensorView& first, Shape* shape) const;
-  Status check(const TensorView& view, int32_t id, const TensorView& first, const char* role, int32_t index) const;
-  Status place_values(const TensorView* inputs, const TensorView* outputs, int64_t image);
-  Status run_layer(Layer* layer);
-  void show_results(int32_t op) const;
-  Status run_conv(const Layer& whole, ConvLayer* layer);
-  Status run_gate(const OpSpec& op, GateLayer* layer, bool summed);
-  Status run_spatial(const OpSpec& op, const SpatialLayer& layer, bool summed);
-  Status run_quantized_gate(const OpSpec& op, const QuantizedGateLayer& layer);
-  void find_fused_gates();
-  Status reserve_row_sums(const Place& x, int32_t channels);
-  Status reserve_gate_sums(const Place& x, int32_t kernel);
-  void sum_gate_row(const Place& x, const SpatialLayer& layer, int64_t y) const;
-  void run_add(const OpSpec& op);
-  void run_shuffle(const OpSpec& op);
-  Status reserve_bits(const Place& x, const ConvLayer& layer);
-
-  // A map that lies in a caller's memory as the kernels want it: no copy.
-  bool in_place(int32_t id, Layout layout) const {
-    const ValueSpec& v = graph.values[id];
-    return v.kind == ValueKind::map && layout == Layout::nhwc && v.channels % kLaneCount == 0;
-  }
-  TensorView image_of(const TensorView& view, int64_t image) const {
-    TensorView one = view;
-    one.n = 1;
-    one.data += image * view.c * view.h * view.w;
-    return one;
-  }
-};
 
 Status Program::Impl::prepare() {
   layer_count = 0;
@@ -290,143 +208,6 @@ Status Program::Impl::run_conv(const Layer& whole, ConvLayer* layer) {
           kernels->sum_row(row.out, x.width, layer->out_stride, row_sums.as<float>() + y * layer->out_stride);
         if (next_gate) sum_gate_row(out, *next_gate, y);
       }
-    }
-  });
-  return {};
-}
-
-Status Program::Impl::reserve_row_sums(const Place& x, int32_t channels) {
-  size_t size;
-  if (!multiply(static_cast<size_t>(x.height), static_cast<size_t>(round_up_lanes(channels)) * 4, &size) ||
-      !row_sums.reserve(size))
-    return no_memory();
-  return {};
-}
-
-// The gates that directly follow the convolution whose output they read.
-void Program::Impl::find_fused_gates() {
-  for (int32_t i = 0; i < layer_count; ++i) {
-    Layer& conv_layer = layers[i];
-    if (conv_layer.spec.kind != OpKind::binary_conv2d) continue;
-    for (int32_t k = i + 1; k < layer_count; ++k) {
-      Layer& next = layers[k];
-      const bool channel = next.spec.kind == OpKind::channel_gate, spatial = next.spec.kind == OpKind::spatial_gate;
-      if ((!channel && !spatial) || next.spec.inputs[0] != conv_layer.spec.outputs[0]) break;
-      if (channel) {
-        conv_layer.sums_rows = next.summed = true;
-      } else if (conv_layer.spatial_gate == kAbsent) {
-        conv_layer.spatial_gate = k;
-        next.summed = true;
-      } else {
-        break;
-      }
-    }
-  }
-}
-
-Status Program::Impl::run_gate(const OpSpec& op, GateLayer* layer, bool summed) {
-  const Place& x = place(op.inputs[0]);
-  const int32_t stride = round_up_lanes(layer->channels);
-  if (!summed) {
-    const Status status = reserve_row_sums(x, layer->channels);
-    if (!status.ok()) return status;
-    for_ranges(parallel, x.height, [&](int64_t begin, int64_t end) {
-      for (int64_t y = begin; y < end; ++y)
-        kernels->sum_row(x.data + y * x.row, x.width, stride, row_sums.as<float>() + y * stride);
-    });
-  }
-  const float* sums = row_sums.as<float>();
-  float* mean = layer->mean.as<float>();
-  const float pixels = static_cast<float>(x.height * x.width);
-  for (int32_t c = 0; c < layer->channels; ++c) {
-    float total = sums[c];
-    for (int64_t y = 1; y < x.height; ++y) total += sums[y * stride + c];
-    mean[c] = total / pixels;
-  }
-  float* hidden = layer->hidden_values.as<float>();
-  float* values = layer->values.as<float>();
-  kernels->fully_connected({layer->w1.as<float>(), layer->b1.as<float>(), mean, hidden, layer->channels, layer->hidden});
-  for (int32_t i = 0; i < layer->hidden; ++i) hidden[i] = hidden[i] > 0.0f ? hidden[i] : 0.0f;
-  kernels->fully_connected({layer->w2.as<float>(), layer->b2.as<float>(), hidden, values, layer->hidden, layer->all});
-  if (layer->linear > 0)
-    memcpy(place(op.outputs[gate::kLinear]).data, values, static_cast<size_t>(layer->linear) * 4);
-  const int32_t rest = layer->all - layer->linear;
-  if (rest > 0) {
-    float* out = place(op.outputs[gate::kSigmoid]).data;
-    memcpy(out, values + layer->linear, static_cast<size_t>(rest) * 4);
-    kernels->sigmoid(out, round_up_lanes(rest));
-    for (int32_t c = rest; c < round_up_lanes(rest); ++c) out[c] = 0.0f;
-  }
-  return {};
-}
-
-Status Program::Impl::reserve_gate_sums(const Place& x, int32_t kernel) {
-  size_t size;
-  if (!multiply(static_cast<size_t>(x.height), static_cast<size_t>(round_up_width(x.width)) * 4, &size) ||
-      !multiply(size, static_cast<size_t>(kernel), &size) || !gate_sums.reserve(size))
-    return no_memory();
-  return {};
-}
-
-void Program::Impl::sum_gate_row(const Place& x, const SpatialLayer& layer, int64_t y) const {
-  const int64_t width = round_up_width(x.width);
-  GateRow row = {x.data + y * x.row, layer.weight.as<float>(), layer.kernel, layer.stride, x.width, {}};
-  for (int32_t k = 0; k < layer.kernel; ++k) row.sums[k] = gate_sums.as<float>() + (k * x.height + y) * width;
-  kernels->gate_sums(row);
-}
-
-Status Program::Impl::run_spatial(const OpSpec& op, const SpatialLayer& layer, bool summed) {
-  const Place& x = place(op.inputs[0]);
-  const Place& out = place(op.outputs[0]);
-  if (!summed) {
-    const Status status = reserve_gate_sums(x, layer.kernel);
-    if (!status.ok()) return status;
-    for_ranges(parallel, x.height, [&](int64_t begin, int64_t end) {
-      for (int64_t y = begin; y < end; ++y) sum_gate_row(x, layer, y);
-    });
-  }
-  const int64_t radius = layer.kernel / 2, width = round_up_width(x.width);
-  for_ranges(parallel, x.height, [&](int64_t begin, int64_t end) {
-    for (int64_t y = begin; y < end; ++y) {
-      const float* sums[3] = {};
-      for (int32_t k = 0; k < layer.kernel; ++k) {
-        const int64_t source = y + k - radius;
-        if (source >= 0 && source < x.height) sums[k] = gate_sums.as<float>() + (k * x.height + source) * width;
-      }
-      kernels->gate_finish(sums, layer.kernel, layer.bias, x.width, out.data + y * out.row);
-    }
-  });
-  return {};
-}
-
-Status Program::Impl::run_quantized_gate(const OpSpec& op, const QuantizedGateLayer& layer) {
-  const Place& x = place(op.inputs[0]);
-  const Place& out = place(op.outputs[0]);
-  const int64_t border = layer.kernel / 2, row_values = (x.width + 2 * border) * layer.stride;
-  size_t size;
-  if (!multiply(static_cast<size_t>(x.height + 2 * border), static_cast<size_t>(row_values) * 2, &size) ||
-      !quantized.reserve(size))
-    return no_memory();
-  int16_t* const rows = quantized.as<int16_t>();
-  const auto clear = [&](int64_t first, int64_t count) { memset(rows + first, 0, static_cast<size_t>(count) * 2); };
-  // The border is 0, which is a level: it adds nothing to a sum.
-  clear(0, border * row_values);
-  clear((x.height + border) * row_values, border * row_values);
-  for_ranges(parallel, x.height, [&](int64_t begin, int64_t end) {
-    for (int64_t y = begin; y < end; ++y) {
-      const int64_t first = (y + border) * row_values;
-      clear(first, border * layer.stride);
-      clear(first + (x.width + border) * layer.stride, border * layer.stride);
-      kernels->quantize_row({x.data + y * x.row, x.width * layer.stride, layer.inverse_step, layer.negative, layer.positive,
-                             rows + first + border * layer.stride});
-    }
-  });
-  for_ranges(parallel, x.height, [&](int64_t begin, int64_t end) {
-    for (int64_t y = begin; y < end; ++y) {
-      QuantizedGateRow row = {{}, layer.weight.as<int16_t>(), layer.kernel, layer.stride, x.width, layer.scale, layer.bias,
-                              out.data + y * out.row};
-      for (int32_t k = 0; k < layer.kernel; ++k) row.x[k] = rows + (y + k) * row_values;
-      kernels->quantized_gate_row(row);
     }
   });
   return {};

@@ -1,0 +1,91 @@
+// A program's state between and during runs; program.cpp runs it, program_gates.cpp has its gates.
+#pragma once
+
+#include "bitsr/program.h"
+#include "layers.h"
+#include "plan.h"
+#include "status.h"
+
+namespace bitsr {
+
+// Where a value of the current picture lies. Element (c, y, x) is data[c * channel + y * row + x * column].
+struct Place {
+  float* data;
+  int64_t height, width;
+  int64_t channel, row, column;
+};
+
+// Runs `body(begin, end)` over ranges of [0, count) on the caller's threads.
+template <class Body>
+void for_ranges(const Parallel& parallel, int64_t count, const Body& body) {
+  if (!parallel.run) {
+    body(0, count);
+    return;
+  }
+  const auto task = [](void* arg, int64_t begin, int64_t end) { (*static_cast<const Body*>(arg))(begin, end); };
+  parallel.run(parallel.context, count, task, const_cast<void*>(static_cast<const void*>(&body)));
+}
+
+inline int64_t round_up_width(int64_t width) { return (width + kLaneCount - 1) / kLaneCount * kLaneCount; }
+
+inline Status no_memory() { return failure(StatusCode::out_of_memory, "out of memory; use smaller tiles"); }
+
+struct Program::Impl {
+  Graph graph;
+  Plan plan;
+  Kernel kernel = Kernel::portable;
+  const RowKernels* kernels = nullptr;
+  Layer* layers = nullptr;
+  int32_t layer_count = 0;
+  Buffer slot_memory;    // Buffer[plan.slot_count]
+  Buffer places_memory;  // Place[values]
+  Buffer bits;           // packed signs of one map, with a border of zero pixels for 3x3
+  int64_t bits_height = 0, bits_width = 0;
+  int32_t bits_words = 0, bits_kernel = 0;
+  Buffer row_sums;   // [height][stride] of the input of the channel gates at hand
+  Buffer gate_sums;  // [kernel rows][height][width rounded up] of the spatial gate at hand
+  Buffer quantized;  // int16 [height + border][width + border][stride] of the quantized gate at hand
+  Parallel parallel;
+  Observer observer;
+
+  ~Impl() {
+    for (int32_t i = 0; i < layer_count; ++i) layers[i].~Layer();
+    free(layers);
+    for (int32_t i = 0; i < plan.slot_count && slots(); ++i) slots()[i].~Buffer();
+  }
+
+  Buffer* slots() const { return slot_memory.as<Buffer>(); }
+  Place& place(int32_t id) const { return places_memory.as<Place>()[id]; }
+
+  Status prepare();
+  Status shape_of(int32_t id, const TensorView& first, Shape* shape) const;
+  Status check(const TensorView& view, int32_t id, const TensorView& first, const char* role, int32_t index) const;
+  Status place_values(const TensorView* inputs, const TensorView* outputs, int64_t image);
+  Status run_layer(Layer* layer);
+  void show_results(int32_t op) const;
+  Status run_conv(const Layer& whole, ConvLayer* layer);
+  Status run_gate(const OpSpec& op, GateLayer* layer, bool summed);
+  Status run_spatial(const OpSpec& op, const SpatialLayer& layer, bool summed);
+  Status run_quantized_gate(const OpSpec& op, const QuantizedGateLayer& layer);
+  void find_fused_gates();
+  Status reserve_row_sums(const Place& x, int32_t channels);
+  Status reserve_gate_sums(const Place& x, int32_t kernel);
+  void sum_gate_row(const Place& x, const SpatialLayer& layer, int64_t y) const;
+  void run_add(const OpSpec& op);
+  void run_shuffle(const OpSpec& op);
+  Status reserve_bits(const Place& x, const ConvLayer& layer);
+
+  // A map that lies in a caller's memory as the kernels want it: no copy.
+  bool in_place(int32_t id, Layout layout) const {
+    const ValueSpec& v = graph.values[id];
+    return v.kind == ValueKind::map && layout == Layout::nhwc && v.channels % kLaneCount == 0;
+  }
+  TensorView image_of(const TensorView& view, int64_t image) const {
+    TensorView one = view;
+    one.n = 1;
+    one.data += image * view.c * view.h * view.w;
+    return one;
+  }
+};
+
+}  // namespace bitsr
