@@ -153,11 +153,6 @@ def test_reactnets_last_shift_is_carried_through_the_body() -> None:
         torch.testing.assert_close(fold(body)(x), body(x), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("model_id", ["test_reactnet_x2", "test_btm_light_x2"])
-def test_artefacts(model_id: str, check_artefacts: Callable[..., dict[str, dict[str, int]]]) -> None:
-    check_artefacts(model_id)
-
-
 def test_the_trainer_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()

@@ -142,7 +142,7 @@ def test_the_transformers_linear_layers_are_1x1_layers_of_two_planes_that_add_th
 
 def test_artefacts_of_the_transformer(check_artefacts: Callable[..., dict[str, dict[str, int]]]) -> None:
     """Between float norms and attention the binary layers stand in three partitions: qkv, projection, MLP."""
-    partitions = check_artefacts("test_frbt_x2", sizes=((16, 16), (16, 16)))
+    partitions = check_artefacts("test_frbt_x2")
     layers, group_end, body_end, shuffle = 2, 0, 1, 1  # the group's end continues its last layer's MLP
     assert partitions["pte"][OURS] == 3 * layers + group_end + body_end + shuffle
     assert partitions["tflite"][OURS] == 3 * layers + group_end + body_end

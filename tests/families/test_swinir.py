@@ -97,7 +97,7 @@ def test_learns(train_shortly: Callable[..., object]) -> None:
 
 
 def test_artefacts(check_artefacts: Callable[..., dict[str, dict[str, int]]]) -> None:
-    partitions = check_artefacts("test_swinir_x2", sizes=((16, 16), (16, 16)))
+    partitions = check_artefacts("test_swinir_x2")
     assert partitions["pte"][OURS] == 1  # the pixel shuffle
     assert OURS not in partitions["tflite"]
 
