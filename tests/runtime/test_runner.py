@@ -1,5 +1,6 @@
 """bitsr-run: its contract (runtime/runner/README.md) for a .pte and for replays, natively and on arm64 under QEMU."""
 
+import importlib.resources
 import json
 import platform
 import shutil
@@ -147,7 +148,7 @@ def test_the_library_over_litert(native: Any, tmp_path: Path) -> None:
         delegate = find_library(TFLITE_LIBRARY)
     except RuntimeLibraryError as error:
         pytest.skip(str(error))
-    litert = Path(find_spec("ai_edge_litert").submodule_search_locations[0]) / "libLiteRt.so"
+    litert = Path(str(importlib.resources.files("ai_edge_litert"))) / "libLiteRt.so"
     program = build_session_tests(native, "bitsr_tflite_session_tests")
     exported = export_model(create_model(MODEL).eval(), output=tmp_path, formats=("tflite",), max_pixels=64 * 64)
     variables = {"MODEL": exported.files["tflite"].path, "DELEGATE": delegate, "LITERT": litert}
