@@ -63,7 +63,7 @@ def validate(
 def _print(results: "Results") -> None:
     table(
         f"seed {results.seed}, {len(results.runs)} runs",
-        ("artefact", "target", "verdict", "op checks", "pictures", "PSNR", "1x3x128x128", "faster than float"),
+        ("artefact", "target", "verdict", "op checks", "pictures", "PSNR", "time", "faster than float"),
         [_row(run) for run in results.runs],
         left=3,
     )
@@ -80,7 +80,11 @@ def _row(run: "Run") -> tuple[str, ...]:
     psnr = [picture.parity_psnr for picture in run.pictures if picture.parity_psnr is not None]
     difference = [picture.psnr - picture.eager_psnr for picture in run.pictures]
     first = next(iter(run.latency), None)
-    time = "" if first is None else f"{first.artifact.median_ms:.2f} ms, {first.threads} thread"
+    time = (
+        ""
+        if first is None
+        else f"{first.artifact.median_ms:.2f} ms, {first.threads} thread, {first.input_shape[3]}x{first.input_shape[2]}"
+    )
     twin = None if first is None else first.twin
     return (
         run.artifact,

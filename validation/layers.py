@@ -15,10 +15,11 @@ from bitsr.validation.golden import OpCall, record
 from bitsr.validation.op_parity import finite
 from bitsr.validation.results import LayerError, Parting, Worst
 from bitsr.validation.runner_files import Layer, Map, read_layers, read_map
+from bitsr.validation.sides import part_side
 from bitsr.validation.targets.base import Target
 from bitsr.validation.whole import run_network
 
-# Side of the part of the picture that is compared layer by layer: a dump holds every map.
+# Side of the part of the picture that is compared layer by layer, where there is a choice: a dump holds every map.
 SIDE = 48
 Key = tuple[int, int]  # call of the reference, number of its result
 
@@ -31,7 +32,8 @@ def compare_layers(
     Raises:
         TargetError: the run failed, or its dump does not fit the network.
     """
-    x = x[..., :SIDE, :SIDE].contiguous()
+    side = part_side(info.sizes, most=SIDE)
+    x = x[..., :side, :side].contiguous()
     calls, _ = record(network, x)
     with tempfile.TemporaryDirectory(prefix="bitsr-layers-") as temporary:
         dump = Path(temporary) / "layers"

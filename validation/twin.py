@@ -41,10 +41,17 @@ def float_twin(deployed: nn.Module) -> nn.Module:
     return twin.eval()
 
 
-def write_twin(path: Path, deployed: nn.Module, *, channels: int, max_pixels: int) -> None:
-    """Export the twin as a .pte without a sidecar; it runs in XNNPACK but for the pixel shuffle, which is ours."""
+def write_twin(path: Path, deployed: nn.Module, *, channels: int, side: int, fixed: bool) -> None:
+    """Export the twin as a .pte without a sidecar; it runs in XNNPACK but for the pixel shuffle, which is ours.
+
+    It takes squares of ``side``, and nothing else if it is ``fixed``.
+
+    Raises:
+        ExportError: it can not be lowered.
+    """
     from bitsr.export.executorch.lower import lower
 
-    lowered = lower(float_twin(deployed), channels=channels, max_pixels=max_pixels)
+    only = (torch.zeros(1, channels, side, side),) if fixed else None
+    lowered = lower(float_twin(deployed), channels=channels, max_pixels=side * side, fixed=only)
     with atomic_write(path) as temporary:
         temporary.write_bytes(lowered.content)

@@ -16,6 +16,7 @@ from bitsr.common.pictures import list_pictures
 from bitsr.common.versions import package_version
 from bitsr.export.artifact import ArtifactInfo, read_artifact, sidecar_path, weights_digest
 from bitsr.export.deploy import fold
+from bitsr.export.errors import ExportError
 from bitsr.training.weights import load_model
 from bitsr.validation import latency, layers, op_parity, twin, whole
 from bitsr.validation.errors import TargetError
@@ -31,6 +32,7 @@ from bitsr.validation.results import (
     Results,
     Run,
 )
+from bitsr.validation.sides import fixed_side, part_side
 from bitsr.validation.targets.base import Target
 from bitsr.validation.targets.open import expand, open_target
 from bitsr.validation.whole import Pictured, Sample
@@ -41,7 +43,8 @@ from bitsr.validation.whole import Pictured, Sample
 LEAST_PICTURE_DB = 45.0
 # Of the means over the test set.
 MOST_PSNR_DIFFERENCE_DB = 0.01
-TIMED_SHAPE = (1, 3, 128, 128)
+# Of the square that is timed, where the artefact leaves a choice and takes so many pixels.
+TIMED_SIDE = 128
 _PACKAGES = ("bitsr", "torch", "executorch", "ai-edge-litert", "tensorflow", "numpy")
 
 Say = Callable[[str], None]
@@ -328,11 +331,16 @@ class _Job:
         counts = latency.thread_counts(self.request.threads, cores=self.target.cores)
         other = self._twin()
         there = None if other is None else self.target.push(other)
+        shape = (1, self.subject.info.in_channels, self._timed_side, self._timed_side)
         self.latency = [
-            latency.measure(self.target, model, there, threads=count, shape=TIMED_SHAPE, runs=self.request.runs)
+            latency.measure(self.target, model, there, threads=count, shape=shape, runs=self.request.runs)
             for count in counts
         ]
-        self.profile = latency.profile(self.target, model, shape=TIMED_SHAPE)
+        self.profile = latency.profile(self.target, model, shape=shape)
+
+    @property
+    def _timed_side(self) -> int:
+        return part_side(self.subject.info.sizes, most=TIMED_SIDE)
 
     def _twin(self) -> Path | None:
         """Beside the artefact where it is there; a .pte's is made here."""
@@ -346,6 +354,13 @@ class _Job:
         made = self.folder / beside.name
         if not made.exists():
             self._say(f"{path.name}: export its float twin")
-            pixels = TIMED_SHAPE[2] * TIMED_SHAPE[3]
-            twin.write_twin(made, self.subject.network, channels=self.subject.info.in_channels, max_pixels=pixels)
+            info = self.subject.info
+            fixed = fixed_side(info.sizes) is not None
+            try:
+                twin.write_twin(
+                    made, self.subject.network, channels=info.in_channels, side=self._timed_side, fixed=fixed
+                )
+            except ExportError as error:
+                self.remarks.append(f"no float twin: {error}")
+                return None
         return made

@@ -21,6 +21,7 @@ from bitsr.validation.op_parity import finite
 from bitsr.validation.parity import compare
 from bitsr.validation.results import PictureResult
 from bitsr.validation.runner_files import Map, read_map, write_map
+from bitsr.validation.sides import fixed_side
 from bitsr.validation.targets.base import Target
 
 Pixels = NDArray[np.uint8]
@@ -50,12 +51,18 @@ class Pictured:
 def make_samples(paths: Sequence[Path], network: nn.Module, *, scale: int, info: ArtifactInfo) -> list[Sample]:
     """Reduce the originals by MATLAB's bicubic, as the evaluation does, and enlarge them in eager PyTorch.
 
+    Of an artefact that takes one size alone they are the middle parts.
+
     Raises:
         PictureError, UsageError: a picture that is broken, too small or too large for the artefact.
     """
     samples = []
+    side = fixed_side(info.sizes)
     for path in paths:
-        pair = make_pair(read_picture(path).rgb, scale=scale)
+        original = read_picture(path).rgb
+        if side is not None:
+            original = _middle(original, side * scale, path)
+        pair = make_pair(original, scale=scale)
         height, width = pair.low.shape[:2]
         if min(pair.high.shape[:2]) < SSIM_WINDOW + 2 * scale or min(height, width) < 1:
             raise UsageError(f"{path} is too small: SSIM needs sides of {SSIM_WINDOW + 2 * scale}; leave it out")
@@ -66,6 +73,14 @@ def make_samples(paths: Sequence[Path], network: nn.Module, *, scale: int, info:
             eager = network(low)
         samples.append(Sample(path.name, low, high, eager, *score(eager, high, scale=scale)))
     return samples
+
+
+def _middle(pixels: Pixels, side: int, path: Path) -> Pixels:
+    height, width = pixels.shape[:2]
+    if min(height, width) < side:
+        raise UsageError(f"{path} is {width} x {height} pixels; the artefact needs sides of {side}; leave it out")
+    top, left = (height - side) // 2, (width - side) // 2
+    return pixels[top : top + side, left : left + side]
 
 
 def run_picture(target: Target, model: str, sample: Sample, *, info: ArtifactInfo) -> Pictured:

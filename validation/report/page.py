@@ -306,6 +306,7 @@ def _latency_row(run: Run, entry: Latency, samples: Samples, name: str, faster: 
         "faster": faster,
         "bar": 100 * samples.median_ms / largest,
         "runs": len(samples.samples_ms),
+        "size": f"{entry.input_shape[3]} x {entry.input_shape[2]}",
     }
 
 
