@@ -5,14 +5,21 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 import yaml
 
 from bitsr.common.errors import BitsrError, UsageError, WeightsError
 from bitsr.common.files import atomic_write
 from bitsr.training.evaluate import Evaluation, evaluate
 from bitsr.training.models import create_model
-from bitsr.training.weights import WeightsInfo, load_weights, read_info, read_weights, save_weights, weights_folder
+from bitsr.training.weights import (
+    WeightsInfo,
+    latent_weights,
+    load_weights,
+    read_info,
+    read_weights,
+    save_weights,
+    weights_folder,
+)
 
 # Half precision rounds the float head, tail and gates; signs do not change. More than this means something is wrong.
 LARGEST_PSNR_LOSS = 0.01
@@ -28,7 +35,9 @@ def publish(
     notes: list[str] | None = None,
     only_if_better: bool = False,
 ) -> tuple[Path, WeightsInfo]:
-    """Measure the best weights of ``run_dir`` in half precision on ``sets``; write them and their card to ``folder``.
+    """Measure the best weights of ``run_dir`` on ``sets`` as they are stored; write them and their card to ``folder``.
+
+    The latent weights of binary convolutions are stored in half precision, all else in full precision.
 
     By default the sets are those of the literature that lie beside the recipe's validation folder, and the card has
     the notes on the training data that the recipe has. Returns the weights file in ``folder`` and its header. With
@@ -36,7 +45,7 @@ def publish(
 
     Raises:
         UsageError: no sets are given and none found, or a picture folder is missing.
-        WeightsError: no weights in the run, or half precision loses more than 0.01 dB on the first set.
+        WeightsError: no weights in the run, or storing them loses more than 0.01 dB on the first set.
     """
     best = run_dir / "best.safetensors"
     info, state = read_weights(best)
@@ -45,9 +54,10 @@ def publish(
     notes = data.get("notes", []) if notes is None else notes
     target = folder / f"{info.model}.safetensors"
     candidate = run_dir / "half.safetensors"
-    save_weights(candidate, state, info, dtype=torch.float16)
-
     model = create_model(info.model)
+    latent = latent_weights(model)
+    save_weights(candidate, state, info, half=latent)
+
     scale = model.info.scale
     load_weights(model, best)
     full = evaluate(model, folder=sets[0], scale=scale, bicubic=False).psnr
@@ -64,7 +74,7 @@ def publish(
         current = read_info(target)
         if _mean_psnr(current, list(figures)) >= _mean_psnr(info, list(figures)):
             return target, current
-    save_weights(target, state, info, dtype=torch.float16)
+    save_weights(target, state, info, half=latent)
     with atomic_write(target.with_suffix(".md")) as temporary:
         temporary.write_text(
             model_card(info, full_psnr=full, set_name=results[0].folder, notes=notes), encoding="utf-8"
@@ -115,8 +125,8 @@ def model_card(info: WeightsInfo, *, full_psnr: float, set_name: str, notes: lis
         "",
         "Protocol: MATLAB-compatible bicubic reduction to 8 bit, output rounded to 8 bit, luminance of BT.601,",
         f"{facts.scale} pixels left out at each border, mean over the pictures. Measured with the stored",
-        "half-precision weights in the training form, computed in fp32.",
-        f"{set_name}: {full_psnr:.3f} dB in full precision, {half_psnr:.3f} dB in half precision.",
+        "weights (latent weights of binary convolutions in half precision) in the training form, computed in fp32.",
+        f"{set_name}: {full_psnr:.3f} dB in full precision, {half_psnr:.3f} dB as stored.",
         "",
         f"Trained for {info.steps} steps on {', '.join(info.data)}.",
         "Check the terms of these pictures before using the weights commercially.",

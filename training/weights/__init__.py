@@ -4,17 +4,18 @@ The trained weights of the package and their model cards lie in this folder.
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from bitsr.common.errors import UsageError, WeightsError
 from bitsr.common.files import atomic_write
+from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models import SuperResolutionModel, create_model, list_models
 
 FORMAT = "bitsr-weights-1"
@@ -56,16 +57,19 @@ def embedded_weights(model_id: str) -> Path:
     return path
 
 
-def save_weights(
-    path: Path | str, state: dict[str, Tensor], info: WeightsInfo, *, dtype: torch.dtype = torch.float32
-) -> None:
-    """Write weights atomically; floating-point tensors are stored as ``dtype``."""
+def save_weights(path: Path | str, state: dict[str, Tensor], info: WeightsInfo, *, half: Collection[str] = ()) -> None:
+    """Write weights atomically; the tensors named in ``half`` are stored as float16, the others as they are."""
     tensors = {
-        name: tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
+        name: (tensor.detach().cpu().half() if name in half else tensor.detach().cpu()).contiguous()
         for name, tensor in state.items()
     }
     with atomic_write(path) as temporary:
         save_file(tensors, temporary, metadata={"format": FORMAT, "info": json.dumps(asdict(info))})
+
+
+def latent_weights(model: nn.Module) -> list[str]:
+    """Names of the latent weights of the binary convolutions: all that counts of them is a sign and a mean."""
+    return [f"{name}.weight" for name, layer in model.named_modules() if isinstance(layer, BinaryConv2d)]
 
 
 def read_info(path: Path | str) -> WeightsInfo:
