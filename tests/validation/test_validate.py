@@ -1,6 +1,7 @@
 """`bitsr validate` as a whole: exit codes, files, and what a failure says."""
 
 import json
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +43,7 @@ def test_an_export_passes_on_the_python_runtime(
     assert all(p.parity_psnr is None or p.parity_psnr >= LEAST_PICTURE_DB for p in run.pictures)
     assert {op.check for op in run.ops} == {"accumulators of plane 0", "packed bits", "values"}
     assert run.latency == []
-    assert "pass" in text
+    assert re.search(rf"{re.escape(exported.name)}\s+host\s+pass\s+{len(run.ops)} of {len(run.ops)}\s", text), text
     assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
 
 
@@ -110,4 +111,7 @@ def test_the_cpp_runner_passes_layer_by_layer(
     layers = [layer for layer in run.layers if layer.kind == "binary_conv2d"]
     assert len(layers) == 4
     assert all(layer.relative_error is not None and layer.relative_error < 1e-2 for layer in layers)
-    assert run.parting is None or run.parting.signs > 0
+    # Only the float sums and sigmoids of gates differ; few inputs of binary layers lie so near their thresholds.
+    assert run.parting is not None
+    assert run.parting.kind.endswith("gate"), run.parting
+    assert 0 <= run.parting.flipped < 0.01 * run.parting.signs

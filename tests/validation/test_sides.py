@@ -1,0 +1,59 @@
+"""Networks of one size, and small budgets of pixels."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from bitsr.common.errors import UsageError
+from bitsr.export.artifact import SizeRules
+from bitsr.export.export import export_model
+from bitsr.training.models import create_model
+from bitsr.training.weights import WeightsInfo, save_weights
+from bitsr.validation.runner_files import RunnerOutput
+from bitsr.validation.sides import fixed_side, part_side
+from bitsr.validation.targets.host import HostTarget
+from bitsr.validation.validate import Request, validate
+
+MODEL, SIDE = "test_frbt_x2", 16
+
+
+def test_sides() -> None:
+    free = SizeRules(min_side=1, max_pixels=512 * 512, multiple=1)
+    small = SizeRules(min_side=1, max_pixels=1100, multiple=4)
+    only = SizeRules(min_side=64, max_pixels=64 * 64, multiple=64)
+    assert [fixed_side(sizes) for sizes in (free, small, only)] == [None, None, 64]
+    assert [part_side(sizes, most=128) for sizes in (free, small, only)] == [128, 32, 64]
+    assert [part_side(sizes, most=48) for sizes in (free, small, only)] == [48, 32, 64]
+    for sizes in (free, small, only):
+        side = part_side(sizes, most=48)
+        sizes.check(height=side, width=side)
+
+
+def test_a_network_of_one_size_passes(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if find_spec("executorch") is None:
+        pytest.skip("needs bitsr[executorch]")
+    weights = tmp_path / "weights.safetensors"
+    torch.manual_seed(5)
+    save_weights(weights, create_model(MODEL).state_dict(), WeightsInfo(model=MODEL))
+    export_model(MODEL, weights=weights, output=tmp_path)
+    run_here = HostTarget.run
+
+    def run(target: HostTarget, arguments: Sequence[str], *, fresh: bool = False) -> RunnerOutput:
+        return run_here(target, arguments)  # processes of their own take seconds to start, and only times need them
+
+    monkeypatch.setattr(HostTarget, "run", run)
+    request = Request(tmp_path / f"{MODEL}.pte", images=images, weights=weights, threads="1", runs=1)
+    (done,) = validate(request, say=lambda _: None).results.runs
+    assert done.passed, done.failures
+    assert [picture.low_size for picture in done.pictures] == [(SIDE, SIDE)] * 2
+    assert [entry.input_shape for entry in done.latency] == [[1, 3, SIDE, SIDE]]
+    assert done.latency[0].twin is not None, done.remarks
+
+    small = tmp_path / "small.png"
+    Image.new("RGB", (2 * SIDE - 1, 100)).save(small)
+    with pytest.raises(UsageError, match=r"small\.png is 31 x 100 pixels; the artefact needs sides of 32"):
+        validate(Request(request.source, images=small, weights=weights, runs=0), say=lambda _: None)
