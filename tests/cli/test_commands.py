@@ -30,7 +30,18 @@ def test_help_names_every_command(bitsr: Bitsr) -> None:
     for arguments in ([], ["--help"], ["-h"]):
         outcome = bitsr(*arguments)
         assert outcome.code == 0
-        for command in ("models", "summary", "train", "evaluate", "export", "upscale", "demo", "validate", "bench", "doctor"):
+        for command in (
+            "models",
+            "summary",
+            "train",
+            "evaluate",
+            "export",
+            "upscale",
+            "demo",
+            "validate",
+            "bench",
+            "doctor",
+        ):
             assert f" {command} " in outcome.out
 
 
