@@ -183,7 +183,7 @@ def wrong_first_op(blob: bytearray) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"), [(newer, "99"), (no_ops, "ops"), (wrong_first_op, "77")], ids=["newer", "no-ops", "kind"]
+    ("change", "words"), [(newer, "99"), (no_ops, "table"), (wrong_first_op, "77")], ids=["newer", "no-ops", "kind"]
 )
 def test_a_changed_program_is_refused_with_its_reason(
     change: Callable[[bytearray], None],
