@@ -1,0 +1,50 @@
+"""Trainings under equal conditions: one row for each model, and nothing is trained twice."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bitsr.training.compare import main, table
+
+
+@pytest.fixture
+def recipe(pictures: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "short.yaml"
+    content = {
+        "model": "test_ebsr_plus_x2",
+        "data": {"train": [str(pictures)], "patch": 10},
+        "steps": 2,
+        "batch_size": 2,
+        "optimizer": {"lr": 3e-3},
+        "tensorboard": False,
+        "accelerator": "cpu",
+    }
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_models_are_trained_measured_and_not_trained_again(
+    recipe: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "runs"
+    command = [str(recipe), "--models", "test_ebsr_plus_x2", "test_e2fif_x2", "--sets", str(pictures)]
+    assert main([*command, "--run-dir", str(folder)]) == 0
+    first = json.loads((folder / "comparison.json").read_text())
+    assert [row["model"] for row in first["results"]] == ["test_ebsr_plus_x2", "test_e2fif_x2"]
+    assert all(10 < row["PSNR"][pictures.name] < 60 for row in first["results"])
+    assert first["results"][0]["PSNR"] != first["results"][1]["PSNR"]
+    assert table(first["results"]) in capsys.readouterr().out
+
+    written = {path: path.stat().st_mtime_ns for path in folder.glob("*/best.safetensors")}
+    assert len(written) == 2
+    assert main([*command, "--run-dir", str(folder)]) == 0
+    assert json.loads((folder / "comparison.json").read_text()) == first
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("*/best.safetensors")} == written
+
+
+def test_scales_are_not_mixed(recipe: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = ["test_ebsr_plus_x2", "ebsr_light_x4"]
+    assert main([str(recipe), "--models", *models, "--sets", str(pictures), "--run-dir", str(tmp_path / "runs")]) == 2
+    assert "scales [2, 4], expected one" in capsys.readouterr().err

@@ -1,0 +1,92 @@
+"""Train several models under equal conditions and measure them: one recipe, one seed, only the network differs."""
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bitsr.common.errors import BitsrError, UsageError
+from bitsr.common.files import atomic_write
+from bitsr.training.evaluate import evaluate
+from bitsr.training.models import create_model, model_info
+from bitsr.training.recipe import Recipe, find_recipe, load_recipe
+from bitsr.training.trainer import train
+from bitsr.training.weights import load_weights
+
+Result = dict[str, Any]
+
+
+def compare(recipe: Recipe, models: list[str], *, folder: Path, sets: list[Path]) -> list[Result]:
+    """Train each model by ``recipe`` in ``folder/MODEL`` and measure the weights of the last step on ``sets``.
+
+    A training that is done there is measured only, an interrupted one goes on. The validation set of the recipe is
+    left out, so that no step is chosen by it. Results are ``{"model", "steps", "PSNR": {set: dB}}``; they stand in
+    ``folder/comparison.json`` after each model.
+
+    Raises:
+        UsageError: models of different scales, or no model.
+        TrainingError: a training fails or is interrupted; those before it are kept.
+    """
+    scales = {model_info(name).scale for name in models}
+    if len(scales) != 1:
+        raise UsageError(f"the models have scales {sorted(scales)}, expected one scale: PSNR differs by the scale")
+    results: list[Result] = []
+    for name in models:
+        data = recipe.data.model_copy(update={"validation": None})
+        best = _trained(
+            recipe.model_copy(update={"model": name, "data": data, "validate_every": recipe.steps}), folder / name
+        )
+        model = create_model(name)
+        load_weights(model, best)
+        figures = {path.name: evaluate(model, folder=path, scale=model.info.scale, bicubic=False).psnr for path in sets}
+        results.append({"model": name, "steps": recipe.steps, "PSNR": figures})
+        with atomic_write(folder / "comparison.json") as temporary:
+            temporary.write_text(
+                json.dumps({"recipe": recipe.model_dump(mode="json"), "results": results}, indent=1), encoding="utf-8"
+            )
+        print(table(results[-1:]).splitlines()[-1], flush=True)
+    return results
+
+
+def _trained(recipe: Recipe, folder: Path) -> Path:
+    torch.compiler.reset()  # models share code, and the compiler keeps only some variants of it
+    return train(recipe, run_dir=folder, resume=(folder / "last.pt").is_file())
+
+
+def table(results: list[Result]) -> str:
+    """Markdown, the best on the first set first."""
+    sets = list(results[0]["PSNR"])
+    rows = sorted(results, key=lambda result: -result["PSNR"][sets[0]])
+    lines = [f"| model | {' | '.join(sets)} |", "|---" * (len(sets) + 1) + "|"]
+    for row in rows:
+        figures = " | ".join(f"{row['PSNR'][name]:.2f}" for name in sets)
+        lines.append(f"| `{row['model']}` | {figures} |")
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m bitsr.training.compare RECIPE --models MODEL ... --sets DIR ... [--run-dir DIR] [key=value ...]``"""
+    parser = argparse.ArgumentParser(prog="bitsr.training.compare", description="Train models by one recipe.")
+    parser.add_argument("recipe", help="recipe file, or the name of one that comes with the package")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes, e.g. steps=500")
+    parser.add_argument("--models", nargs="+", required=True)
+    parser.add_argument("--sets", nargs="+", type=Path, required=True, help="folders of pictures to measure on")
+    parser.add_argument("--run-dir", type=Path, default=Path("runs/comparison"))
+    options = parser.parse_intermixed_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        recipe = load_recipe(find_recipe(options.recipe), options.overrides)
+        results = compare(recipe, options.models, folder=options.run_dir, sets=options.sets)
+    except BitsrError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(table(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
