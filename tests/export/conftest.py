@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from bitsr.export import ops
 from bitsr.export.program import Op, OpKind, Program, ValueKind
 from bitsr.training.models import SuperResolutionModel, create_model, list_models
-from bitsr.training.models.ebsr import Ebsr, EbsrConfig
+from bitsr.training.models.ebsr import EbsrConfig, ebsr
 
 TINY_MODELS = list_models("test_*", kind="direct")
 # The ablations of EBSR are registered at full size; these are the same switches on a small network. 70 channels need
@@ -26,7 +26,7 @@ def build(name: str) -> SuperResolutionModel:
     """A tiny model by its id or by an ablation's name, in evaluation mode and perturbed."""
     torch.manual_seed(1)
     if name in TINY_ABLATIONS:
-        model: SuperResolutionModel = Ebsr(name, 2, TINY_ABLATIONS[name], family=name)
+        model: SuperResolutionModel = ebsr(name, 2, TINY_ABLATIONS[name], family=name)
     else:
         model = create_model(name)
     return perturb(model).eval()

@@ -4,12 +4,12 @@ Source: Lang, Zhang, Wei, "E2FIF: Push the Limit of Binarized Deep Imagery Super
 Full-precision Information Flow", arXiv 2207.06893; topology of the published EDSR_e2fif, here for RGB.
 """
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitsr.training.binarizers import Sign, SignWeight
-from bitsr.training.layers import BinaryConv2d, SubtractMean
-from bitsr.training.models.registry import ModelInfo, SuperResolutionModel, register_model
+from bitsr.training.layers import BinaryConv2d
+from bitsr.training.models.frames import LightFrame
+from bitsr.training.models.registry import register_model
 
 PAPER = "E2FIF, arXiv 2207.06893"
 
@@ -41,38 +41,17 @@ class E2fifBlock(nn.Module):
         return self.unit2(self.activation(self.unit1(x)))  # type: ignore[no-any-return]
 
 
-class E2fif(SuperResolutionModel):
-    """Float head 3x3, binary body with a skip around it, float tail 3x3 to 3*s*s channels and pixel shuffle."""
-
-    def __init__(self, model_id: str, scale: int, *, family: str, channels: int = 64, blocks: int = 16) -> None:
-        super().__init__()
-        self.scale = scale
-        self.normalize = SubtractMean()
-        self.head = nn.Conv2d(3, channels, 3, padding=1)
-        self.body = nn.Sequential(*(E2fifBlock(channels) for _ in range(blocks)))
-        self.tail = nn.Conv2d(channels, 3 * scale**2, 3, padding=1)
-        self.info = ModelInfo(
-            id=model_id,
-            family=family,
-            scale=scale,
-            channels=channels,
-            blocks=blocks,
-            receptive_field_radius=2 * blocks + 2,
-            global_pooling=False,
-            paper=PAPER,
-            config={"channels": channels, "blocks": blocks},
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        head = self.head(self.normalize(x))
-        return F.pixel_shuffle(self.tail(self.body(head) + head), self.scale) + self.normalize.mean
+def e2fif(model_id: str, scale: int, *, family: str, channels: int = 64, blocks: int = 16) -> LightFrame:
+    """E2FIF: ``blocks`` blocks in the light frame."""
+    body = nn.Sequential(*(E2fifBlock(channels) for _ in range(blocks)))
+    return LightFrame(model_id, scale, body=body, channels=channels, blocks=blocks, family=family, paper=PAPER)
 
 
 @register_model("e2fif_x{scale}")
-def _e2fif(model_id: str, scale: int) -> E2fif:
-    return E2fif(model_id, scale, family="e2fif")
+def _e2fif(model_id: str, scale: int) -> LightFrame:
+    return e2fif(model_id, scale, family="e2fif")
 
 
 @register_model("test_e2fif_x{scale}")
-def _test_e2fif(model_id: str, scale: int) -> E2fif:
-    return E2fif(model_id, scale, family="test_e2fif", channels=8, blocks=1)
+def _test_e2fif(model_id: str, scale: int) -> LightFrame:
+    return e2fif(model_id, scale, family="test_e2fif", channels=8, blocks=1)

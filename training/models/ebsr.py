@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitsr.training.binarizers import LsqQuantizer, MeanScaleWeight, ScaledSign
-from bitsr.training.layers import BinaryConv2d, ChannelShiftRescale, SpatialRescale, SubtractMean
-from bitsr.training.models.registry import ModelInfo, SuperResolutionModel, register_model
+from bitsr.training.layers import BinaryConv2d, ChannelShiftRescale, SpatialRescale
+from bitsr.training.models.frames import LightFrame
+from bitsr.training.models.registry import register_model
 
 PAPER = "EBSR, arXiv 2303.12270v1"
 
@@ -118,38 +119,21 @@ class EbsrBlock(nn.Module):
         return self.conv2(self.activation(self.conv1(x)))  # type: ignore[no-any-return]
 
 
-class Ebsr(SuperResolutionModel):
-    """Float head 3x3, binary body with a skip around it, float tail 3x3 to 3*s*s channels and pixel shuffle."""
-
-    def __init__(self, model_id: str, scale: int, config: EbsrConfig, *, family: str, paper: str = PAPER) -> None:
-        super().__init__()
-        self.config = config
-        self.scale = scale
-        self.normalize = SubtractMean(input_scale=config.input_scale)
-        self.head = nn.Conv2d(3, config.channels, 3, padding=1)
-        self.body = nn.Sequential(*(EbsrBlock(config) for _ in range(config.blocks)))
-        self.tail = nn.Conv2d(config.channels, 3 * scale**2, 3, padding=1)
-        self.info = ModelInfo(
-            id=model_id,
-            family=family,
-            scale=scale,
-            channels=config.channels,
-            blocks=config.blocks,
-            receptive_field_radius=2 * config.blocks + 2,
-            global_pooling=config.channel != "none",
-            paper=paper,
-            config=asdict(config),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        head = self.head(self.normalize(x))
-        y = self.tail(self.body(head) + head)
-        if self.config.input_scale != 1.0:
-            y = y / self.config.input_scale
-        if self.config.nearest_skip:
-            # Repeating each channel s*s times before the shuffle is the nearest-neighbour enlargement after it.
-            return F.pixel_shuffle(y + x.repeat_interleave(self.scale**2, dim=1), self.scale)
-        return F.pixel_shuffle(y, self.scale) + self.normalize.mean
+def ebsr(model_id: str, scale: int, config: EbsrConfig, *, family: str, paper: str = PAPER) -> LightFrame:
+    """An EBSR network: ``config.blocks`` blocks in the light frame."""
+    return LightFrame(
+        model_id,
+        scale,
+        body=nn.Sequential(*(EbsrBlock(config) for _ in range(config.blocks))),
+        channels=config.channels,
+        blocks=config.blocks,
+        family=family,
+        paper=paper,
+        input_scale=config.input_scale,
+        nearest_skip=config.nearest_skip,
+        global_pooling=config.channel != "none",
+        config=asdict(config),
+    )
 
 
 _PLUS = EbsrConfig(activation="prelu", input_scale=64.0, nearest_skip=True)
@@ -159,34 +143,34 @@ _PLUS_PAPER = (
 
 
 @register_model("ebsr_light_x{scale}")
-def _ebsr_light(model_id: str, scale: int) -> Ebsr:
-    return Ebsr(model_id, scale, EbsrConfig(), family="ebsr_light")
+def _ebsr_light(model_id: str, scale: int) -> LightFrame:
+    return ebsr(model_id, scale, EbsrConfig(), family="ebsr_light")
 
 
 @register_model("ebsr_x{scale}")
-def _ebsr(model_id: str, scale: int) -> Ebsr:
-    return Ebsr(model_id, scale, EbsrConfig(channels=256, blocks=32), family="ebsr")
+def _ebsr(model_id: str, scale: int) -> LightFrame:
+    return ebsr(model_id, scale, EbsrConfig(channels=256, blocks=32), family="ebsr")
 
 
 @register_model("ebsr_light_baseline_x{scale}")
-def _ebsr_light_baseline(model_id: str, scale: int) -> Ebsr:
-    return Ebsr(model_id, scale, EbsrConfig(channel="none", spatial=False), family="ebsr_light_baseline")
+def _ebsr_light_baseline(model_id: str, scale: int) -> LightFrame:
+    return ebsr(model_id, scale, EbsrConfig(channel="none", spatial=False), family="ebsr_light_baseline")
 
 
 @register_model("ebsr_light_spatial_x{scale}")
-def _ebsr_light_spatial(model_id: str, scale: int) -> Ebsr:
-    return Ebsr(model_id, scale, EbsrConfig(channel="none"), family="ebsr_light_spatial")
+def _ebsr_light_spatial(model_id: str, scale: int) -> LightFrame:
+    return ebsr(model_id, scale, EbsrConfig(channel="none"), family="ebsr_light_spatial")
 
 
 @register_model("ebsr_light_unfused_x{scale}")
-def _ebsr_light_unfused(model_id: str, scale: int) -> Ebsr:
-    return Ebsr(model_id, scale, EbsrConfig(channel="unfused"), family="ebsr_light_unfused")
+def _ebsr_light_unfused(model_id: str, scale: int) -> LightFrame:
+    return ebsr(model_id, scale, EbsrConfig(channel="unfused"), family="ebsr_light_unfused")
 
 
 def _register_sq(weight_bits: int, activation_bits: int) -> None:
     @register_model(f"ebsr_light_sq_w{weight_bits}a{activation_bits}_x{{scale}}")
-    def build(model_id: str, scale: int) -> Ebsr:
-        return Ebsr(model_id, scale, EbsrConfig(gate_bits=(weight_bits, activation_bits)), family="ebsr_light_sq")
+    def build(model_id: str, scale: int) -> LightFrame:
+        return ebsr(model_id, scale, EbsrConfig(gate_bits=(weight_bits, activation_bits)), family="ebsr_light_sq")
 
 
 for _bits in ((1, 8), (2, 4), (4, 4)):
@@ -194,16 +178,16 @@ for _bits in ((1, 8), (2, 4), (4, 4)):
 
 
 @register_model("ebsr_light_plus_x{scale}")
-def _ebsr_light_plus(model_id: str, scale: int) -> Ebsr:
-    return Ebsr(model_id, scale, _PLUS, family="ebsr_light_plus", paper=_PLUS_PAPER)
+def _ebsr_light_plus(model_id: str, scale: int) -> LightFrame:
+    return ebsr(model_id, scale, _PLUS, family="ebsr_light_plus", paper=_PLUS_PAPER)
 
 
 @register_model("test_ebsr_plus_x{scale}")
-def _test_ebsr_plus(model_id: str, scale: int) -> Ebsr:
+def _test_ebsr_plus(model_id: str, scale: int) -> LightFrame:
     config = EbsrConfig(channels=8, blocks=2, activation="prelu", input_scale=8.0, nearest_skip=True)
-    return Ebsr(model_id, scale, config, family="test_ebsr_plus", paper=_PLUS_PAPER)
+    return ebsr(model_id, scale, config, family="test_ebsr_plus", paper=_PLUS_PAPER)
 
 
 @register_model("test_ebsr_sq_x{scale}", scales=(2,))
-def _test_ebsr_sq(model_id: str, scale: int) -> Ebsr:
-    return Ebsr(model_id, scale, EbsrConfig(channels=8, blocks=1, gate_bits=(4, 4)), family="test_ebsr_sq")
+def _test_ebsr_sq(model_id: str, scale: int) -> LightFrame:
+    return ebsr(model_id, scale, EbsrConfig(channels=8, blocks=1, gate_bits=(4, 4)), family="test_ebsr_sq")

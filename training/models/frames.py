@@ -90,7 +90,9 @@ class SrResNetFrame(SuperResolutionModel):
 class LightFrame(SuperResolutionModel):
     """Float head 3x3, body with a skip around it, float tail 3x3 to 3*s*s channels and pixel shuffle.
 
-    The mean of DIV2K is subtracted and added; ``input_scale`` as in :class:`SrResNetFrame`.
+    The mean of DIV2K is subtracted before and added behind; with ``nearest_skip`` the nearest-neighbour enlargement of
+    the input is added instead. ``input_scale`` as in :class:`SrResNetFrame`; ``global_pooling`` says that the body has
+    means over the picture.
     """
 
     def __init__(
@@ -104,11 +106,14 @@ class LightFrame(SuperResolutionModel):
         family: str,
         paper: str,
         input_scale: float = 1.0,
+        nearest_skip: bool = False,
+        global_pooling: bool = False,
         body_radius: int | None = None,
         config: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.nearest_skip = nearest_skip
         self.normalize = SubtractMean(input_scale=input_scale)
         self.head = nn.Conv2d(3, channels, 3, padding=1)
         self.body = body
@@ -120,7 +125,7 @@ class LightFrame(SuperResolutionModel):
             channels=channels,
             blocks=blocks,
             receptive_field_radius=(2 * blocks if body_radius is None else body_radius) + 2,
-            global_pooling=False,
+            global_pooling=global_pooling,
             paper=paper,
             config={"channels": channels, "blocks": blocks, "input_scale": float(input_scale), **(config or {})},
         )
@@ -128,6 +133,9 @@ class LightFrame(SuperResolutionModel):
     def forward(self, x: Tensor) -> Tensor:
         head = self.head(self.normalize(x))
         y = self.tail(self.body(head) + head) / self.normalize.input_scale
+        if self.nearest_skip:
+            # Repeating each channel s*s times before the shuffle is the nearest-neighbour enlargement after it.
+            return F.pixel_shuffle(y + x.repeat_interleave(self.scale**2, dim=1), self.scale)
         return F.pixel_shuffle(y, self.scale) + self.normalize.mean
 
 

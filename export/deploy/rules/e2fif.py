@@ -1,11 +1,11 @@
-"""Fold rules of E2FIF: unit, block, network."""
+"""Fold rules of E2FIF: unit, block."""
 
 from torch import nn
 
-from bitsr.export.deploy.layers import GatedBinaryConv2d, SuperResolver
-from bitsr.export.deploy.registry import fold, fold_rule
-from bitsr.export.deploy.rules.folding import fold_conv, fold_head, fold_tail
-from bitsr.training.models.e2fif import E2fif, E2fifBlock, E2fifUnit
+from bitsr.export.deploy.layers import GatedBinaryConv2d
+from bitsr.export.deploy.registry import fold_rule
+from bitsr.export.deploy.rules.folding import fold_conv
+from bitsr.training.models.e2fif import E2fifBlock, E2fifUnit
 
 
 def _e2fif_unit(module: E2fifUnit, activation: nn.Module | None) -> GatedBinaryConv2d:
@@ -22,15 +22,3 @@ def _plain_e2fif_unit(module: E2fifUnit) -> GatedBinaryConv2d:
 @fold_rule(E2fifBlock)
 def _e2fif_block(module: E2fifBlock) -> nn.Module:
     return nn.Sequential(_e2fif_unit(module.unit1, module.activation), _e2fif_unit(module.unit2, None))
-
-
-@fold_rule(E2fif)
-def _e2fif(module: E2fif) -> SuperResolver:
-    return SuperResolver(
-        mean=module.normalize.mean,
-        head=fold_head(module.head, module.normalize),
-        body=fold(module.body),
-        tail=fold_tail(module.tail, mean=module.normalize.mean, pixels=module.scale**2),
-        scale=module.scale,
-        nearest_skip=False,
-    )

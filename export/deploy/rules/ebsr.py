@@ -1,4 +1,4 @@
-"""Fold rules of EBSR: gates, E-Conv, block, network."""
+"""Fold rules of EBSR: gates, E-Conv, block."""
 
 from torch import Tensor, nn
 
@@ -8,12 +8,11 @@ from bitsr.export.deploy.layers import (
     GatedBinaryConv2d,
     QuantizedSpatialGate,
     SpatialGate,
-    SuperResolver,
 )
 from bitsr.export.deploy.registry import fold, fold_rule
-from bitsr.export.deploy.rules.folding import fold_conv, fold_head, fold_tail
+from bitsr.export.deploy.rules.folding import fold_conv
 from bitsr.training.layers import ChannelShiftRescale, SpatialRescale
-from bitsr.training.models.ebsr import Ebsr, EbsrBlock, EConv, QuantizedSpatialRescale
+from bitsr.training.models.ebsr import EbsrBlock, EConv, QuantizedSpatialRescale
 
 
 @fold_rule(SpatialRescale)
@@ -72,21 +71,3 @@ def _plain_econv(module: EConv) -> GatedBinaryConv2d:
 @fold_rule(EbsrBlock)
 def _ebsr_block(module: EbsrBlock) -> nn.Module:
     return nn.Sequential(_econv(module.conv1, module.activation), _econv(module.conv2, None))
-
-
-@fold_rule(Ebsr)
-def _ebsr(module: Ebsr) -> SuperResolver:
-    skip = module.config.nearest_skip
-    return SuperResolver(
-        mean=module.normalize.mean,
-        head=fold_head(module.head, module.normalize),
-        body=fold(module.body),
-        tail=fold_tail(
-            module.tail,
-            input_scale=module.config.input_scale,
-            mean=None if skip else module.normalize.mean,
-            pixels=module.scale**2,
-        ),
-        scale=module.scale,
-        nearest_skip=skip,
-    )

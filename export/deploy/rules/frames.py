@@ -108,9 +108,9 @@ def _light(module: LightFrame) -> SuperResolver:
         tail=fold_tail(
             module.tail,
             input_scale=module.normalize.input_scale,
-            mean=module.normalize.mean,
+            mean=None if module.nearest_skip else module.normalize.mean,
             pixels=module.scale**2,
         ),
         scale=module.scale,
-        nearest_skip=False,
+        nearest_skip=module.nearest_skip,
     )
