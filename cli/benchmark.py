@@ -3,18 +3,19 @@
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bitsr.cli.console import closing, note, table
 from bitsr.cli.options import needs
-from bitsr.common.errors import UsageError
-from bitsr.common.files import atomic_write, make_folder
+from bitsr.common.errors import BitsrError
+from bitsr.common.files import atomic_write, check_writable, make_folder
 
 if TYPE_CHECKING:
     from bitsr.validation.bench import Row
 
+COMPLETE, PARTIAL = "results.json", "results.partial.json"
 _PHOTOS = [Path("assets/chelsea.png"), Path("assets/coffee.png")]
 
 
@@ -44,10 +45,14 @@ def bench(
         int, typer.Option(min=1, help="Timed rounds of a whole network; a layer has five times more.")
     ] = 9,
 ) -> None:
-    """Time our kernels against float32 and int8 in the stock runtimes: one layer and whole networks, in one run."""
+    """Time our kernels against float32 and int8 in the stock runtimes: one layer and whole networks, in one run.
+
+    Exit codes: 0 all was timed, 1 something failed, 130 Ctrl-C; the rows that are there are written to
+    results.partial.json then, so that an earlier complete results.json stays.
+    """
     counts = _counts(threads)
-    path = _results(folder)
-    with needs("executorch", "executorch", purpose="`bitsr bench`"):
+    _check_output(folder)
+    with needs("executorch", "executorch", "torchao", purpose="`bitsr bench`"):
         from bitsr.validation.bench import run_bench
     packages = ("onnx", "onnx2tf", "tensorflow", "tf_keras", "ai_edge_litert")
     with needs("tflite", *packages, purpose="Timing LiteRT (--runtime executorch leaves it out)"):
@@ -61,17 +66,35 @@ def bench(
             rounds=rounds,
             say=note,
         )
+    path = folder / (COMPLETE if result.complete else PARTIAL)
     content = result.report()
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    for name in dict.fromkeys(row.case for row in result.rows):
-        rows = [row for row in result.rows if row.case == name]
-        _print_times(f"{name}, 128x128, medians", rows)
-        _print_ratios(f"{name}: how many times faster (by processor time)", rows)
+    if result.complete:
+        (folder / PARTIAL).unlink(missing_ok=True)
+    _print(result.rows, content)
+    closing([path], then=["bitsr", "doctor"] if result.complete else [])
+    if result.interrupted:
+        raise KeyboardInterrupt
+    if result.failures:
+        first = result.failures[0]
+        count = len(result.failures)
+        others = f", and {count - 1} more" if count > 1 else ""
+        raise BitsrError(f"not everything was timed: {first.line}{others}; --debug shows where") from first.error
+
+
+def _print(rows: "list[Row]", content: dict[str, Any]) -> None:
+    for name in dict.fromkeys(row.case for row in rows):
+        chosen = [row for row in rows if row.case == name]
+        _print_times(f"{name}, 128x128, medians", chosen)
+        _print_ratios(f"{name}: how many times faster (by processor time)", chosen)
     table("conditions", ("", ""), _conditions(content), left=2)
-    for remark in (*content["notes"], *(f"left out: {what}" for what in content["left_out"])):
+    for remark in content["notes"]:
         note(remark)
-    closing([path], then=["bitsr", "doctor"])
+    for what in content["left_out"]:
+        note(f"left out: {what}")
+    for what in content["failed"]:
+        note(f"failed: {what}")
 
 
 def _print_times(title: str, rows: "list[Row]") -> None:
@@ -99,10 +122,9 @@ def _print_ratios(title: str, rows: "list[Row]") -> None:
         table(title, ("network", "ours", "in", "threads", *(f"x {column}" for column in columns)), lines, left=3)
 
 
-def _conditions(content: dict[str, object]) -> list[tuple[str, str]]:
-    versions = content["versions"]
-    assert isinstance(versions, dict)
-    shown = ("device", "instruction_sets", "cores", "load_average", "build_type", "commit", "date")
+def _conditions(content: dict[str, Any]) -> list[tuple[str, str]]:
+    versions: dict[str, str | None] = content["versions"]
+    shown = ("device", "instruction_sets", "cores", "load_before", "load_average", "build_type", "commit", "date")
     lines = [(name, str(content[name]).strip("[]").replace("'", "")) for name in shown]
     return [*lines, ("versions", ", ".join(f"{name} {number}" for name, number in versions.items()))]
 
@@ -123,13 +145,11 @@ def _counts(text: str | None) -> tuple[int, ...]:
     return counts
 
 
-def _results(folder: Path) -> Path:
-    """The report's path, tried before minutes are spent on it."""
+def _check_output(folder: Path) -> None:
+    """Try to write the report, before minutes are spent on it."""
     make_folder(folder)
+    for name in (COMPLETE, PARTIAL):
+        check_writable(folder / name)
     with atomic_write(folder / "results.json.try") as temporary:
         temporary.write_text("", encoding="utf-8")
     (folder / "results.json.try").unlink()
-    path = folder / "results.json"
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; choose another by --output")
-    return path

@@ -1,13 +1,18 @@
 """The benchmark: its rows, its helpers in other processes, its refusals, and one small run."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
+import bitsr.validation.bench as package
+from bitsr.cli import main
 from bitsr.common.errors import UsageError
-from bitsr.validation.bench import Row, larq, networks, run_bench, runner
+from bitsr.validation.bench import Bench, Row, larq, lowering, networks, run, run_bench, runner, timed
 from bitsr.validation.bench.candidates import EXECUTORCH, LITERT, Candidate
+from bitsr.validation.bench.journal import Failure, Journal
 from bitsr.validation.bench.rows import opponents, processor_ratio, ratio, report
 from bitsr.validation.timing import Timing
 
@@ -120,7 +125,7 @@ def test_wrong_arguments() -> None:
 
 def test_photos_for_the_calibration(photo: Path, tmp_path: Path) -> None:
     crops = networks.calibration_pictures([photo])
-    assert [tuple(crop.shape) for crop in crops] == [(1, 3, 128, 128)] * 6
+    assert [tuple(crop.shape) for crop in crops] == [(1, 3, 128, 128)] * 2
     assert 0 <= min(crop.min() for crop in crops) < max(crop.max() for crop in crops) <= 1
     (features,) = networks.feature_maps(crops[:1])
     assert tuple(features.shape) == (1, 64, 128, 128)
@@ -130,12 +135,44 @@ def test_photos_for_the_calibration(photo: Path, tmp_path: Path) -> None:
         networks.calibration_pictures([small])
 
 
+def test_a_missing_package_is_said_before_minutes_are_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(lowering.PACKAGES, "litert", ("no_such_package",))
+    with pytest.raises(ModuleNotFoundError, match="no_such_package") as caught:
+        run_bench(say=lambda line: pytest.fail(line))
+    assert caught.value.name == "no_such_package"
+
+
+def failing(journal: Journal, error: BaseException) -> None:
+    with journal.step("broken"):
+        raise error
+
+
+def test_steps_and_failures_are_said_and_kept() -> None:
+    said: list[str] = []
+    journal = Journal(said.append)
+    with journal.step("slow", announce=True):
+        time.sleep(0.1)
+    failing(journal, ValueError("no such op\nmore of it"))
+    with pytest.raises(KeyboardInterrupt):
+        failing(journal, KeyboardInterrupt())
+    assert said[0] == "slow ..."
+    assert said[1].startswith("slow: 0.1")
+    assert said[2:] == ["failed: broken: ValueError: no such op"]
+    assert [step.what for step in journal.steps] == ["slow"]
+    assert journal.steps[0].seconds >= 0.1
+    assert [failure.line for failure in journal.failures] == ["broken: ValueError: no such op"]
+
+
+def bench_a_layer(**more: object) -> tuple[Bench, list[str]]:
+    said: list[str] = []
+    options = {"kernels": ["portable"], "cases": ("layer",), "runtimes": ("executorch",), "rounds": 1, **more}
+    return run_bench(**options, say=said.append), said  # type: ignore[arg-type]
+
+
 def test_a_layer_is_timed() -> None:
     pytest.importorskip("executorch")
-    said: list[str] = []
-    bench = run_bench(
-        kernels=["portable"], threads=(1,), cases=("layer",), runtimes=("executorch",), rounds=1, say=said.append
-    )
+    bench, said = bench_a_layer()
+    assert bench.complete
     in_python = [item for item in bench.rows if item.host == "python"]
     assert [(item.kernel, item.ours) for item in in_python] == [("portable", True), ("xnnpack fp32", False)]
     assert all(len(item.timing.samples) == 5 and item.timing.least > 0 for item in bench.rows)
@@ -143,4 +180,89 @@ def test_a_layer_is_timed() -> None:
     assert content["threads"] == [1]
     assert {"device", "instruction_sets", "build_type", "load_average", "commit", "versions", "date"} <= content.keys()
     assert any("Larq" in what for what in content["left_out"])
+    assert content["failed"] == []
+    assert [step["what"] for step in content["steps"]][:2] == [
+        "lower binary layer, ExecuTorch, our kernels",
+        "lower float layer, ExecuTorch xnnpack fp32",
+    ]
+    assert all(any(line.startswith(f"{step.what}: ") for line in said) for step in bench.steps)
     assert json.loads(json.dumps(content)) == json.loads(json.dumps(content, allow_nan=False))
+
+
+def test_a_candidate_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    executorch = pytest.importorskip("bitsr.validation.bench.executorch")
+    lowered = executorch.lowered
+
+    def without_ours(*arguments: object, ours: bool, **more: object) -> Candidate:
+        if ours:
+            raise RuntimeError("this one can not be lowered")
+        found: Candidate = lowered(*arguments, ours=ours, **more)
+        return found
+
+    monkeypatch.setattr(executorch, "lowered", without_ours)
+    monkeypatch.setattr(timed, "find_library", lambda _: script(tmp_path / "bitsr-run", "echo broken >&2; exit 3"))
+    bench, _ = bench_a_layer()
+    assert [(item.host, item.kernel) for item in bench.rows] == [("python", "xnnpack fp32")]
+    assert not bench.complete
+    first, second = bench.report()["failed"]
+    assert first == "lower binary layer, ExecuTorch, our kernels: RuntimeError: this one can not be lowered"
+    assert second.startswith("time 1 candidates in bitsr-run, layer, 1 thread: RunnerError: ")
+    assert "broken" in second
+
+
+def test_an_interruption_keeps_the_finished_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def time_it(self: timed.Stopwatch, case: lowering.Lowered, *, threads: int) -> list[Row]:
+        calls.append(threads)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return [row("portable", ours=True, ms=2)]
+
+    nothing = lowering.Lowered("layer", [], torch.zeros(1))
+    monkeypatch.setattr(run, "lower_case", lambda *_, **__: nothing)
+    monkeypatch.setattr(timed.Stopwatch, "time", time_it)
+    bench, _ = bench_a_layer(threads=(1, 2))
+    assert calls == [1, 2]
+    assert bench.interrupted
+    assert not bench.complete
+    assert len(bench.rows) == 1
+    with pytest.raises(KeyboardInterrupt):  # without a row there is nothing to keep
+        bench_a_layer()
+
+
+def run_command(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], folder: Path, bench: Bench
+) -> tuple[int, list[str], dict[str, object]]:
+    """Exit code, error lines, and the report that was written, of `bitsr bench` with this outcome."""
+    monkeypatch.setattr(package, "run_bench", lambda **_: bench)
+    code = main(["bench", "--output", str(folder)])
+    out, err = capfd.readouterr()
+    path = Path(next(line for line in out.splitlines() if line.startswith("written: ")).removeprefix("written: "))
+    assert path.parent == folder
+    content: dict[str, object] = json.loads(path.read_text())
+    content["name"] = path.name
+    return code, [line for line in err.splitlines() if line.startswith("error: ")], content
+
+
+def test_an_incomplete_run_replaces_no_complete_one(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = [row("avx2", ours=True, ms=2), row("xnnpack fp32", ours=False, ms=9)]
+    code, errors, content = run_command(monkeypatch, capfd, tmp_path, Bench(rows))
+    assert (code, errors, content["name"], content["complete"]) == (0, [], "results.json", True)
+    complete = (tmp_path / "results.json").read_bytes()
+
+    code, errors, content = run_command(monkeypatch, capfd, tmp_path, Bench(rows[:1], interrupted=True))
+    assert (code, len(errors), content["name"]) == (130, 1, "results.partial.json")
+    assert (content["interrupted"], content["complete"]) == (True, False)
+
+    failed = Bench(rows[:1], failures=[Failure("lower it", ValueError("why")), Failure("time it", ValueError("how"))])
+    code, errors, content = run_command(monkeypatch, capfd, tmp_path, failed)
+    assert (code, content["name"]) == (1, "results.partial.json")
+    assert errors == ["error: not everything was timed: lower it: ValueError: why, and 1 more; --debug shows where"]
+    assert content["failed"] == ["lower it: ValueError: why", "time it: ValueError: how"]
+    assert (tmp_path / "results.json").read_bytes() == complete
+
+    run_command(monkeypatch, capfd, tmp_path, Bench(rows))
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]

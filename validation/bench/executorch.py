@@ -14,11 +14,12 @@ from bitsr.validation.bench.candidates import EXECUTORCH, FLOAT_KERNEL, INT8_KER
 
 def lowered(module: nn.Module, *, network: str, example: Tensor, ours: bool) -> Candidate:
     """For the example's size. The input stays where the caller has it: nobody pays for a copy of it."""
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
-    from executorch.exir.passes import MemoryPlanningPass
+    with quiet():
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
+        from executorch.exir.passes import MemoryPlanningPass
 
-    from bitsr.export.executorch.partitioner import BitsrPartitioner
+        from bitsr.export.executorch.partitioner import BitsrPartitioner
 
     with quiet(), torch.no_grad():
         program = torch.export.export(module.eval(), (example,), strict=False)
@@ -30,11 +31,12 @@ def lowered(module: nn.Module, *, network: str, example: Tensor, ours: bool) -> 
 
 def quantized(module: nn.Module, *, network: str, example: Tensor, samples: list[Tensor]) -> Candidate:
     """Int8 inside, a scale for each filter; float32 in and out. ``samples`` are inputs of the example's size."""
-    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-        XNNPACKQuantizer,
-        get_symmetric_quantization_config,
-    )
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    with quiet():
+        from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+            XNNPACKQuantizer,
+            get_symmetric_quantization_config,
+        )
+        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
     with quiet(), torch.no_grad():

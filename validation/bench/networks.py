@@ -18,11 +18,12 @@ from bitsr.training.weights import load_model
 SIDE = 128
 CHANNELS = 64
 SCALE = 4
-BINARY_NETWORKS = ("ebsr_light_plus_x4", "ebsr_light_x4")
+# One of EBSR-light and EBSR-light+ is enough: convolutions, gates and skips are the same, the second adds activations.
+BINARY_NETWORK = "ebsr_light_plus_x4"
 FLOAT_GEOMETRY = "float convolutions of its geometry"
 FLOAT_NETWORK = "srresnet_x4"
 BINARY_LAYER, FLOAT_LAYER = "binary layer", "float layer"
-_MOST_CROPS = 6
+_MOST_CROPS = 2
 
 
 class BinaryLayer(nn.Module):
@@ -61,9 +62,13 @@ class FloatTwin(nn.Module):
         return F.pixel_shuffle(self.tail(y + head), self.scale)
 
 
-def float_layer() -> nn.Module:
+def binary_layers() -> dict[str, nn.Module]:
+    return {BINARY_LAYER: BinaryLayer().eval()}
+
+
+def float_layers() -> dict[str, nn.Module]:
     """The opponent of the layer: the convolution alone, without activation and skip."""
-    return nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1).eval()
+    return {FLOAT_LAYER: nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1).eval()}
 
 
 def float_networks() -> dict[str, nn.Module]:
@@ -72,11 +77,11 @@ def float_networks() -> dict[str, nn.Module]:
 
 
 def binary_networks() -> dict[str, nn.Module]:
-    return {name: fold(create_model(name)).eval() for name in BINARY_NETWORKS}
+    return {BINARY_NETWORK: fold(create_model(BINARY_NETWORK)).eval()}
 
 
 def calibration_pictures(paths: list[Path]) -> list[Tensor]:
-    """Crops (1, 3, 128, 128) in [0, 1] of photos, at most six of each.
+    """Crops (1, 3, 128, 128) in [0, 1] of photos, at most two of each.
 
     Raises:
         UsageError: none of the files has 128x128 pixels.
@@ -93,7 +98,7 @@ def calibration_pictures(paths: list[Path]) -> list[Tensor]:
 
 def feature_maps(pictures: list[Tensor]) -> list[Tensor]:
     """What a binary layer sees of the pictures: (1, 64, 128, 128) of the trained network's head."""
-    network = fold(load_model(BINARY_NETWORKS[0]))
+    network = fold(load_model(BINARY_NETWORK))
     assert isinstance(network, SuperResolver)
     with torch.no_grad():
         return [network.head(picture - network.mean).to(memory_format=torch.channels_last) for picture in pictures]

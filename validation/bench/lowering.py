@@ -1,0 +1,68 @@
+"""The candidates of a case, lowered one after the other, so that one that fails leaves the others."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bitsr.common.quiet import quiet
+from bitsr.validation.bench import networks
+from bitsr.validation.bench.candidates import EXECUTORCH, FLOAT_KERNEL, INT8_KERNEL, LITERT, Candidate
+from bitsr.validation.bench.journal import Journal
+
+CASES = ("layer", "network")
+RUNTIMES = {"executorch": EXECUTORCH, "litert": LITERT}
+# By their names in an import, so that a missing one is said before minutes are spent on the other runtime.
+PACKAGES = {
+    "executorch": ("executorch", "torchao"),
+    "litert": ("onnx", "onnx2tf", "tensorflow", "tf_keras", "ai_edge_litert"),
+}
+Networks = Callable[[], dict[str, nn.Module]]
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """Candidates of one case, and the input (1, C, 128, 128) that all of them take."""
+
+    case: str
+    candidates: list[Candidate]
+    x: Tensor
+
+
+def lower_case(case: str, *, runtimes: tuple[str, ...], samples: list[Tensor] | None, journal: Journal) -> Lowered:
+    """Lower what takes part in ``case``; ``samples`` are pictures that calibrate int8, ``None`` leaves int8 out."""
+    x = torch.rand(1, 3, networks.SIDE, networks.SIDE)
+    binary: Networks = networks.binary_networks
+    opponents: Networks = networks.float_networks
+    if case == "layer":
+        # Channels last, as the runtimes' kernels want it: no transpose is part of any time.
+        x = torch.randn(1, networks.CHANNELS, *x.shape[2:]).to(memory_format=torch.channels_last)
+        samples = None if samples is None else networks.feature_maps(samples)
+        binary, opponents = networks.binary_layers, networks.float_layers
+    found: list[Candidate] = []
+    for runtime in runtimes:
+        backend, called = _backend(runtime), RUNTIMES[runtime]
+        for name, network in binary().items():
+            with journal.step(f"lower {name}, {called}, our kernels"):
+                found.append(backend.lowered(network, network=name, example=x, ours=True))
+        for name, network in opponents().items():
+            with journal.step(f"lower {name}, {called} {FLOAT_KERNEL}"):
+                found.append(backend.lowered(network, network=name, example=x, ours=False))
+            if samples is not None:
+                with journal.step(f"lower {name}, {called} {INT8_KERNEL}"):
+                    found.append(backend.quantized(network, network=name, example=x, samples=samples))
+    return Lowered(case, found, x)
+
+
+def _backend(runtime: str) -> Any:
+    """The runtime's module, which loads a heavy stack."""
+    with quiet():
+        if runtime == "executorch":
+            from bitsr.validation.bench import executorch
+
+            return executorch
+        from bitsr.validation.bench import litert
+
+        return litert
