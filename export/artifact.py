@@ -7,6 +7,7 @@ A model never runs with a wrong scale or value range: both come from here.
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -42,6 +43,17 @@ class SizeRules(_Strict):
     min_side: Positive
     max_pixels: Positive
     multiple: Positive
+
+    @property
+    def only_side(self) -> int | None:
+        """Side of the square that is the only input, ``None`` where there is a choice."""
+        only = self.min_side == self.multiple and self.max_pixels == self.min_side**2
+        return self.min_side if only else None
+
+    def square(self, *, most: int) -> int:
+        """Side of the largest square input not above ``most``, or of the least one where that is larger."""
+        largest = min(most, math.isqrt(self.max_pixels))
+        return max(largest - largest % self.multiple, self.min_side)
 
     def check(self, *, height: int, width: int) -> None:
         """Raise :class:`ArtifactError` for a size that the artefact does not take."""

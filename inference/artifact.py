@@ -45,6 +45,7 @@ class PictureArtifact:
             global_pooling=facts.global_pooling,
             min_side=facts.sizes.min_side,
             multiple=facts.sizes.multiple,
+            fixed_side=facts.sizes.only_side,
             bytes_per_pixel=bytes_per_pixel(facts.model, runtime=runtime),
         )
 

@@ -21,6 +21,7 @@ class SessionInfo:
         max_pixels: most pixels (H * W) of one input, or None where only the memory limits it.
         min_side: shortest side of an input in pixels.
         multiple: both sides of an input are multiples of this.
+        fixed_side: side of the square that is the only input, or None where there is a choice.
         bytes_per_pixel: an upper bound of the memory that a run takes for each pixel of its input.
         fixed_bytes: an upper bound of what it takes beside that, whatever the size of its input.
         receptive_field_radius: pixels of the input that an output pixel depends on, to each side, without global
@@ -36,14 +37,9 @@ class SessionInfo:
     global_pooling: bool
     min_side: int = 1
     multiple: int = 1
+    fixed_side: int | None = None
     bytes_per_pixel: int = 0
     fixed_bytes: int = 0
-
-    @property
-    def fixed_side(self) -> int | None:
-        """Side of the square that is the only input the network takes, ``None`` where there is a choice."""
-        only = self.min_side == self.multiple and self.max_pixels == self.min_side**2
-        return self.min_side if only else None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from bitsr.validation.golden import OpCall, record
 from bitsr.validation.op_parity import finite
 from bitsr.validation.results import LayerError, Parting, Worst
 from bitsr.validation.runner_files import Layer, Map, read_layers, read_map
-from bitsr.validation.sides import part_side
 from bitsr.validation.targets.base import Target
 from bitsr.validation.whole import run_network
 
@@ -32,7 +31,7 @@ def compare_layers(
     Raises:
         TargetError: the run failed, or its dump does not fit the network.
     """
-    side = part_side(info.sizes, most=SIDE)
+    side = info.sizes.square(most=SIDE)
     x = x[..., :side, :side].contiguous()
     calls, _ = record(network, x)
     with tempfile.TemporaryDirectory(prefix="bitsr-layers-") as temporary:

@@ -32,7 +32,6 @@ from bitsr.validation.results import (
     Results,
     Run,
 )
-from bitsr.validation.sides import fixed_side, part_side
 from bitsr.validation.targets.base import Target
 from bitsr.validation.targets.open import expand, open_target
 from bitsr.validation.whole import Pictured, Sample
@@ -340,7 +339,7 @@ class _Job:
 
     @property
     def _timed_side(self) -> int:
-        return part_side(self.subject.info.sizes, most=TIMED_SIDE)
+        return self.subject.info.sizes.square(most=TIMED_SIDE)
 
     def _twin(self) -> Path | None:
         """Beside the artefact where it is there; a .pte's is made here."""
@@ -355,7 +354,7 @@ class _Job:
         if not made.exists():
             self._say(f"{path.name}: export its float twin")
             info = self.subject.info
-            fixed = fixed_side(info.sizes) is not None
+            fixed = info.sizes.only_side is not None
             try:
                 twin.write_twin(
                     made, self.subject.network, channels=info.in_channels, side=self._timed_side, fixed=fixed

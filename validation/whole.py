@@ -21,7 +21,6 @@ from bitsr.validation.op_parity import finite
 from bitsr.validation.parity import compare
 from bitsr.validation.results import PictureResult
 from bitsr.validation.runner_files import Map, read_map, write_map
-from bitsr.validation.sides import fixed_side
 from bitsr.validation.targets.base import Target
 
 Pixels = NDArray[np.uint8]
@@ -57,7 +56,7 @@ def make_samples(paths: Sequence[Path], network: nn.Module, *, scale: int, info:
         PictureError, UsageError: a picture that is broken, too small or too large for the artefact.
     """
     samples = []
-    side = fixed_side(info.sizes)
+    side = info.sizes.only_side
     for path in paths:
         original = read_picture(path).rgb
         if side is not None:

@@ -59,8 +59,7 @@ def test_sizes_that_the_network_does_not_take_are_filled_and_cut_off(height: int
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (16, 16), (9, 70), (33, 20)])
 def test_a_network_of_one_size_gets_no_other(height: int, width: int) -> None:
     session = LocalSession(max_pixels=256)
-    session.info = replace(session.info, min_side=16, multiple=16)
-    assert session.info.fixed_side == 16
+    session.info = replace(session.info, min_side=16, multiple=16, fixed_side=16)
     assert upscale_pixels(session, noise(height, width)).shape == (2 * height, 2 * width, 3)
     assert set(session.calls) == {(16, 16)}
 

@@ -14,7 +14,6 @@ from bitsr.export.export import export_model
 from bitsr.training.models import create_model
 from bitsr.training.weights import WeightsInfo, save_weights
 from bitsr.validation.runner_files import RunnerOutput
-from bitsr.validation.sides import fixed_side, part_side
 from bitsr.validation.targets.host import HostTarget
 from bitsr.validation.validate import Request, validate
 
@@ -25,11 +24,11 @@ def test_sides() -> None:
     free = SizeRules(min_side=1, max_pixels=512 * 512, multiple=1)
     small = SizeRules(min_side=1, max_pixels=1100, multiple=4)
     only = SizeRules(min_side=64, max_pixels=64 * 64, multiple=64)
-    assert [fixed_side(sizes) for sizes in (free, small, only)] == [None, None, 64]
-    assert [part_side(sizes, most=128) for sizes in (free, small, only)] == [128, 32, 64]
-    assert [part_side(sizes, most=48) for sizes in (free, small, only)] == [48, 32, 64]
+    assert [sizes.only_side for sizes in (free, small, only)] == [None, None, 64]
+    assert [sizes.square(most=128) for sizes in (free, small, only)] == [128, 32, 64]
+    assert [sizes.square(most=48) for sizes in (free, small, only)] == [48, 32, 64]
     for sizes in (free, small, only):
-        side = part_side(sizes, most=48)
+        side = sizes.square(most=48)
         sizes.check(height=side, width=side)
 
 

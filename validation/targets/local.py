@@ -1,6 +1,5 @@
 """The C++ runner on this machine: natively, and as an arm64 program under qemu's user emulation."""
 
-import os
 import platform
 import shutil
 import subprocess
@@ -12,7 +11,7 @@ from bitsr.validation.errors import EnvironmentMissingError
 from bitsr.validation.runner_files import RunnerOutput
 from bitsr.validation.targets.base import Device
 from bitsr.validation.targets.builds import RUNNER, runner
-from bitsr.validation.targets.host import Workspace, run_process
+from bitsr.validation.targets.this_machine import ThisMachine, run_process
 
 # Processors by default, with what the kernel of such a device says in /proc/cpuinfo: XNNPACK reads it.
 _FEATURES = "fp asimd evtstrm aes pmull sha1 sha2 crc32"
@@ -28,10 +27,8 @@ _EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
 _SYSROOT = Path("/usr/aarch64-linux-gnu")
 
 
-class LocalTarget:
+class LocalTarget(ThisMachine):
     """See :class:`bitsr.validation.targets.base.Target`."""
-
-    layers = True
 
     def __init__(
         self,
@@ -42,37 +39,15 @@ class LocalTarget:
         emulated: bool,
         without: dict[str, str] | None = None,
     ) -> None:
-        self.name = name
-        self.without = without or {}
-        self.emulated = emulated
-        self.cores = len(os.sched_getaffinity(0))
+        super().__init__(name, emulated=emulated, layers=True, without=without)
         self.command = list(command)
         self._device = device
-        self._workspace = Workspace()
 
     def describe(self) -> Device:
         return self._device
 
-    def push(self, path: Path) -> str:
-        return str(path)
-
-    def path(self, name: str) -> str:
-        return self._workspace.path(name)
-
-    def folder(self, name: str) -> str:
-        return self._workspace.folder(name)
-
     def run(self, arguments: Sequence[str], *, fresh: bool = False) -> RunnerOutput:
         return run_process([*self.command, *arguments], source=f"{RUNNER} on {self.name}")
-
-    def pull(self, name: str, path: Path) -> None:
-        self._workspace.pull(name, path)
-
-    def settle(self) -> None:
-        pass
-
-    def close(self) -> None:
-        self._workspace.close()
 
 
 def native() -> LocalTarget:
