@@ -87,7 +87,8 @@ def _print(rows: "list[Row]", content: dict[str, Any]) -> None:
     for name in dict.fromkeys(row.case for row in rows):
         chosen = [row for row in rows if row.case == name]
         _print_times(f"{name}, 128x128, medians", chosen)
-        _print_ratios(f"{name}: how many times faster (by processor time)", chosen)
+        what = ", ".join(dict.fromkeys(row.network for row in chosen if row.ours))
+        _print_ratios(f"{name}: how many times faster {what} is (by processor time)", chosen)
     table("conditions", ("", ""), _conditions(content), left=2)
     for remark in content["notes"]:
         note(remark)
@@ -108,18 +109,24 @@ def _print_times(title: str, rows: "list[Row]") -> None:
 
 
 def _print_ratios(title: str, rows: "list[Row]") -> None:
+    """A line for each opponent, a column for each of ours, so that long names stand on the left."""
     from bitsr.validation.bench.rows import opponents, processor_ratio, ratio
 
-    columns = list(dict.fromkeys(row.label for row in rows if not row.ours))
-    lines = []
-    for row in (row for row in rows if row.ours):
-        cells = dict.fromkeys(columns, "")
+    ours = [row for row in rows if row.ours]
+    several = len({row.network for row in ours}) > 1
+    lines: dict[tuple[str, ...], dict[str, str]] = {}
+    columns: dict[str, None] = {}
+    for row in ours:
+        column = f"{row.network}, {row.runtime} {row.kernel}" if several else f"{row.runtime} {row.kernel}"
+        columns[column] = None
         for other in opponents(row, rows):
             processor = processor_ratio(row, other)
-            cells[other.label] = f"{ratio(row, other):.2f}" + ("" if processor is None else f" ({processor:.2f})")
-        lines.append((row.network, f"{row.runtime} {row.kernel}", row.host, str(row.threads), *cells.values()))
-    if columns:
-        table(title, ("network", "ours", "in", "threads", *(f"x {column}" for column in columns)), lines, left=3)
+            cell = f"{ratio(row, other):.2f}" + ("" if processor is None else f" ({processor:.2f})")
+            name = (other.network, f"{other.runtime} {other.kernel}", row.host, str(row.threads))
+            lines.setdefault(name, {})[column] = cell
+    if lines:
+        shown = [(*name, *(cells.get(column, "") for column in columns)) for name, cells in lines.items()]
+        table(title, ("than", "runtime", "in", "threads", *columns), shown, left=3)
 
 
 def _conditions(content: dict[str, Any]) -> list[tuple[str, str]]:

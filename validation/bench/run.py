@@ -24,14 +24,16 @@ MOST_THREADS = 256
 _QUIET = 0.5
 _KERNEL_OF_ISA = {"AVX2": "avx2", "AVX-512 VPOPCNTDQ": "avx512", "NEON": "neon"}
 _PACKAGES = ("torch", "executorch", "ai-edge-litert", "tensorflow")
+# What a note is about (a case, or "" for all), and the note.
 _NOTES = (
-    "Python rows: the input is in place before, the output stays in the runtime's memory",
-    "layer: an untimed call goes before each timed one, which finds its maps in the caches, as in a network",
-    "layer in bitsr-run: a process for each candidate, in turns of some runs; networks take turns in one process",
-    "Larq Compute Engine: input and output are copied, its interpreter has no other call",
-    "int8: ExecuTorch takes and gives float32, LiteRT int8",
-    "layer: ours has sign, scale, skip and PReLU, Larq's sign, scale and skip, the others the convolution alone",
-    "weights are random, which no time depends on; int8 is calibrated with two crops of each photo",
+    ("", "Python rows: the input is in place before, the output stays in the runtime's memory"),
+    ("layer", "an untimed call goes before each timed one, which finds its maps in the caches, as in a network"),
+    ("layer", "in bitsr-run a process for each candidate, in turns of some runs"),
+    ("network", "in bitsr-run all take turns in one process"),
+    ("layer", "ours has sign, scale, skip and PReLU, Larq's sign, scale and skip, the others the convolution alone"),
+    ("", "Larq Compute Engine: input and output are copied, its interpreter has no other call"),
+    ("", "int8: ExecuTorch takes and gives float32, LiteRT int8; calibrated with two crops of each photo"),
+    ("", "weights are random, which no time depends on"),
 )
 
 
@@ -71,7 +73,11 @@ class Bench:
                 "layer": [1, networks.CHANNELS, networks.SIDE, networks.SIDE],
                 "network": [1, 3, networks.SIDE, networks.SIDE],
             },
-            "notes": list(_NOTES),
+            "notes": [
+                f"{about}: {text}" if about else text
+                for about, text in _NOTES
+                if about in ("", *(row.case for row in self.rows))
+            ],
             "left_out": self.left_out,
             "failed": [failure.line for failure in self.failures],
             "steps": [{"what": step.what, "seconds": round(step.seconds, 1)} for step in self.steps],
