@@ -1,0 +1,215 @@
+"""Every rule that the format sets on values, references, attributes and constants."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from bitsr.export.packing import WORD_BITS, words_per_tap
+from bitsr.export.program.content import Op, OpKind, Program, ProgramError, Value, ValueKind
+
+MAX_COUNT = 1 << 12  # values, ops, inputs, outputs; a network of 32 layers has about 100 ops
+MAX_CHANNELS = 1 << 16  # 9 taps of so many channels still fit the int32 accumulator (law 4)
+
+# Number of (inputs, outputs, constants, attributes) of each op.
+ARITY = {
+    OpKind.BINARY_CONV2D: (5, 1, 7, 3),
+    OpKind.CHANNEL_GATE: (1, 2, 4, 3),
+    OpKind.SPATIAL_GATE: (1, 1, 2, 1),
+    OpKind.ADD: (2, 1, 0, 0),
+    OpKind.PIXEL_SHUFFLE: (2, 1, 0, 1),
+    OpKind.QUANTIZED_SPATIAL_GATE: (1, 1, 4, 3),
+}
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise :class:`ProgramError` with the rule that is broken."""
+    if not condition:
+        raise ProgramError(f"the program is inconsistent: {message}; export again")
+
+
+def check_counts(counts: tuple[int, ...]) -> None:
+    """Of values, ops, inputs and outputs."""
+    require(max(counts) <= MAX_COUNT, f"more than {MAX_COUNT} values, ops, inputs or outputs: {counts}")
+
+
+def check_program(program: Program) -> None:
+    """Check every rule that the format sets on values, references, attributes and constants.
+
+    Raises:
+        ProgramError: with the rule that is broken.
+    """
+    require(bool(program.inputs) and bool(program.outputs), "a program needs an input and an output")
+    check_counts((len(program.values), len(program.ops), len(program.inputs), len(program.outputs)))
+    for index, value in enumerate(program.values):
+        require(1 <= value.channels <= MAX_CHANNELS, f"value {index} has {value.channels} channels")
+        require(1 <= value.up <= 64 and 1 <= value.down <= 64, f"value {index} has the ratio {value.up}/{value.down}")
+        require(value.kind is not ValueKind.PLANE or value.channels == 1, f"plane {index} has more than one channel")
+    known: set[int] = set()
+    written: set[int] = set()
+    for number in program.inputs:
+        require(number < len(program.values), f"input value {number} does not exist")
+        require(number not in known, f"value {number} is an input twice")
+        known.add(number)
+    first = program.values[program.inputs[0]]
+    require(first.kind is ValueKind.MAP and first.up == first.down == 1, "the first input must be a map of ratio 1")
+    for index, op in enumerate(program.ops):
+        for source in op.inputs:
+            require(source is None or source in known, f"op {index} reads value {source} before it is written")
+        for result in op.outputs:
+            if result is not None:
+                require(result < len(program.values), f"op {index} writes value {result}: no such value")
+                require(result not in known, f"op {index} writes value {result} a second time")
+                known.add(result)
+                written.add(result)
+        _Rules(op, program.values, index).check()
+    for number in program.outputs:
+        require(number in written, f"no op writes the output value {number}")
+    require(len(set(program.outputs)) == len(program.outputs), "a value is an output twice")
+
+
+class _Rules:
+    """The rules of one op."""
+
+    def __init__(self, op: Op, values: list[Value], index: int) -> None:
+        self._op = op
+        self._values = values
+        self._index = index
+
+    def check(self) -> None:
+        op = self._op
+        arity = (len(op.inputs), len(op.outputs), len(op.constants), len(op.attributes))
+        self._require(arity == ARITY[op.kind], f"({op.kind.name.lower()}) has arity {arity}, not {ARITY[op.kind]}")
+        shapes = constant_shapes(op, self._values, self._index)
+        for constant, shape in zip(op.constants, shapes, strict=True):
+            self._require(constant is None or constant.shape == shape, f"a constant has not the shape {shape}")
+        x = self._value(op.inputs[0], ValueKind.MAP, "x")
+        _OF_KIND[op.kind](self, x)
+
+    def binary_conv2d(self, x: Value) -> None:
+        out_channels, kernel, planes = self._op.attributes
+        _, threshold, channel_gain, spatial_gain, residual = self._op.inputs
+        own_threshold, weights, scales, *_ = self._op.constants
+        self._check_kernel(kernel)
+        self._require(planes in (1, 2), f"{planes} weight planes, expected 1 or 2")
+        self._require((threshold is None) != (own_threshold is None), "it needs exactly one threshold")
+        self._require(weights is not None and scales is not None, "it needs weights and scales")
+        if weights is not None and x.channels % WORD_BITS:
+            spare = weights[..., -1].astype(np.uint64) >> np.uint64(x.channels % WORD_BITS)
+            self._require(not spare.any(), f"weight bits are set beyond channel {x.channels - 1}")
+        if threshold is not None:
+            self._check_vector(threshold, x.channels, "threshold")
+        if channel_gain is not None:
+            self._check_vector(channel_gain, out_channels, "channel gain")
+        if spatial_gain is not None:
+            self._check_size(x, self._value(spatial_gain, ValueKind.PLANE, "spatial gain"), "spatial gain")
+        self._check_map(x, self._op.outputs[0], out_channels, "y")
+        if residual is not None:
+            self._check_map(x, residual, out_channels, "residual")
+
+    def channel_gate(self, x: Value) -> None:
+        hidden, total, linear = self._op.attributes
+        self._require(1 <= hidden <= MAX_CHANNELS, f"{hidden} hidden units, expected 1 to {MAX_CHANNELS}")
+        self._require(1 <= total <= 2 * MAX_CHANNELS, f"{total} outputs, expected 1 to {2 * MAX_CHANNELS}")
+        self._require(0 <= linear <= total, f"linear count {linear} of {total}")
+        counts = (linear, total - linear)
+        for number, count, role in zip(self._op.outputs, counts, ("linear", "sigmoid"), strict=True):
+            self._require((number is None) == (count == 0), f"{role} output for {count} channels")
+            if number is not None:
+                self._check_vector(number, count, f"{role} output")
+        self._check_constants()
+
+    def spatial_gate(self, x: Value) -> None:
+        self._check_kernel(self._op.attributes[0])
+        self._check_size(x, self._value(self._op.outputs[0], ValueKind.PLANE, "s"), "s")
+        self._check_constants()
+
+    def quantized_spatial_gate(self, x: Value) -> None:
+        kernel, negative, positive = self._op.attributes
+        levels = negative + positive
+        self._require(1 <= levels <= 255, f"levels -{negative} to {positive}, expected 2 to 256 levels")
+        largest = kernel**2 * x.channels * max(negative, positive) * 128
+        self._require(largest < 1 << 31, f"sums up to {largest} do not fit 32 bits")
+        self.spatial_gate(x)
+
+    def add(self, x: Value) -> None:
+        self._check_map(x, self._op.inputs[1], x.channels, "b")
+        self._check_map(x, self._op.outputs[0], x.channels, "y")
+
+    def pixel_shuffle(self, x: Value) -> None:
+        (factor,) = self._op.attributes
+        self._require(2 <= factor <= 8, f"factor {factor}, expected 2 to 8")
+        y = self._value(self._op.outputs[0], ValueKind.MAP, "y")
+        self._require(y.channels * factor**2 == x.channels, f"{x.channels} to {y.channels} channels")
+        self._require(y.up * x.down == x.up * factor * y.down, f"y is not {factor} times as large as x")
+        if self._op.inputs[1] is not None:
+            self._check_map(x, self._op.inputs[1], y.channels, "skip")
+
+    def _require(self, condition: bool, message: str) -> None:
+        require(condition, f"op {self._index}: {message}")
+
+    def _value(self, number: int | None, kind: ValueKind, role: str) -> Value:
+        if number is None:
+            raise ProgramError(f"the program is inconsistent: op {self._index} has no {role}; export again")
+        found = self._values[number]
+        self._require(found.kind is kind, f"{role} is a {found.kind.name.lower()}, expected {kind.name.lower()}")
+        return found
+
+    def _check_kernel(self, kernel: int) -> None:
+        self._require(kernel in (1, 3), f"kernel {kernel}, expected 1 or 3")
+
+    def _check_constants(self) -> None:
+        self._require(all(constant is not None for constant in self._op.constants), "it needs all its constants")
+
+    def _check_size(self, x: Value, other: Value, role: str) -> None:
+        self._require(x.up * other.down == other.up * x.down, f"{role} has another size than x")
+
+    def _check_map(self, x: Value, number: int | None, channels: int, role: str) -> None:
+        other = self._value(number, ValueKind.MAP, role)
+        self._check_size(x, other, role)
+        self._require(other.channels == channels, f"{role} has {other.channels} channels, expected {channels}")
+
+    def _check_vector(self, number: int, channels: int, role: str) -> None:
+        found = self._value(number, ValueKind.VECTOR, role).channels
+        self._require(found == channels, f"{role} has {found} channels, expected {channels}")
+
+
+_OF_KIND: dict[OpKind, Callable[[_Rules, Value], None]] = {
+    OpKind.BINARY_CONV2D: _Rules.binary_conv2d,
+    OpKind.CHANNEL_GATE: _Rules.channel_gate,
+    OpKind.SPATIAL_GATE: _Rules.spatial_gate,
+    OpKind.ADD: _Rules.add,
+    OpKind.PIXEL_SHUFFLE: _Rules.pixel_shuffle,
+    OpKind.QUANTIZED_SPATIAL_GATE: _Rules.quantized_spatial_gate,
+}
+
+
+def constant_shapes(op: Op, values: list[Value], index: int) -> tuple[tuple[int, ...], ...]:
+    """Shapes of the op's constants, from its attributes and the channels of its first input."""
+    number = op.inputs[0]
+    if number is None or number >= len(values):
+        raise ProgramError(f"the program is inconsistent: op {index} has no input; export again")
+    require(all(a >= 0 for a in op.attributes), f"op {index} has a negative attribute")
+    channels = values[number].channels
+    if op.kind is OpKind.BINARY_CONV2D:
+        out, kernel, planes = op.attributes
+        bits = (planes, out, kernel, kernel, words_per_tap(channels))
+        return ((channels,), bits, (planes, out), (out,), (out,), (out,), (out,))
+    if op.kind is OpKind.CHANNEL_GATE:
+        hidden, total, _ = op.attributes
+        return ((hidden, channels), (hidden,), (total, hidden), (total,))
+    if op.kind is OpKind.SPATIAL_GATE:
+        (kernel,) = op.attributes
+        return ((kernel, kernel, channels), (1,))
+    if op.kind is OpKind.QUANTIZED_SPATIAL_GATE:
+        kernel, _, _ = op.attributes
+        return ((kernel, kernel, channels), (1,), (1,), (1,))
+    return ()
+
+
+def constant_type(op: Op, role: int) -> np.dtype[np.generic]:
+    """Little-endian type of the constant at position ``role``."""
+    if op.kind is OpKind.BINARY_CONV2D and role == 1:
+        return np.dtype("<u8")
+    if op.kind is OpKind.QUANTIZED_SPATIAL_GATE and role == 0:
+        return np.dtype("i1")
+    return np.dtype("<f4")
