@@ -48,7 +48,11 @@ def window_attention(
         own = tokens[:, :, number * channels : (number + 1) * channels]
         return tf.transpose(tf.reshape(own, (-1, window**2, heads, channels // heads)), (0, 2, 1, 3))
 
-    scores = tf.matmul(part(0) * np.float32(scale), part(1), transpose_b=True) + bias
+    scores = tf.matmul(part(0) * np.float32(scale), part(1), transpose_b=True)
+    # The bias is added in another shape than the mask: else the converter sums the two constants to one as large as the
+    # scores, for each layer, where all layers can share the mask.
+    rows_of_all_heads = tf.reshape(scores, (-1, heads * window**2, window**2))
+    scores = tf.reshape(rows_of_all_heads + bias.reshape(-1, window**2), (-1, heads, window**2, window**2))
     if mask is not None:
         scores = scores + tf.expand_dims(mask, 1)
     mixed = tf.transpose(tf.matmul(tf.nn.softmax(scores), part(2)), (0, 2, 1, 3))

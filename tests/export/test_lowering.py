@@ -15,6 +15,7 @@ from bitsr.export.errors import ExportError
 from bitsr.export.executorch import lower as lowering
 from bitsr.export.program import OpKind, Program, read_program
 from bitsr.training.models import SuperResolutionModel
+from bitsr.training.models.swinir import FLOAT_PARTS, TINY, SwinIr
 
 BINARY = ["test_ebsr_plus_x2", "test_e2fif_x3", "baseline", "spatial", "unfused", "fused"]
 
@@ -165,3 +166,23 @@ class FixedSize(nn.Module):
 def test_a_module_without_dynamic_sizes_is_refused() -> None:
     with pytest.raises(ExportError, match=r"torch\.export can not capture FixedSize with dynamic sizes"):
         lowering.lower(FixedSize(), channels=4, max_pixels=32 * 32)
+
+
+def test_shifted_windows_share_one_mask_in_a_tflite() -> None:
+    """The converter would sum the mask and each layer's bias to a constant as large as the scores: 75 of 80 MB once."""
+    pytest.importorskip("onnx2tf")
+    from bitsr.export.tflite.container import parse_model
+    from bitsr.export.tflite.lower import lower
+
+    torch.manual_seed(1)
+    settings = {**TINY, "depths": (4,)}  # two shifted layers
+    module = fold(SwinIr("two_shifts_x2", 2, FLOAT_PARTS, family="two_shifts", **settings).eval())
+    side, window = settings["tile"], settings["window"]
+    lowered = lower(module, channels=3, max_pixels=side**2, fixed=(torch.rand(1, 3, side, side),))
+    model = parse_model(lowered.content, name="the model")
+    windows, pixels = (side // window) ** 2, window**2
+    constants = [
+        (t.buffer, list(t.shape)) for t in model.subgraphs[0].tensors if model.buffers[t.buffer].data is not None
+    ]
+    assert len({number for number, shape in constants if shape == [windows, 1, pixels, pixels]}) == 1
+    assert [windows, settings["heads"], pixels, pixels] not in [shape for _, shape in constants]
