@@ -73,6 +73,9 @@ def _saved_model(model: onnx.ModelProto, *, fused: bool) -> Iterator[str]:
                     output_folder_path=folder,
                     not_use_onnxsim=True,
                     disable_model_save=True,
+                    # Else it tries all pairs of transpositions on maps of ones for each sum and product whose shape it
+                    # does not know. What it makes is compared with the deploy form anyway.
+                    disable_strict_mode=True,
                     non_verbose=True,
                 )
         except SystemExit as error:  # how onnx2tf reports what it can not do
