@@ -15,7 +15,7 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 TEST_JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n : 4)))
 
 BUILD_PACKAGES := g++
-TEST_PACKAGES := $(BUILD_PACKAGES) clang libgtest-dev g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static adb
+TEST_PACKAGES := $(BUILD_PACKAGES) clang libclang-rt-dev libgtest-dev g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static adb
 NATIVE_SOURCES := $(shell find runtime -name '*.cpp' -o -name '*.h' -o -name '*.cmake' -o -name CMakeLists.txt)
 
 CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" cmake
