@@ -63,7 +63,7 @@ class Larq:
         self._python = python
         try:
             self.version = self._answer("ready").removeprefix("ready").strip()
-        except LarqError:
+        except BaseException:  # Ctrl-C as well: the process does not outlive us
             self.__exit__(None, None, None)
             raise
 
