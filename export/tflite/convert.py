@@ -91,5 +91,8 @@ def _saved_model(model: onnx.ModelProto, *, fused: bool) -> Iterator[str]:
             return {"y": network(inputs if len(inputs) > 1 else inputs[0])}
 
         saved = str(Path(folder) / "saved")
-        tf.saved_model.save(network, saved, signatures=serve.get_concrete_function())
+        # Not the Keras model itself, which would write a description of every layer, for longer than all the rest.
+        holder = tf.Module()
+        holder.kept = network.variables
+        tf.saved_model.save(holder, saved, signatures=serve.get_concrete_function())
         yield saved
