@@ -80,6 +80,12 @@ def pixel_shuffle(given: Mapping[str, Any], *, factor: int) -> list[tf.Tensor]:
     return [tf.nn.depth_to_space(x, factor)]
 
 
+def order_channels(x: tf.Tensor, *, factor: int) -> tf.Tensor:
+    """Channels (c, i, j) of (1, H, W, C factor^2), of known size, in the order (i, j, c) of ``DEPTH_TO_SPACE``."""
+    pixels = tf.reshape(x, (x.shape[1] * x.shape[2], -1, factor**2))
+    return tf.reshape(tf.transpose(pixels, (0, 2, 1)), x.shape)
+
+
 def attend_pixels(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
     """``softmax(q k^T) v`` with all pixels as tokens; maps (1, H, W, C) of known size."""
     q, k, v = (tf.reshape(map_, (1, map_.shape[1] * map_.shape[2], map_.shape[3])) for map_ in (query, key, value))

@@ -5,10 +5,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
-from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 
@@ -20,16 +18,16 @@ from bitsr.export.tflite.roles import (
     ATTENTION,
     BINARY_CONV2D,
     CHANNEL_GATE,
-    CUSTOM_OPS,
+    DOMAIN,
     PIXEL_SHUFFLE,
     QUANTIZED_SPATIAL_GATE,
     SPATIAL_GATE,
     VERSION,
     CustomOp,
 )
+from bitsr.export.tflite.shuffles import expand_pixel_shuffles
 from bitsr.export.tflite.window_nodes import with_window_nodes
 
-DOMAIN = "bitsr"
 _OPSET = 18
 
 
@@ -73,7 +71,7 @@ def to_onnx(
         ) from error
     assert exported is not None  # it is for dynamo=True
     model: onnx.ModelProto = exported.model_proto
-    _expand_pixel_shuffles(model.graph)
+    expand_pixel_shuffles(model.graph)
     _name_same_padding(model.graph)
     return model
 
@@ -225,62 +223,6 @@ def _pixel_shuffle(x: Tensor, skip: Tensor | None, factor: int) -> Tensor:
     return _node(PIXEL_SHUFFLE, {"x": x, "skip": skip}, {"y": shape}, (factor,))[0]
 
 
-def _expand_pixel_shuffles(graph: onnx.GraphProto) -> None:
-    """Shuffles behind float layers become ``DepthToSpace(x' + skip')`` in DCR order, the only one that TFLite has.
-
-    Those behind an op of ours stay: the delegate runs them without leaving its partition.
-
-    x' is x with its channels permuted, in the weights of the convolution that makes it where there is one, else by a
-    1x1 convolution. skip' is the skip repeated factor^2 times, by a 1x1 convolution: all of these are exact, because
-    their weights are 0 and 1.
-    """
-    expanded = []
-    ours = {output for node in graph.node if node.op_type in CUSTOM_OPS for output in node.output}
-    values = {value.name: value for value in [*graph.value_info, *graph.input]}
-    for index, node in enumerate(list(graph.node)):
-        if node.op_type != PIXEL_SHUFFLE.name or node.input[0] in ours:
-            expanded.append(node)
-            continue
-        factor = next(a.i for a in node.attribute if a.name == "factor")
-        channels = values[node.input[0]].type.tensor_type.shape.dim[1].dim_value
-        colours = channels // factor**2
-        # DCR reads channel (i f + j) C + c where PyTorch has c f f + i f + j.
-        order = np.arange(channels).reshape(colours, factor**2).T.reshape(-1)
-        x = node.input[0]
-        if not _permute_producer(graph, x, order):
-            matrix = np.eye(channels, dtype=np.float32)[order]
-            x = _matrix_conv(graph, expanded, x, matrix, f"shuffle{index}_order")
-        if len(node.input) > 1:
-            repeat = np.tile(np.eye(colours, dtype=np.float32), (factor**2, 1))
-            skip = _matrix_conv(graph, expanded, node.input[1], repeat, f"shuffle{index}_skip")
-            summed = f"shuffle{index}_sum"
-            expanded.append(onnx.helper.make_node("Add", [x, skip], [summed], name=summed))
-            x = summed
-        expanded.append(
-            onnx.helper.make_node(
-                "DepthToSpace", [x], list(node.output), name=f"shuffle{index}", blocksize=factor, mode="DCR"
-            )
-        )
-    del graph.node[:]
-    graph.node.extend(expanded)
-
-
-def _permute_producer(graph: onnx.GraphProto, name: str, order: np.ndarray[Any, Any]) -> bool:
-    """Permute the output channels of the convolution that makes ``name``, if nothing else reads it or its weights."""
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    producer = next((node for node in graph.node if name in node.output), None)
-    readers = [read for node in graph.node for read in node.input] + [output.name for output in graph.output]
-    if producer is None or producer.op_type != "Conv" or readers.count(name) != 1:
-        return False
-    weights = list(producer.input[1:])
-    if any(weight not in constants or readers.count(weight) != 1 for weight in weights):
-        return False
-    for weight in weights:
-        array = numpy_helper.to_array(constants[weight])[order]
-        constants[weight].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), weight))
-    return True
-
-
 def _name_same_padding(graph: onnx.GraphProto) -> None:
     """Give convolutions that keep the size TensorFlow's name for it; else onnx2tf puts a PAD before each."""
     for node in graph.node:
@@ -293,11 +235,3 @@ def _name_same_padding(graph: onnx.GraphProto) -> None:
             kept = [a for a in node.attribute if a.name not in ("pads", "auto_pad")]
             del node.attribute[:]
             node.attribute.extend([*kept, onnx.helper.make_attribute("auto_pad", "SAME_UPPER")])
-
-
-def _matrix_conv(
-    graph: onnx.GraphProto, nodes: list[onnx.NodeProto], x: str, matrix: np.ndarray[Any, Any], name: str
-) -> str:
-    graph.initializer.append(numpy_helper.from_array(matrix[:, :, None, None], f"{name}_weight"))
-    nodes.append(onnx.helper.make_node("Conv", [x, f"{name}_weight"], [name], name=name, kernel_shape=[1, 1]))
-    return name

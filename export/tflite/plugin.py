@@ -23,6 +23,7 @@ from bitsr.export.tflite.roles import (
     ATTENTION,
     BINARY_CONV2D,
     CHANNEL_GATE,
+    CHANNEL_ORDER,
     CUSTOM_OPS,
     PIXEL_SHUFFLE,
     QUANTIZED_SPATIAL_GATE,
@@ -41,6 +42,7 @@ def plugins(*, fused: bool) -> Iterator[None]:
     """
     makers = {f"onnx2tf.ops.{op.name}": _make_node(op, fused=fused) for op in CUSTOM_OPS.values()}
     makers[f"onnx2tf.ops.{ATTENTION}"] = _decorated(_make_attention)
+    makers[f"onnx2tf.ops.{CHANNEL_ORDER}"] = _decorated(_make_stock(emulation.order_channels))
     makers.update({f"onnx2tf.ops.{name}": _decorated(_make_stock(layer)) for name, layer in LAYERS.items()})
     for name, maker in makers.items():
         module = types.ModuleType(name)
@@ -171,6 +173,15 @@ class _Layer(tf_keras.layers.Layer):  # type: ignore[misc]
             return emulation.quantized_spatial_gate(given, **levels)
         return emulation.spatial_gate(given)
 
+    def _outline(self, tensors: dict[str, tf.Tensor]) -> list[tf.Tensor]:
+        """Tensors of the right shapes: the converter drops the body of a function that becomes a custom op.
+
+        The emulation would put a binary layer's signs as float32, 32 times its bits, in every copy of the graph.
+        """
+        if self._op is BINARY_CONV2D:
+            return [tf.tile(tensors["x"][..., :1], (1, 1, 1, self._options["out_channels"]))]
+        return self._emulate(tensors)
+
     def _fusable(self) -> Callable[..., Any]:
         attributes = " ".join(f'attr {{ key: "{key}" value {{ i: {value} }} }}' for key, value in self._options.items())
         mark = 'attr { key: "tfl_fusable_op" value { b: true } }'
@@ -181,6 +192,6 @@ class _Layer(tf_keras.layers.Layer):  # type: ignore[misc]
         )
         def function(*operands: tf.Tensor) -> list[tf.Tensor]:
             tensors = {role: operand for role, operand in zip(roles, operands, strict=True) if role in self._op.inputs}
-            return self._emulate(tensors)
+            return self._outline(tensors)
 
         return function  # type: ignore[no-any-return]

@@ -8,6 +8,8 @@ options are the attributes of the program op. Maps are (N, H, W, C), vectors (N,
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+# Of our nodes in ONNX.
+DOMAIN = "bitsr"
 # Of the meaning of operands and options; it is written into every op, and the delegate refuses others.
 VERSION = 1
 # Version of the operator code in the .tflite; the framework knows no other for custom ops.
@@ -63,5 +65,6 @@ QUANTIZED_SPATIAL_GATE = CustomOp(
 )
 PIXEL_SHUFFLE = CustomOp("BitsrPixelShuffle", ("bitsr::pixel_shuffle",), ("x", "skip"), (), ("y",), ("factor",))
 CUSTOM_OPS = {op.name: op for op in (BINARY_CONV2D, CHANNEL_GATE, SPATIAL_GATE, QUANTIZED_SPATIAL_GATE, PIXEL_SHUFFLE)}
-# A node of the ONNX graph alone; in the .tflite it is stock ops.
+# Nodes of the ONNX graph alone; in the .tflite they are stock ops.
 ATTENTION = "BitsrAttendPixels"
+CHANNEL_ORDER = "BitsrChannelOrder"

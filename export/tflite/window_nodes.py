@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from bitsr.export.deploy.rules.swinir import FoldedChannelNorm, ShiftMask, WindowAttend
+from bitsr.export.tflite.roles import DOMAIN
 
-DOMAIN = "bitsr"
 CHANNEL_NORM = "BitsrChannelNorm"
 GELU = "BitsrGelu"
 SHIFT_MASK = "BitsrShiftMask"

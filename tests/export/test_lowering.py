@@ -186,3 +186,22 @@ def test_shifted_windows_share_one_mask_in_a_tflite() -> None:
     ]
     assert len({number for number, shape in constants if shape == [windows, 1, pixels, pixels]}) == 1
     assert [windows, settings["heads"], pixels, pixels] not in [shape for _, shape in constants]
+
+
+class ReluShuffle(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.pixel_shuffle(torch.relu(x - 0.5), 2)
+
+
+def test_a_shuffle_of_a_known_size_needs_no_matrix_in_a_tflite() -> None:
+    pytest.importorskip("onnx2tf")
+    from bitsr.export.tflite.container import graph_ops
+    from bitsr.export.tflite.lower import lower
+    from bitsr.runtime.litert import TfliteNetwork
+
+    x = torch.rand(1, 12, 5, 7, generator=torch.Generator().manual_seed(3))
+    lowered = lower(ReluShuffle(), channels=12, max_pixels=32 * 32, fixed=(x,))
+    names = [op.name for op in graph_ops(lowered.content, name="the model")]
+    assert "TRANSPOSE" in names
+    assert "CONV_2D" not in names
+    assert torch.equal(TfliteNetwork(lowered.content, name="the model", delegate=False).run(x), ReluShuffle()(x))
