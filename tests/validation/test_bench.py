@@ -89,11 +89,12 @@ def test_a_runner_that_fails(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_larq_in_another_python(tmp_path: Path) -> None:
-    python = script(tmp_path / "python", 'echo "ready 9.9"; while read line; do echo done; done')
+    python = script(tmp_path / "python", 'echo "ready 9.9"; while read line; do echo "done 1.5"; done')
     with larq.Larq(python, case="layer", threads=1) as call:
         assert call.version == "9.9"
         call()
         call()
+        assert call.processor == [1.5, 1.5]
 
 
 def test_larq_that_fails(tmp_path: Path) -> None:
@@ -181,6 +182,8 @@ def test_a_layer_is_timed() -> None:
     assert {"device", "instruction_sets", "build_type", "load_average", "commit", "versions", "date"} <= content.keys()
     assert any("Larq" in what for what in content["left_out"])
     assert content["failed"] == []
+    assert any(note.startswith("layer: ") for note in content["notes"])
+    assert not any(note.startswith(("network", "int8", larq.RUNTIME)) for note in content["notes"])
     assert [step["what"] for step in content["steps"]][:2] == [
         "lower binary layer, ExecuTorch, our kernels",
         "lower float layer, ExecuTorch xnnpack fp32",

@@ -11,6 +11,7 @@ import torch
 from bitsr.common.errors import UsageError
 from bitsr.runtime import load_executorch_backend
 from bitsr.validation.bench import larq, networks
+from bitsr.validation.bench.candidates import INT8_KERNEL
 from bitsr.validation.bench.journal import Failure, Journal, Say, Step
 from bitsr.validation.bench.lowering import CASES, PACKAGES, RUNTIMES, lower_case
 from bitsr.validation.bench.rows import Row, report
@@ -24,15 +25,15 @@ MOST_THREADS = 256
 _QUIET = 0.5
 _KERNEL_OF_ISA = {"AVX2": "avx2", "AVX-512 VPOPCNTDQ": "avx512", "NEON": "neon"}
 _PACKAGES = ("torch", "executorch", "ai-edge-litert", "tensorflow")
-# What a note is about (a case, or "" for all), and the note.
+# What a note is about, and the note: a case, a runtime or "int8", where rows are of it, or "" for all.
 _NOTES = (
     ("", "Python rows: the input is in place before, the output stays in the runtime's memory"),
     ("layer", "an untimed call goes before each timed one, which finds its maps in the caches, as in a network"),
     ("layer", "in bitsr-run a process for each candidate, in turns of some runs"),
     ("network", "in bitsr-run all take turns in one process"),
     ("layer", "ours has sign, scale, skip and PReLU, Larq's sign, scale and skip, the others the convolution alone"),
-    ("", "Larq Compute Engine: input and output are copied, its interpreter has no other call"),
-    ("", "int8: ExecuTorch takes and gives float32, LiteRT int8; calibrated with two crops of each photo"),
+    (larq.RUNTIME, "input and output are copied, its interpreter has no other call"),
+    ("int8", "ExecuTorch takes and gives float32, LiteRT int8; calibrated with two crops of each photo"),
     ("", "weights are random, which no time depends on"),
 )
 
@@ -73,16 +74,18 @@ class Bench:
                 "layer": [1, networks.CHANNELS, networks.SIDE, networks.SIDE],
                 "network": [1, 3, networks.SIDE, networks.SIDE],
             },
-            "notes": [
-                f"{about}: {text}" if about else text
-                for about, text in _NOTES
-                if about in ("", *(row.case for row in self.rows))
-            ],
+            "notes": self._notes(),
             "left_out": self.left_out,
             "failed": [failure.line for failure in self.failures],
             "steps": [{"what": step.what, "seconds": round(step.seconds, 1)} for step in self.steps],
             "rows": report(self.rows),
         }
+
+    def _notes(self) -> list[str]:
+        subjects = {subject for row in self.rows for subject in (row.case, row.runtime)} | {""}
+        if any(row.kernel == INT8_KERNEL for row in self.rows):
+            subjects.add("int8")
+        return [f"{about}: {text}" if about else text for about, text in _NOTES if about in subjects]
 
 
 def available_kernels() -> list[str]:

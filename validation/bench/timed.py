@@ -85,11 +85,14 @@ class Stopwatch:
                     self.larq_version = worker.version
                     calls[larq.RUNTIME] = worker
             # A layer finds its input where the layer before it has just written it: in the cache.
-            timings = interleave(calls, rounds=rounds, lead_in=int(case == "layer"))
+            lead_in = int(case == "layer")
+            timings = interleave(calls, rounds=rounds, lead_in=lead_in)
         rows = [_row(case, run, PYTHON, threads, timings[number]) for number, run in loaded.items()]
         if larq.RUNTIME in timings:
             network = networks.BINARY_LAYER if case == "layer" else LARQ_NETWORK
-            outside = Timing(timings[larq.RUNTIME].samples)  # another process does its work
+            # Another process does the work, and has its processor time for each call, those that are not timed too.
+            taken = worker.processor[lead_in :: lead_in + 1][-rounds:]
+            outside = Timing(timings[larq.RUNTIME].samples, tuple(taken))
             rows.append(Row(case, network, larq.RUNTIME, larq.KERNEL, False, PYTHON, threads, outside))
         return rows
 
