@@ -41,8 +41,8 @@ def check(python: Path) -> None:
 class Larq:
     """One network in a process of its own; a call takes the round trip of a line through a pipe with it.
 
-    ``case`` is "layer" or "network". Use it as a context: leaving ends the process. ``processor`` has the milliseconds of
-    processor time of each call.
+    ``case`` is "layer" or "network". Use it as a context: leaving ends the process. ``processor`` has the milliseconds
+    of processor time of each call.
     """
 
     def __init__(self, python: Path, *, case: str, threads: int) -> None:

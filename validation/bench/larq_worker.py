@@ -3,8 +3,8 @@
 usage: python larq_worker.py CASE THREADS
 
 CASE is "layer" or "network" (x4, 32 binary layers, the geometry of EBSR-light), at 128x128 pixels. It writes a line
-``ready VERSION`` and then, for each line that it reads, runs the network once and writes ``done`` and the milliseconds of
-processor time.
+``ready VERSION`` and then, for each line that it reads, runs the network once and writes ``done`` and the milliseconds
+of processor time.
 """
 
 import os

@@ -33,6 +33,10 @@ _NOTES = (
     ("network", "in bitsr-run all take turns in one process"),
     ("layer", "ours has sign, scale, skip and PReLU, Larq's sign, scale and skip, the others the convolution alone"),
     (larq.RUNTIME, "input and output are copied, its interpreter has no other call"),
+    (
+        larq.RUNTIME,
+        "for x86-64 it has no optimised kernels, as its maintainers say (its discussion 674); for arm64 it has",
+    ),
     ("int8", "ExecuTorch takes and gives float32, LiteRT int8; calibrated with two crops of each photo"),
     ("", "weights are random, which no time depends on"),
 )
