@@ -41,7 +41,7 @@ def validate(
     Exit codes: 0 passed, 1 parity failed, 2 wrong request, 3 something is missing (the error says how to get it).
     """
     with needs("train", "torchmetrics", purpose="`bitsr validate`"):
-        from bitsr.validation.validate import Request
+        from bitsr.validation.request import Request
         from bitsr.validation.validate import validate as run_validation
     with needs("report", "jinja2", purpose="The report of `bitsr validate`"):
         from bitsr.validation.report.page import write_report

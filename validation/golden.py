@@ -37,14 +37,14 @@ class OpCall:
     results: tuple[Tensor | None, ...]
 
 
-def record(network: nn.Module, x: Tensor) -> tuple[list[OpCall], Tensor]:
-    """Run the deploy form on (1, C, H, W); its op calls in order of execution, and its output.
+def record(network: nn.Module, *inputs: Tensor) -> tuple[list[OpCall], Tensor]:
+    """Run the deploy form on a map (1, C, H, W), and a timestep; its op calls in order of execution, and its output.
 
     Additions count where both sides are maps of one shape, as the partitioner takes them.
     """
     recorder = _Recorder()
     with torch.no_grad(), _module_names(network, recorder), recorder:
-        y: Tensor = network(x)
+        y: Tensor = network(*inputs)
     return recorder.calls, y
 
 

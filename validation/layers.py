@@ -1,5 +1,6 @@
 """Where a whole network on a target parts from the reference: op by op, from the runner's dump."""
 
+import math
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
@@ -18,21 +19,24 @@ from bitsr.validation.runner_files import Layer, Map, read_layers, read_map
 from bitsr.validation.targets.base import Target
 from bitsr.validation.whole import run_network
 
-# Side of the part of the picture that is compared layer by layer, where there is a choice: a dump holds every map.
-SIDE = 48
+# Most values of all maps of a dump, 256 MiB of float32: of a picture that has more a part is compared.
+MOST_VALUES = 2**26
+_PROBE = 16  # side of the picture whose maps are counted
 Key = tuple[int, int]  # call of the reference, number of its result
 
 
 def compare_layers(
     target: Target, model: str, network: nn.Module, x: Tensor, *, info: ArtifactInfo, picture: str
 ) -> tuple[Parting | None, list[LayerError]]:
-    """Compare every op's result on the upper left part of ``x`` (1, 3, h, w).
+    """Compare every op's result on ``x`` (1, 3, h, w), or on its upper left part where a dump would be too large.
 
     Raises:
         TargetError: the run failed, or its dump does not fit the network.
     """
-    side = info.sizes.square(most=SIDE)
-    x = x[..., :side, :side].contiguous()
+    side = compared_side(network, x, info)
+    if side < max(x.shape[2:]):
+        x = x[..., :side, :side].contiguous()
+        picture = f"the upper left {x.shape[3]} x {x.shape[2]} pixels of {picture}"
     calls, _ = record(network, x)
     with tempfile.TemporaryDirectory(prefix="bitsr-layers-") as temporary:
         dump = Path(temporary) / "layers"
@@ -40,6 +44,15 @@ def compare_layers(
         found = _match(read_layers(dump), calls)
         maps = {key: read_map(dump / layer.file, layer.shape) for key, layer in found.items()}
     return parting(calls, maps, picture=picture), _errors(calls, maps)
+
+
+def compared_side(network: nn.Module, x: Tensor, info: ArtifactInfo) -> int:
+    """Side of the square of ``x`` (1, 3, h, w) that is compared: its longer one where all of it is."""
+    probe = x[..., : info.sizes.square(most=_PROBE), : info.sizes.square(most=_PROBE)].contiguous()
+    values = sum(result.numel() for _, _, result in _tensors(record(network, probe)[0]))
+    most = MOST_VALUES * probe[0, 0].numel() // max(values, 1)
+    height, width = x.shape[2:]
+    return max(height, width) if height * width <= most else info.sizes.square(most=math.isqrt(most))
 
 
 def _match(layers: list[Layer], calls: list[OpCall]) -> dict[Key, Layer]:
@@ -100,24 +113,20 @@ def parting(calls: list[OpCall], maps: Mapping[Key, Map], *, picture: str) -> Pa
     )
 
 
-def _results(calls: list[OpCall]) -> list[tuple[OpCall, int, Map]]:
+def _tensors(calls: list[OpCall]) -> list[tuple[OpCall, int, Tensor]]:
     return [
-        (call, number, np.asarray(result.numpy()))
-        for call in calls
-        for number, result in enumerate(call.results)
-        if result is not None
+        (call, number, result) for call in calls for number, result in enumerate(call.results) if result is not None
     ]
+
+
+def _results(calls: list[OpCall]) -> list[tuple[OpCall, int, Map]]:
+    return [(call, number, np.asarray(result.numpy())) for call, number, result in _tensors(calls)]
 
 
 def _flips(calls: list[OpCall], maps: Mapping[Key, Map]) -> tuple[int, int, str]:
     """How many input signs of binary layers differ, of how many, and the first layer that has one."""
     # A layer's input is an earlier op's result where it lies in the same memory; all results are still alive.
-    made = {
-        result.data_ptr(): (call.index, number)
-        for call in calls
-        for number, result in enumerate(call.results)
-        if result is not None
-    }
+    made = {result.data_ptr(): (call.index, number) for call, number, result in _tensors(calls)}
 
     def dumped(tensor: Tensor) -> Map | None:
         key = made.get(tensor.data_ptr())

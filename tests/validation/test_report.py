@@ -40,6 +40,22 @@ def test_the_verdict_comes_first(failed: bool) -> None:
         assert word in body
 
 
+def test_the_verdict_has_ranges_scores_and_no_empty_columns() -> None:
+    made = outcome()
+    run = made.results.runs[0]
+    run.pictures.append(run.pictures[0].model_copy(update={"parity_psnr": 80.25, "psnr": 31.25, "eager_psnr": 31.25}))
+    page = render(made)
+    assert "72.5 dB to 80.2 dB" in page
+    assert "31.25 dB<small>+0.0001 dB</small>" in page  # 0.00005 in the mean
+    assert "24 exactly" not in page
+    assert f"{sum(op.exact for op in run.ops)} exactly" in page
+    assert "+0.0000" not in page
+    assert "faster than float" in page
+    for timed in made.results.runs:
+        timed.latency.clear()
+    assert "faster than float" not in render(made)
+
+
 def test_names_from_files_are_escaped() -> None:
     page = render(outcome())
     assert "picture<i>.png" not in page

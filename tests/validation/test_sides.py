@@ -7,15 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from bitsr.common.errors import UsageError
-from bitsr.export.artifact import SizeRules
+from bitsr.export.artifact import SizeRules, read_artifact
 from bitsr.export.export import export_model
 from bitsr.training.models import create_model
 from bitsr.training.weights import WeightsInfo, save_weights
+from bitsr.validation import layers
+from bitsr.validation.golden import record
+from bitsr.validation.request import Request
 from bitsr.validation.runner_files import RunnerOutput
 from bitsr.validation.targets.host import HostTarget
-from bitsr.validation.validate import Request, validate
+from bitsr.validation.validate import validate
 
 MODEL, SIDE = "test_frbt_x2", 16
 
@@ -30,6 +34,18 @@ def test_sides() -> None:
     for sizes in (free, small, only):
         side = sizes.square(most=48)
         sizes.check(height=side, width=side)
+
+
+def test_a_part_of_a_large_picture_is_compared_layer_by_layer(
+    network: nn.Module, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info, x = read_artifact(exported), torch.rand(1, 3, 30, 40)
+    assert layers.compared_side(network, x, info) == 40  # all of it
+    values = sum(y.numel() for call in record(network, x)[0] for y in call.results if y is not None)
+    for most, side in ((values // 3, 20), (values // 12, 10)):  # 1200 pixels: 400 and 100 of them
+        monkeypatch.setattr(layers, "MOST_VALUES", most)
+        # Vectors count for less in a larger picture: the estimate is a little too high.
+        assert side - 2 <= layers.compared_side(network, x, info) <= side
 
 
 def test_a_network_of_one_size_passes(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bitsr.cli import main
+from bitsr.validation.job import LEAST_PICTURE_DB
 from bitsr.validation.results import Results, read_results
-from bitsr.validation.validate import LEAST_PICTURE_DB
 
 Command = Callable[..., tuple[int, Results | None, str]]
 

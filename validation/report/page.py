@@ -14,7 +14,8 @@ from bitsr.inference.upscale import to_8bit
 from bitsr.training.evaluate import bicubic_upscaler
 from bitsr.validation.report.pictures import heat_gradient, heat_uri, picture_uri, window
 from bitsr.validation.report.plots import Point, op_plot
-from bitsr.validation.results import Artifact, Latency, LayerError, OpResult, PictureResult, Run, Samples
+from bitsr.validation.report.times import faster, latency_rows, milliseconds, slowest
+from bitsr.validation.results import Artifact, LayerError, OpResult, PictureResult, Run
 from bitsr.validation.validate import Outcome
 from bitsr.validation.whole import Pictured, Sample
 
@@ -22,7 +23,6 @@ from bitsr.validation.whole import Pictured, Sample
 SHOWN = 2
 # Differences of that many steps of 255 are the brightest.
 HEAT_SCALE = 4
-PROFILE_ROWS = 12
 # A smaller picture is enlarged to this width in CSS pixels, where the page has room.
 LEAST_SHOWN = 560
 
@@ -58,6 +58,7 @@ def render(outcome: Outcome) -> str:
         title=", ".join(dict.fromkeys(artifact.model for artifact in results.artifacts)),
         date=results.date.replace("T", " ").replace("+00:00", " UTC"),
         failures=[(run, failure) for run in results.runs for failure in run.failures],
+        timed=any(run.latency for run in results.runs),
         summary=[_summary(run, pictures=bool(results.images)) for run in results.runs],
         subjects=[_subject(artifact, outcome) for artifact in results.artifacts],
         devices=_devices(results.runs),
@@ -75,11 +76,15 @@ def _summary(run: Run, *, pictures: bool) -> dict[str, Any]:
         "run": run,
         "verdict": "fail" if not run.passed else ("ops pass" if pictures and not run.pictures else "pass"),
         "ops": f"{len(run.ops) - len(wrong)} of {len(run.ops)}" if run.ops else "",
+        "exact": f"{sum(op.exact for op in run.ops if not op.wrong)} exactly" if run.ops else "",
         "ops_ok": not wrong,
         "parity": _parity(run.pictures),
+        "psnr": f"{np.mean([picture.psnr for picture in run.pictures]):.2f} dB" if run.pictures else "",
         "difference": _signed(_mean_difference(run.pictures)),
-        "time": "parity only" if run.emulated else (_ms(first.artifact.median_ms) if first is not None else ""),
-        "times": _faster(first) if first is not None else "",
+        "time": "parity only"
+        if run.emulated
+        else (milliseconds(first.artifact.median_ms) if first is not None else ""),
+        "times": faster(first) if first is not None else "",
     }
 
 
@@ -105,10 +110,12 @@ def _devices(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def _parity(pictures: Sequence[PictureResult]) -> str:
+    """From the picture that agrees least to the one that agrees most."""
     if not pictures:
         return ""
-    worst = min((p.parity_psnr for p in pictures if p.parity_psnr is not None), default=None)
-    return "identical" if worst is None else f"{worst:.1f} dB"
+    order = sorted(pictures, key=lambda picture: np.inf if picture.parity_psnr is None else picture.parity_psnr)
+    ends = ["identical" if p.parity_psnr is None else f"{p.parity_psnr:.1f} dB" for p in (order[0], order[-1])]
+    return " to ".join(dict.fromkeys(ends))
 
 
 def _mean_difference(pictures: Sequence[PictureResult]) -> float | None:
@@ -116,15 +123,10 @@ def _mean_difference(pictures: Sequence[PictureResult]) -> float | None:
 
 
 def _signed(value: float | None) -> str:
-    return "" if value is None else f"{value:+.4f} dB".replace("-", "\N{MINUS SIGN}")
-
-
-def _faster(entry: Latency) -> str:
-    return f"{entry.twin.median_ms / entry.artifact.median_ms:.1f} x" if entry.twin is not None else ""
-
-
-def _ms(value: float) -> str:
-    return f"{value:.1f} ms" if value >= 10 else f"{value:.2f} ms"
+    if value is None:
+        return ""
+    text = f"{value:+.4f} dB".replace("-", "\N{MINUS SIGN}")
+    return "0.0000 dB" if text[1:] == "0.0000 dB" else text
 
 
 def _subject(artifact: Artifact, outcome: Outcome) -> dict[str, Any]:
@@ -136,8 +138,8 @@ def _subject(artifact: Artifact, outcome: Outcome) -> dict[str, Any]:
         "pictures": _pictures(artifact, runs, outcome),
         "scores": _scores(runs),
         "runs": [_run(run) for run in runs],
-        "latency": [row for run in runs for entry in run.latency for row in _latency_rows(run, entry)],
-        "profiles": [(run.target, *_profile(run)) for run in runs if run.profile],
+        "latency": [row for run in runs for entry in run.latency for row in latency_rows(run, entry)],
+        "profiles": [(run.target, *slowest(run)) for run in runs if run.profile],
     }
 
 
@@ -177,8 +179,7 @@ def _picture(sample: Sample, enlarge: Any, done: dict[str, Pictured]) -> dict[st
             {
                 "target": target,
                 "uri": heat_uri(item.eager[part], item.target[part], full_scale=HEAT_SCALE),
-                "text": f"{_parity([item.result])}; {100 * item.result.differing:.3f} % of the pixels differ, "
-                f"by at most {item.result.largest} of 255",
+                "text": _difference(item.result),
             }
         )
     return {
@@ -191,6 +192,14 @@ def _picture(sample: Sample, enlarge: Any, done: dict[str, Pictured]) -> dict[st
         "right": layers[-1][0],
         "heats": heats,
     }
+
+
+def _difference(result: PictureResult) -> str:
+    if result.parity_psnr is None:
+        return "identical"
+    return (
+        f"{_parity([result])}; {100 * result.differing:.3f} % of the pixels differ, by at most {result.largest} of 255"
+    )
 
 
 def _scores(runs: list[Run]) -> list[dict[str, Any]]:
@@ -217,13 +226,13 @@ def _run(run: Run) -> dict[str, Any]:
     text = ""
     if parting is not None:
         text = (
-            f"On a part of {parting.picture} the first op that is not bit-identical is op {parting.index} "
+            f"On {parting.picture} the first op that is not bit-identical is op {parting.index} "
             f"({parting.kind.replace('_', ' ')}, {parting.module}): {100 * parting.differing:.2f} % of its values "
             f"differ, by at most {_number(parting.largest_error)}. "
             + _flips(parting.flipped, parting.signs, parting.first_flip)
         )
     elif run.layers:
-        text = "On a part of the picture that agrees least, every op of our kernels is bit-identical to PyTorch's."
+        text = "On the picture that agrees least every op of our kernels is bit-identical to PyTorch's."
     counts = Counter("exact" if op.exact else "bounded" for op in run.ops if not op.wrong)
     return {
         "run": run,
@@ -281,40 +290,3 @@ def _layer_style(layer: LayerError) -> str:
     if layer.relative_error is None:
         return "bad"
     return "integer" if layer.kind == "binary_conv2d" else "float"
-
-
-def _latency_rows(run: Run, entry: Latency) -> list[dict[str, Any]]:
-    largest = max(s.median_ms for s in (entry.artifact, entry.twin) if s is not None)
-    rows = [_latency_row(run, entry, entry.artifact, run.artifact, _faster(entry), largest)]
-    if entry.twin is not None:
-        rows.append(_latency_row(run, entry, entry.twin, "float twin", "", largest))
-    return rows
-
-
-def _latency_row(run: Run, entry: Latency, samples: Samples, name: str, faster: str, largest: float) -> dict[str, Any]:
-    return {
-        "target": run.target,
-        "threads": entry.threads,
-        "name": name,
-        "twin": name == "float twin",
-        "median": f"{samples.median_ms:.2f}",
-        "p90": f"{samples.p90_ms:.2f}",
-        "least": f"{samples.min_ms:.2f}",
-        "load": f"{float(np.median(samples.load_ms)):.1f}" if samples.load_ms else "",
-        "first": f"{samples.first_ms:.1f}" if samples.first_ms is not None else "",
-        "peak": f"{samples.peak_rss_bytes / 2**20:.0f}" if samples.peak_rss_bytes else "",
-        "faster": faster,
-        "bar": 100 * samples.median_ms / largest,
-        "runs": len(samples.samples_ms),
-        "size": f"{entry.input_shape[3]} x {entry.input_shape[2]}",
-    }
-
-
-def _profile(run: Run) -> tuple[list[dict[str, Any]], float]:
-    """The slowest ops, and the sum of all."""
-    total = sum(entry.ms for entry in run.profile) or 1.0
-    slowest = sorted(run.profile, key=lambda entry: -entry.ms)[:PROFILE_ROWS]
-    rows = [
-        {"name": e.name, "kind": e.kind, "ms": f"{e.ms:.3f}", "share": f"{100 * e.ms / total:.1f} %"} for e in slowest
-    ]
-    return rows, total

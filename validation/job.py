@@ -1,0 +1,253 @@
+"""One artefact on one target: parity in three tiers, then times."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor, nn
+
+from bitsr.common.errors import UsageError
+from bitsr.export.artifact import ArtifactInfo, sidecar_path
+from bitsr.export.errors import ExportError
+from bitsr.validation import latency, layers, op_parity, twin, whole
+from bitsr.validation.errors import TargetError
+from bitsr.validation.request import Request
+from bitsr.validation.results import (
+    Artifact,
+    DeviceFacts,
+    Failure,
+    Latency,
+    LayerError,
+    OpResult,
+    OpTime,
+    Parting,
+    Run,
+)
+from bitsr.validation.targets.base import Target
+from bitsr.validation.whole import Pictured, Sample
+
+# Between the 8-bit pictures of target and eager reference. The order of a gate's float sums moves it by 6e-8, which
+# flips signs near their thresholds, and each flip moves others: 52 dB were measured on a small picture where every op
+# alone was exact or within its bound. This limit is for wrong connections; wrong constants are tier 1's.
+LEAST_PICTURE_DB = 45.0
+# Of the means over the test set.
+MOST_PSNR_DIFFERENCE_DB = 0.01
+# Of the square that is timed, where the artefact leaves a choice and takes so many pixels.
+TIMED_SIDE = 128
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An artefact with its reference, and the inputs whose ops are replayed."""
+
+    path: Path
+    info: ArtifactInfo
+    network: nn.Module
+    facts: Artifact
+    golden: tuple[Tensor, ...]
+
+
+class Job:
+    """One artefact on one target, step by step; what fails is noted, and the next step goes on."""
+
+    def __init__(
+        self, request: Request, subject: Subject, target: Target, samples: list[Sample], folder: Path, say: Say
+    ) -> None:
+        self.request, self.subject, self.target, self.samples = request, subject, target, samples
+        self.folder, self._say = folder, say
+        self._model = ""  # the artefact's path on the target, once it has opened there
+        self._ours = True  # it has ops of our kernels
+        self.failures: list[Failure] = []
+        self.remarks: list[str] = []
+        self.ops: list[OpResult] = []
+        self.pictured: list[Pictured] = []
+        self.parting: Parting | None = None
+        self.layers: list[LayerError] = []
+        self.latency: list[Latency] = []
+        self.profile: list[OpTime] = []
+
+    def run(self) -> Run:
+        device = self._device()
+        with self._step("replay the ops"):
+            self._op_tier()
+        model = self._model
+        if model and self.samples:
+            with self._step(f"run {len(self.samples)} pictures"):
+                self._picture_tiers(model)
+            if self.target.layers and self._ours:
+                with self._step("compare the layers"):
+                    self._layers(model)
+        if model and self.request.runs and self.request.op is None:
+            if self.target.emulated:
+                self.remarks.append("parity only: an emulator's times say nothing of a device's")
+            else:
+                with self._step("measure times"):
+                    self._times(model)
+        return Run(
+            artifact=self.subject.path.name,
+            target=self.target.name,
+            emulated=self.target.emulated,
+            device=device,
+            passed=not self.failures,
+            failures=self.failures,
+            ops=self.ops,
+            pictures=[item.result for item in self.pictured],
+            parting=self.parting,
+            layers=self.layers,
+            latency=self.latency,
+            profile=self.profile,
+            remarks=self.remarks,
+        )
+
+    @contextmanager
+    def _step(self, what: str) -> Iterator[None]:
+        self._say(f"{self.subject.path.name} on {self.target.name}: {what}")
+        try:
+            yield
+        except TargetError as error:
+            self._fail("run", f"{what}: {error}")
+
+    def _fail(self, tier: str, message: str, **more: object) -> None:
+        command = self.request.command(source=self.subject.path, on=self.target.name, **more)
+        self.failures.append(
+            Failure.model_validate({"tier": tier, "message": message, "seed": self.request.seed, "reproduce": command})
+        )
+
+    def _device(self) -> DeviceFacts:
+        """Facts of the device; on the way the artefact is brought there and opened, where it can run."""
+        described = self.target.describe()
+        kernel, isa, build, versions = "", list[str](), "", dict[str, str]()
+        missing = self.target.without.get(self.subject.info.kind)
+        if self.subject.info.diffusion is not None:
+            missing = "it is one step of a sampling, and a target's runner takes pictures alone"
+        if missing is not None:
+            self.remarks.append(f"the network was not run: {missing}; its ops were")
+        else:
+            with self._step("look at the artefact"):
+                if self.subject.path.suffix == ".pte":
+                    self.target.push(sidecar_path(self.subject.path))
+                model = self.target.push(self.subject.path)
+                (found,) = self.target.run([model, "--info"]).models
+                self._model = model
+                kernel, isa, versions = found.device.kernel, found.device.isa, found.versions
+                build = f"{found.build.type} {found.build.compiler}".strip()
+        return DeviceFacts(
+            machine=described.machine,
+            system=described.system,
+            processor=described.processor,
+            isa=isa,
+            kernel=kernel,
+            build=build,
+            versions=versions,
+            remarks=described.remarks,
+        )
+
+    def _op_tier(self) -> None:
+        subject = self.subject
+        cases = op_parity.make_cases(subject.path, subject.network, *subject.golden, only=self.request.op)
+        if not cases:
+            self._without_ops()
+            return
+        self.ops = op_parity.replay(self.target, cases)
+        for result in (result for result in self.ops if result.wrong):
+            worst = result.worst
+            assert worst is not None
+            self._fail(
+                "op",
+                f"op {result.index} ({result.kind}, {result.module}), {result.check}: {result.wrong} of "
+                f"{result.elements} values are wrong, the worst at {tuple(worst.at)}: expected {worst.expected:.9g}, "
+                f"got {worst.got if worst.got is None else format(worst.got, '.9g')}, bound {worst.bound:.3g}",
+                op=result.index,
+                images=None,
+            )
+
+    def _without_ops(self) -> None:
+        name = self.subject.path.name
+        if self.request.op is not None:
+            raise UsageError(f"{name} has no op {self.request.op} of our kernels; leave --op out")
+        if not (self._model and self.samples):
+            raise UsageError(f"{name} has no op of our kernels to replay, so that nothing is compared; name --images")
+        self._ours = False
+        self.remarks.append("no op of our kernels: the framework's own compute all of it")
+
+    def _picture_tiers(self, model: str) -> None:
+        for sample in self.samples:
+            done = whole.run_picture(self.target, model, sample, info=self.subject.info)
+            self.pictured.append(done)
+            result = done.result
+            if result.parity_psnr is not None and result.parity_psnr < LEAST_PICTURE_DB:
+                self._fail(
+                    "picture",
+                    f"{result.name}: target and eager agree to {result.parity_psnr:.1f} dB, expected at least "
+                    f"{LEAST_PICTURE_DB:.0f}; {100 * result.differing:.2f} % of the pixels differ, by at most "
+                    f"{result.largest} of 255",
+                    images=self._picture(result.name),
+                    pictures=None,
+                    runs=0,
+                )
+        results = [item.result for item in self.pictured]
+        difference = float(np.mean([r.psnr for r in results]) - np.mean([r.eager_psnr for r in results]))
+        if not abs(difference) <= MOST_PSNR_DIFFERENCE_DB:
+            self._fail(
+                "ground truth",
+                f"PSNR against the originals is {difference:+.4f} dB away from the eager reference's, expected at "
+                f"most {MOST_PSNR_DIFFERENCE_DB}",
+                runs=0,
+            )
+
+    def _picture(self, name: str) -> Path | None:
+        images = self.request.images
+        return images / name if images is not None and images.is_dir() else images
+
+    def _layers(self, model: str) -> None:
+        """On the picture that agrees least."""
+        worst = min(
+            zip(self.samples, self.pictured, strict=True),
+            key=lambda pair: np.inf if pair[1].result.parity_psnr is None else pair[1].result.parity_psnr,
+        )[0]
+        self.parting, self.layers = layers.compare_layers(
+            self.target, model, self.subject.network, worst.low, info=self.subject.info, picture=worst.name
+        )
+
+    def _times(self, model: str) -> None:
+        counts = latency.thread_counts(self.request.threads, cores=self.target.cores)
+        other = self._twin()
+        there = None if other is None else self.target.push(other)
+        shape = (1, self.subject.info.in_channels, self._timed_side, self._timed_side)
+        self.latency = [
+            latency.measure(self.target, model, there, threads=count, shape=shape, runs=self.request.runs)
+            for count in counts
+        ]
+        if self._ours:
+            self.profile = latency.profile(self.target, model, shape=shape)
+
+    @property
+    def _timed_side(self) -> int:
+        return self.subject.info.sizes.square(most=TIMED_SIDE)
+
+    def _twin(self) -> Path | None:
+        """Beside the artefact where it is there; a .pte's is made here."""
+        path = self.subject.path
+        beside = path.with_name(f"{path.stem}_float{path.suffix}")
+        if beside.is_file():
+            return beside
+        if path.suffix == ".tflite":
+            self.remarks.append("no float twin; `bitsr export --to tflite --float-twin` writes it")
+            return None
+        made = self.folder / beside.name
+        if not made.exists():
+            self._say(f"{path.name}: export its float twin")
+            info = self.subject.info
+            fixed = info.sizes.only_side is not None
+            try:
+                twin.write_twin(
+                    made, self.subject.network, channels=info.in_channels, side=self._timed_side, fixed=fixed
+                )
+            except ExportError as error:
+                self.remarks.append(f"no float twin: {error}")
+                return None
+        return made
