@@ -1,22 +1,19 @@
 """From a trained model to artefacts, in numbered steps that end with a check against the deploy form."""
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bitsr.common.errors import MissingExtraError, UsageError
 from bitsr.common.quiet import quiet
 from bitsr.common.versions import package_version
-from bitsr.export import steps
 from bitsr.export.artifact import (
     LAYOUTS,
     PACKAGES,
     ArtifactInfo,
-    DiffusionFacts,
     SizeRules,
     sidecar_path,
     weights_digest,
@@ -24,34 +21,18 @@ from bitsr.export.artifact import (
 )
 from bitsr.export.delegation import DelegationTable
 from bitsr.export.deploy import FusedBinaryConv2d, fold
-from bitsr.export.errors import ExportError
 from bitsr.export.lowered import Lowered
+from bitsr.export.plan import make_plan
 from bitsr.export.program import VERSION as BLOB_VERSION
-from bitsr.training.models import ModelInfo, SuperResolutionModel
-from bitsr.training.models.diffusion import DiffusionModel
-from bitsr.training.weights import WeightsInfo, embedded_weights, load_model, read_info
+from bitsr.export.source import find_source
+from bitsr.export.verification import Verification, verify
+from bitsr.training.weights import WeightsInfo
 
 FORMATS = ("pte", "tflite")
 # Key of the float twin among the files of an export.
 FLOAT_TWIN = "tflite_float"
-# 512 x 512: a map of 64 channels takes 64 MiB.
-DEFAULT_MAX_PIXELS = 512 * 512
-# The artefact's output against the deploy form's, on noise and on a smooth picture, relative to the output's range.
-# Another order of float sums flips a few signs near their thresholds; a wrong program is far below.
-LEAST_AGREEMENT_DB = 30.0
 
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class Verification:
-    """How an artefact compares with the deploy form in PyTorch on the check's inputs: the worst of both.
-
-    ``psnr`` in dB is relative to the range of the reference's values; infinite where nothing differs.
-    """
-
-    psnr: float
-    largest_difference: float
 
 
 @dataclass(frozen=True)
@@ -80,19 +61,6 @@ class ExportResult:
     binary_layers: int
 
 
-@dataclass(frozen=True)
-class _Source:
-    """What is exported: the module and the facts that its sidecar carries."""
-
-    name: str
-    module: nn.Module
-    scale: int
-    radius: int
-    global_pooling: bool
-    channel_order: str
-    weights: WeightsInfo | None
-
-
 def export_model(
     model: str | nn.Module,
     *,
@@ -117,8 +85,8 @@ def export_model(
         weights: weights file for a model id.
         formats: artefact formats, of :data:`FORMATS`.
         max_pixels: most pixels H * W of one input; memory is planned for them. Rounded down to a square. By default
-            :data:`DEFAULT_MAX_PIXELS`. Of a diffusion model one step is exported, for low-resolution tiles of this
-            size alone, by default :data:`bitsr.export.steps.DEFAULT_TILE_PIXELS`.
+            :data:`bitsr.export.plan.DEFAULT_MAX_PIXELS`. Of a diffusion model one step is exported, for
+            low-resolution tiles of this size alone, by default :data:`bitsr.export.steps.DEFAULT_TILE_PIXELS`.
         overwrite: replace existing artefacts.
         kernels: ``False`` keeps everything off our kernels (float networks only): a float twin for comparisons.
         float_twin: write ``NAME_float.tflite`` as well: the same numbers in stock ops, which needs no delegate.
@@ -141,7 +109,7 @@ def export_model(
     say = _Steps(progress, total=2 + 3 * (len(formats) + float_twin))
 
     say.next(f"Load {model if isinstance(model, str) else type(model).__name__}")
-    source = _source(model, weights=weights, name=name, scale=scale)
+    source = find_source(model, weights=weights, name=name, scale=scale)
     folder = Path(output)
     paths = {item: folder / f"{source.name}.{item}" for item in formats}
     if float_twin:
@@ -155,7 +123,7 @@ def export_model(
     if binary_layers and not kernels:
         raise UsageError(f"'{source.name}' has {binary_layers} binary layers, which only run in our kernels")
     latent_bytes = sum(4 * parameter.numel() for parameter in source.module.parameters())
-    plan = _plan(source.module, in_channels=in_channels, max_pixels=max_pixels)
+    plan = make_plan(source.module, in_channels=in_channels, max_pixels=max_pixels)
 
     files = {}
     for item, path in paths.items():
@@ -167,7 +135,7 @@ def export_model(
         with torch.no_grad():
             probe = deployed(*plan.checks[0])
         say.next(f"Compare {path.name} with the deploy form")
-        verification, not_verified = _verify(
+        verification, not_verified = verify(
             lowered.content, deployed, kind=kind, ours=ours, checks=plan.checks, name=path.name
         )
         say.next(f"Write {path}")
@@ -198,45 +166,6 @@ def export_model(
     return ExportResult(source.name, files, latent_bytes, binary_layers)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What is lowered and checked: inputs of the comparison, and the sizes where they are not free.
-
-    ``fixed`` are inputs of the only size, ``sizes`` its rules, ``diffusion`` the facts of a step network.
-    """
-
-    channels: int
-    max_pixels: int
-    checks: list[tuple[Tensor, ...]]
-    fixed: tuple[Tensor, ...] | None = None
-    sizes: SizeRules | None = None
-    diffusion: DiffusionFacts | None = None
-
-
-def _plan(module: nn.Module, *, in_channels: int, max_pixels: int | None) -> _Plan:
-    if isinstance(module, SuperResolutionModel) and module.info.tile:
-        return _tile_plan(module.info, max_pixels=max_pixels)
-    if not isinstance(module, DiffusionModel):
-        checks: list[tuple[Tensor, ...]] = [(x,) for x in _check_inputs(in_channels)]
-        return _Plan(in_channels, DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels, checks)
-    sizes = steps.tile_sizes(module, max_pixels=steps.DEFAULT_TILE_PIXELS if max_pixels is None else max_pixels)
-    checks = list(steps.check_inputs(module, sizes))
-    return _Plan(steps.CHANNELS, sizes.max_pixels, checks, fixed=checks[0], sizes=sizes, diffusion=steps.facts(module))
-
-
-def _tile_plan(info: ModelInfo, *, max_pixels: int | None) -> _Plan:
-    """Of a network that takes one size alone."""
-    side = info.tile
-    if max_pixels is not None and max_pixels < side**2:
-        raise UsageError(
-            f"the pixel budget is {max_pixels}, but '{info.id}' runs on tiles of {side} x {side} = {side**2} pixels; "
-            "raise it, or leave it out"
-        )
-    checks: list[tuple[Tensor, ...]] = [(x,) for x in _check_inputs(3, height=side, width=side)]
-    sizes = SizeRules(min_side=side, max_pixels=side**2, multiple=side)
-    return _Plan(3, side**2, checks, fixed=checks[0], sizes=sizes)
-
-
 class _Steps:
     def __init__(self, progress: Progress | None, *, total: int) -> None:
         self._progress = progress
@@ -247,35 +176,6 @@ class _Steps:
         self._step += 1
         if self._progress is not None:
             self._progress(self._step, self._total, text)
-
-
-def _source(model: str | nn.Module, *, weights: Path | str | None, name: str | None, scale: int | None) -> _Source:
-    if isinstance(model, str):
-        loaded: nn.Module = load_model(model if weights is None else weights)
-        path = embedded_weights(model) if weights is None else Path(weights)
-        known = read_info(path)
-        if known.model != model:
-            raise UsageError(f"{weights} holds weights of '{known.model}', but '{model}' is to be exported")
-    elif weights is not None:
-        raise UsageError("weights are for a model id; load them into the module before exporting it")
-    else:
-        loaded, known = model, None
-    if isinstance(loaded, SuperResolutionModel):
-        facts: ModelInfo = loaded.info
-        if scale is not None and scale != facts.scale:
-            raise UsageError(f"'{facts.id}' is a x{facts.scale} model, but scale {scale} was asked for")
-        return _Source(
-            name or facts.id,
-            loaded,
-            facts.scale,
-            facts.receptive_field_radius,
-            facts.global_pooling,
-            "RGB",
-            known,
-        )
-    if name is None or scale is None:
-        raise UsageError(f"{type(loaded).__name__} is no registered model; give its name and scale")
-    return _Source(name, loaded, scale, 0, False, "any", known)
 
 
 def _check_paths(folder: Path, paths: list[Path], *, overwrite: bool) -> None:
@@ -300,61 +200,3 @@ def _lowering(kind: str) -> Callable[..., Lowered]:
         package, extra = ("onnx2tf", "tflite") if kind == "tflite" else ("executorch", "executorch")
         raise MissingExtraError(error.name or package, extra=extra, purpose=f"Exporting to .{kind}") from error
     return lower
-
-
-def _verify(
-    content: bytes, deployed: nn.Module, *, kind: str, ours: bool, checks: list[tuple[Tensor, ...]], name: str
-) -> tuple[Verification | None, str]:
-    """Run the artefact from memory beside the deploy form."""
-    from bitsr.runtime import RuntimeLibraryError
-    from bitsr.runtime.litert import TfliteNetwork
-    from bitsr.runtime.pte import PteNetwork
-
-    network: PteNetwork | TfliteNetwork
-    try:
-        if kind == "tflite":
-            network = TfliteNetwork(content, name=name, delegate=ours, inputs=len(checks[0]))
-        else:
-            network = PteNetwork(content, name=name, inputs=len(checks[0]))
-    except RuntimeLibraryError as error:
-        return None, str(error)
-    worst, largest = math.inf, 0.0
-    for inputs in checks:
-        with torch.no_grad():
-            reference = deployed(*inputs)
-        psnr, difference = agreement(network.run(*inputs), reference)
-        worst, largest = min(worst, psnr), max(largest, difference)
-    if not worst >= LEAST_AGREEMENT_DB:
-        raise ExportError(
-            f"{name} does not compute what the deploy form computes: they agree to {worst:.1f} dB, expected at least "
-            f"{LEAST_AGREEMENT_DB:.0f}; nothing was written; rebuild the native library with "
-            "`make build`, and report it if that does not help"
-        )
-    return Verification(worst, largest), ""
-
-
-def _check_inputs(channels: int, *, height: int = 27, width: int = 37) -> Iterator[Tensor]:
-    """By default of odd sides that networks are not traced with, within the smallest pixel budget."""
-    generator = torch.Generator().manual_seed(0)
-    yield torch.rand(1, channels, height, width, generator=generator)
-    rows, columns = torch.linspace(0, 6, height)[:, None], torch.linspace(0, 9, width)[None, :]
-    waves = [0.5 + 0.5 * torch.sin(rows + 0.5 * c) * torch.cos(columns - 0.3 * c) for c in range(channels)]
-    yield torch.stack(waves)[None].contiguous()
-
-
-def agreement(y: Tensor, reference: Tensor) -> tuple[float, float]:
-    """(PSNR relative to the reference's range, largest absolute difference).
-
-    The PSNR is -inf for other shapes, NaN, and where a constant reference is not met.
-    """
-    if y.shape != reference.shape:
-        return -math.inf, math.inf
-    difference = (y - reference).double()
-    error = difference.square().mean().item()
-    if math.isnan(error):
-        return -math.inf, math.inf
-    largest = difference.abs().max().item()
-    if error == 0:
-        return math.inf, largest
-    span = (reference.max() - reference.min()).double().item()
-    return (10 * math.log10(span**2 / error) if span else -math.inf), largest

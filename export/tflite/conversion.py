@@ -8,8 +8,8 @@ import torch
 from bitsr.common.errors import UsageError
 from bitsr.common.files import atomic_write
 from bitsr.export.errors import ArtifactError, ExportError
-from bitsr.export.export import LEAST_AGREEMENT_DB, Verification, agreement
 from bitsr.export.tflite.rewrite import Rewritten, rewrite
+from bitsr.export.verification import LEAST_AGREEMENT_DB, Verification, agreement
 from bitsr.runtime.litert import TfliteNetwork
 
 # Size of the picture of the comparison where the model leaves it open.

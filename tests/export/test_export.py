@@ -13,7 +13,8 @@ from bitsr.export.artifact import read_artifact, weights_digest
 from bitsr.export.delegation import OURS
 from bitsr.export.deploy import fold
 from bitsr.export.errors import ExportError
-from bitsr.export.export import agreement, export_model
+from bitsr.export.export import export_model
+from bitsr.export.verification import agreement
 from bitsr.runtime import DIRECTORY_VARIABLE
 from bitsr.runtime.pte import PteNetwork
 from bitsr.training.models import SuperResolutionModel, create_model

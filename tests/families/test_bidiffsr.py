@@ -12,7 +12,8 @@ from bitsr.common.errors import UsageError
 from bitsr.export.cost import convention, model_cost
 from bitsr.export.delegation import OURS
 from bitsr.export.deploy import fold
-from bitsr.export.export import ExportedFile, agreement, export_model
+from bitsr.export.export import ExportedFile, export_model
+from bitsr.export.verification import agreement
 from bitsr.inference.diffusion import DiffusionSession, StepNetwork, step_network
 from bitsr.inference.open import open_session
 from bitsr.inference.pte import PteSession

@@ -1,0 +1,55 @@
+"""Sizes that a model is lowered for, and inputs that it is checked with."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from bitsr.common.errors import UsageError
+from bitsr.export import steps
+from bitsr.export.artifact import DiffusionFacts, SizeRules
+from bitsr.export.verification import check_pictures
+from bitsr.training.models import ModelInfo, SuperResolutionModel
+from bitsr.training.models.diffusion import DiffusionModel
+
+# 512 x 512: a map of 64 channels takes 64 MiB.
+DEFAULT_MAX_PIXELS = 512 * 512
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is lowered and checked: inputs of the comparison, and the sizes where they are not free.
+
+    ``fixed`` are inputs of the only size, ``sizes`` its rules, ``diffusion`` the facts of a step network.
+    """
+
+    channels: int
+    max_pixels: int
+    checks: list[tuple[Tensor, ...]]
+    fixed: tuple[Tensor, ...] | None = None
+    sizes: SizeRules | None = None
+    diffusion: DiffusionFacts | None = None
+
+
+def make_plan(module: nn.Module, *, in_channels: int, max_pixels: int | None) -> Plan:
+    """For a picture network, a network of one size, or one step of a diffusion model; as in ``export_model``."""
+    if isinstance(module, SuperResolutionModel) and module.info.tile:
+        return _tile_plan(module.info, max_pixels=max_pixels)
+    if not isinstance(module, DiffusionModel):
+        checks: list[tuple[Tensor, ...]] = [(x,) for x in check_pictures(in_channels)]
+        return Plan(in_channels, DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels, checks)
+    sizes = steps.tile_sizes(module, max_pixels=steps.DEFAULT_TILE_PIXELS if max_pixels is None else max_pixels)
+    checks = list(steps.check_inputs(module, sizes))
+    return Plan(steps.CHANNELS, sizes.max_pixels, checks, fixed=checks[0], sizes=sizes, diffusion=steps.facts(module))
+
+
+def _tile_plan(info: ModelInfo, *, max_pixels: int | None) -> Plan:
+    """Of a network that takes one size alone."""
+    side = info.tile
+    if max_pixels is not None and max_pixels < side**2:
+        raise UsageError(
+            f"the pixel budget is {max_pixels}, but '{info.id}' runs on tiles of {side} x {side} = {side**2} pixels; "
+            "raise it, or leave it out"
+        )
+    checks: list[tuple[Tensor, ...]] = [(x,) for x in check_pictures(3, height=side, width=side)]
+    sizes = SizeRules(min_side=side, max_pixels=side**2, multiple=side)
+    return Plan(3, side**2, checks, fixed=checks[0], sizes=sizes)

@@ -1,0 +1,53 @@
+"""What is exported: the module, and the facts that its sidecar carries."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from bitsr.common.errors import UsageError
+from bitsr.training.models import ModelInfo, SuperResolutionModel
+from bitsr.training.weights import WeightsInfo, embedded_weights, load_model, read_info
+
+
+@dataclass(frozen=True)
+class Source:
+    """A module with its name, and the facts of it that are known: ``radius`` in low-resolution pixels, ``weights``."""
+
+    name: str
+    module: nn.Module
+    scale: int
+    radius: int
+    global_pooling: bool
+    channel_order: str
+    weights: WeightsInfo | None
+
+
+def find_source(model: str | nn.Module, *, weights: Path | str | None, name: str | None, scale: int | None) -> Source:
+    """A model id with its weights, or a module; arguments and errors are those of ``export_model``."""
+    if isinstance(model, str):
+        loaded: nn.Module = load_model(model if weights is None else weights)
+        path = embedded_weights(model) if weights is None else Path(weights)
+        known = read_info(path)
+        if known.model != model:
+            raise UsageError(f"{weights} holds weights of '{known.model}', but '{model}' is to be exported")
+    elif weights is not None:
+        raise UsageError("weights are for a model id; load them into the module before exporting it")
+    else:
+        loaded, known = model, None
+    if isinstance(loaded, SuperResolutionModel):
+        facts: ModelInfo = loaded.info
+        if scale is not None and scale != facts.scale:
+            raise UsageError(f"'{facts.id}' is a x{facts.scale} model, but scale {scale} was asked for")
+        return Source(
+            name or facts.id,
+            loaded,
+            facts.scale,
+            facts.receptive_field_radius,
+            facts.global_pooling,
+            "RGB",
+            known,
+        )
+    if name is None or scale is None:
+        raise UsageError(f"{type(loaded).__name__} is no registered model; give its name and scale")
+    return Source(name, loaded, scale, 0, False, "any", known)
