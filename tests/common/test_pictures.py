@@ -13,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from bitsr.common import pictures
 from bitsr.common.errors import BitsrError, PictureError, UsageError
-from bitsr.common.pictures import Picture, output_format, picture_size, read_picture, write_picture, write_rows
+from bitsr.common.pictures import Picture, output_format, picture_size, read_picture, reading, write_picture, write_rows
 from bitsr.common.png import PngWriter
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -180,7 +179,7 @@ def test_a_panorama_beyond_pillows_limit_is_read(tmp_path: Path, monkeypatch: py
 
 def test_a_picture_larger_than_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_picture(tmp_path / "a.png", Picture(gradient(20, 20)))
-    monkeypatch.setattr(pictures, "available_memory", lambda: 1000)
+    monkeypatch.setattr(reading, "available_memory", lambda: 1000)
     with pytest.raises(PictureError, match=r"a\.png \(20x20\) needs about"):
         read_picture(tmp_path / "a.png")
 

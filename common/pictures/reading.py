@@ -1,7 +1,7 @@
-"""Pictures from files and to files: every Pillow format in, the formats that carry the result out.
+"""Pictures from files: every Pillow format.
 
-Orientation of the EXIF data is applied on reading; other EXIF data is not carried over. Colour profiles are kept as
-they are, because the network changes no colours; CMYK is converted to sRGB on reading.
+Orientation of the EXIF data is applied; other EXIF data is not carried over. Colour profiles are kept as they are,
+because the network changes no colours; CMYK is converted to sRGB.
 
 Pillow's limit of pixels is too low for panoramas. Here the free memory decides, and a file that claims more pixels than
 its bytes can hold is refused as a decompression bomb.
@@ -10,9 +10,8 @@ its bytes can hold is refused as a decompression bomb.
 import io
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +19,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from bitsr.common.errors import BitsrError, PictureError, UsageError
-from bitsr.common.files import atomic_write
 from bitsr.common.memory import available_memory
-from bitsr.common.png import PngWriter
+from bitsr.common.pictures.picture import Picture
 
 _PLAIN_MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr"}
 _GREY_MODES = {"1", "L", "LA", "La"}
 _SIXTEEN_BIT_MODES = {"I;16", "I;16B", "I;16L", "I;16N"}
-
 
 # Bytes for each pixel while a picture is read: Pillow's 4, ours (RGB, alpha) and the decoder's, measured; WebP decodes
 # into buffers of its own.
@@ -40,78 +37,6 @@ _PIXELS_PER_BYTE = 8 * 1032
 # Pixels are converted in parts of about this many, so that no second copy of a picture is needed.
 _PART_PIXELS = 1 << 20
 _PILLOW_LIMIT = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Format:
-    """A file format of results: its Pillow name, what it can carry, and how it is written (``streamed``: by rows)."""
-
-    name: str
-    alpha: bool
-    max_side: int
-    options: dict[str, object]
-    streamed: bool = False
-
-
-FORMATS = {
-    ".png": Format("PNG", True, 2**31 - 1, {}, streamed=True),
-    ".jpg": Format("JPEG", False, 65500, {"quality": 95, "subsampling": 0}),
-    ".jpeg": Format("JPEG", False, 65500, {"quality": 95, "subsampling": 0}),
-    ".webp": Format("WEBP", True, 16383, {"quality": 95}),
-    ".tif": Format("TIFF", True, 2**31 - 1, {"compression": "tiff_lzw"}),
-    ".tiff": Format("TIFF", True, 2**31 - 1, {"compression": "tiff_lzw"}),
-    ".bmp": Format("BMP", False, 2**31 - 1, {}),
-}
-
-# Files of a folder that are taken for pictures. A file that is named outright may have any extension.
-READ_EXTENSIONS = FORMATS.keys() | {
-    *(".apng", ".avif", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".mpo"),
-    *(".pbm", ".pcx", ".pgm", ".pnm", ".ppm", ".qoi", ".sgi", ".tga"),
-}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture in memory.
-
-    Attributes:
-        rgb: (H, W, 3), uint8, 0 to 255. A grey picture has three equal channels.
-        alpha: (H, W), uint8, 255 is opaque; None when the file has no transparency.
-        icc_profile: the embedded colour profile, for RGB or, where ``grey`` is set, for grey values.
-        grey: the file holds grey values; the result is written in grey too.
-    """
-
-    rgb: NDArray[np.uint8]
-    alpha: NDArray[np.uint8] | None = None
-    icc_profile: bytes | None = None
-    grey: bool = False
-
-    @property
-    def height(self) -> int:
-        return int(self.rgb.shape[0])
-
-    @property
-    def width(self) -> int:
-        return int(self.rgb.shape[1])
-
-
-def list_pictures(folder: Path | str, *, recursive: bool = True) -> list[Path]:
-    """The picture files of ``folder`` (and its sub-folders), known by their extension, sorted by path.
-
-    Raises:
-        UsageError: the folder does not exist, cannot be read or holds no picture.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UsageError(f"there is no picture folder {folder}; give the folder that holds the pictures")
-    try:
-        names = sorted(folder.rglob("*") if recursive else folder.iterdir())
-    except OSError as error:
-        raise UsageError(f"cannot read the folder {folder}: {error.strerror}; choose another") from error
-    found = [p for p in names if p.suffix.lower() in READ_EXTENSIONS and not p.name.startswith(".") and p.is_file()]
-    if not found:
-        raise UsageError(f"there is no picture in {folder}; expected files like name.png or name.jpg")
-    return found
 
 
 def picture_size(path: Path | str) -> tuple[int, int]:
@@ -150,83 +75,6 @@ def read_picture(path: Path | str) -> Picture:
             raise
         except Exception as error:  # Pillow's decoders raise whatever their format's parser raises.
             raise PictureError(f"{path} is broken: {_reason(error)}; expected a complete picture") from error
-
-
-def output_format(path: Path | str, *, alpha: bool, width: int, height: int) -> Format:
-    """The format that the extension of ``path`` names, if it can carry such a picture.
-
-    Raises:
-        UsageError: unknown extension, transparency in a format without it, or more pixels a side than it has room for.
-    """
-    path = Path(path)
-    form = FORMATS.get(path.suffix.lower())
-    if form is None:
-        raise UsageError(
-            f"{path}: the extension '{path.suffix}' names no format for results; use one of {' '.join(FORMATS)}"
-        )
-    if alpha and not form.alpha:
-        raise UsageError(f"{path}: {form.name} has no transparency, and the picture has; use .png, .webp or .tif")
-    if max(width, height) > form.max_side:
-        raise UsageError(
-            f"{path}: {form.name} holds at most {form.max_side} pixels a side, the result has {width}x{height}; "
-            "use .png"
-        )
-    return form
-
-
-def write_picture(path: Path | str, picture: Picture) -> None:
-    """Write ``picture`` in the format of the extension, completely or not at all."""
-    image = Image.fromarray(picture.rgb)
-    if picture.grey:
-        image = image.convert("L")
-    if picture.alpha is not None:
-        image.putalpha(Image.fromarray(picture.alpha))
-    write_image(path, image, icc_profile=picture.icc_profile)
-
-
-def write_image(path: Path | str, image: Image.Image, *, icc_profile: bytes | None = None) -> None:
-    """Write a Pillow image of mode L, LA, RGB or RGBA in the format of the extension, completely or not at all."""
-    path = Path(path)
-    form = output_format(path, alpha="A" in image.getbands(), width=image.width, height=image.height)
-    with atomic_write(path) as temporary:
-        _save(image, temporary, form, icc_profile)
-
-
-def write_rows(
-    path: Path | str,
-    rows: Iterable[NDArray[np.uint8]],
-    *,
-    width: int,
-    height: int,
-    channels: int,
-    icc_profile: bytes | None = None,
-) -> None:
-    """Write parts (h, width, C) uint8 from top to bottom in the format of the extension, completely or not at all.
-
-    ``channels`` C is 1 (grey), 2 (with alpha), 3 (RGB) or 4 (RGBA). The output is opened before the first part is asked
-    for. PNG is written part by part; the encoders of the other formats need the whole picture in memory.
-    """
-    path = Path(path)
-    form = output_format(path, alpha=channels in (2, 4), width=width, height=height)
-    with atomic_write(path) as temporary:
-        if form.streamed:
-            with temporary.open("wb") as file:
-                writer = PngWriter(file, width=width, height=height, channels=channels, icc_profile=icc_profile)
-                for part in rows:
-                    writer.write(part)
-                writer.close()
-        else:
-            image = Image.new(("L", "LA", "RGB", "RGBA")[channels - 1], (width, height))
-            top = 0
-            for part in rows:
-                image.paste(Image.fromarray(part[..., 0] if channels == 1 else part), (0, top))
-                top += len(part)
-            _save(image, temporary, form, icc_profile)
-
-
-def _save(image: Image.Image, path: Path, form: Format, icc_profile: bytes | None) -> None:
-    profile = {} if icc_profile is None else {"icc_profile": icc_profile}
-    image.save(path, format=form.name, **form.options, **profile)
 
 
 def _open(path: Path) -> Image.Image:
