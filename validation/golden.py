@@ -19,6 +19,7 @@ _KINDS = {
     "bitsr::spatial_gate": OpKind.SPATIAL_GATE,
     "bitsr::quantized_spatial_gate": OpKind.QUANTIZED_SPATIAL_GATE,
     "bitsr::pixel_shuffle": OpKind.PIXEL_SHUFFLE,
+    "aten::pixel_shuffle": OpKind.PIXEL_SHUFFLE,
     "aten::add.Tensor": OpKind.ADD,
 }
 
@@ -66,6 +67,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         arguments.update(kwargs or {})
         if kind is OpKind.ADD and not _adds_maps(arguments):
             return result
+        if schema.name == "aten::pixel_shuffle":  # a float network's, which the partitioner takes as ours
+            arguments = {"x": arguments["self"], "skip": None, "factor": arguments["upscale_factor"]}
         self.calls.append(
             OpCall(
                 len(self.calls),

@@ -10,10 +10,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bitsr.export.deploy import fold
+from bitsr.export.export import ExportResult, export_model
+from bitsr.export.verification import agreement
+from bitsr.runtime.litert import TfliteNetwork
+from bitsr.runtime.pte import PteNetwork
 from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models import SuperResolutionModel, create_model
+from bitsr.training.models.diffusion import DiffusionModel
+from bitsr.training.weights import WeightsInfo, save_weights
 
 MAX_PIXELS = 48 * 48
+STEP_PIXELS = 8 * 8  # of a diffusion model
 # Odd sides, one pixel, and nearly as many pixels as the budget allows on sides that a square does not have.
 SIZES = [(24, 32), (37, 29), (5, 3), (1, 1), (8, 256)]
 
@@ -66,34 +74,54 @@ def train_shortly() -> Callable[..., ShortTraining]:
     return train
 
 
-@pytest.fixture(scope="session")
-def check_artefacts(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, dict[str, int]]]:
-    """``check_artefacts(model)``: .pte and .tflite agree with the deploy form at several sizes.
+@dataclass(frozen=True)
+class ExportedModel:
+    """A model, its weights file beside both artefacts, and what the export said of them."""
 
-    It returns how many partitions each format has at each place. A model given by its id is exported once for all
-    tests. Its learned numbers are fresh: 50 dB are only sums in another order, and few flipped signs.
-    """
+    model: SuperResolutionModel
+    folder: Path
+    weights: Path
+    result: ExportResult
+
+
+@pytest.fixture(scope="session")
+def export_tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., ExportedModel]:
+    """``export_tiny(model)``: both artefacts; a model given by its id is made and exported once for all tests."""
     if not all(find_spec(package) for package in ("executorch", "ai_edge_litert", "onnx2tf", "tensorflow")):
         pytest.skip("needs bitsr[executorch,tflite]")
-    from bitsr.export.deploy import fold
-    from bitsr.export.export import agreement, export_model
-    from bitsr.runtime.litert import TfliteNetwork
-    from bitsr.runtime.pte import PteNetwork
+    known: dict[str, ExportedModel] = {}
 
-    known: dict[str, dict[str, dict[str, int]]] = {}
-
-    def check(model: str | SuperResolutionModel) -> dict[str, dict[str, int]]:
+    def export(model: str | SuperResolutionModel) -> ExportedModel:
         if isinstance(model, SuperResolutionModel):
-            return check_model(model)
+            return export_one(model)
         if model not in known:
             torch.manual_seed(1)
-            known[model] = check_model(create_model(model))
+            known[model] = export_one(create_model(model))
         return known[model]
 
-    def check_model(model: SuperResolutionModel) -> dict[str, dict[str, int]]:
+    def export_one(model: SuperResolutionModel) -> ExportedModel:
         model.eval()
         folder: Path = tmp_path_factory.mktemp(model.info.id)
-        files = export_model(model, output=folder, formats=("pte", "tflite"), max_pixels=MAX_PIXELS).files
+        weights = folder / "weights.safetensors"
+        save_weights(weights, model.state_dict(), WeightsInfo(model=model.info.id))
+        pixels = STEP_PIXELS if isinstance(model, DiffusionModel) else MAX_PIXELS
+        result = export_model(model, output=folder, formats=("pte", "tflite"), max_pixels=pixels)
+        return ExportedModel(model, folder, weights, result)
+
+    return export
+
+
+@pytest.fixture(scope="session")
+def check_artefacts(export_tiny: Callable[..., ExportedModel]) -> Callable[..., dict[str, dict[str, int]]]:
+    """``check_artefacts(model)``: .pte and .tflite agree with the deploy form at several sizes.
+
+    It returns how many partitions each format has at each place. Learned numbers are fresh: 50 dB are only sums in
+    another order, and few flipped signs.
+    """
+
+    def check(source: str | SuperResolutionModel) -> dict[str, dict[str, int]]:
+        exported = export_tiny(source)
+        model, files = exported.model, exported.result.files
         deployed = fold(model)
         networks = {"pte": PteNetwork(files["pte"].path), "tflite": TfliteNetwork(files["tflite"].path)}
         generator = torch.Generator().manual_seed(6)

@@ -1,14 +1,20 @@
-"""Every registered tiny model becomes both artefacts."""
+"""Every registered tiny model becomes both artefacts, and they compute the same in C++ and on emulated arm64."""
 
+import math
+import shutil
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
-from bitsr.export.export import export_model
-from bitsr.training.models import create_model, list_models, model_info
+from bitsr.common.errors import UsageError
+from bitsr.training.models import list_models, model_info
+from bitsr.validation.request import Request
+from bitsr.validation.results import Run
+from bitsr.validation.validate import validate
 
 # Left out, and what is exported instead of it: all scales of EBSR+ show what a scale changes.
 OTHER_SCALES = {
@@ -31,16 +37,75 @@ def test_artefacts_agree(model_id: str, check_artefacts: Callable[..., dict[str,
     assert set(partitions) == {"pte", "tflite"}
 
 
-@pytest.mark.parametrize("model_id", [name for name in STEPS if name != "test_bidiffsr_x2"])
-def test_steps_agree(model_id: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model_id", STEPS)
+def test_steps_agree(model_id: str, export_tiny: Callable[..., Any]) -> None:
     """The export compares both with the deploy form at three timesteps; only sums are added in another order."""
-    if not all(find_spec(package) for package in ("executorch", "ai_edge_litert", "onnx2tf", "tensorflow")):
-        pytest.skip("needs bitsr[executorch,tflite]")
     torch.manual_seed(1)
-    model = create_model(model_id).eval()
-    files = export_model(model, output=tmp_path, formats=("pte", "tflite"), max_pixels=8 * 8).files
+    files = export_tiny(model_id).result.files
     verifications = [file.verification for file in files.values()]
     assert [verification is not None and verification.psnr > 50 for verification in verifications] == [True, True]
+
+
+@pytest.fixture(scope="module")
+def targets(repository: Path) -> str:
+    """The Python runtimes, the C++ runner, and that on an emulated processor with all that LiteRT needs."""
+    for build, target in {"native": "make build", "arm64": "make arm64"}.items():
+        if not (repository / "build" / build / "runner" / "bitsr-run").is_file():
+            pytest.skip(f"needs the runner: {target}")
+    if shutil.which("qemu-aarch64-static") is None:
+        pytest.skip("needs qemu-aarch64-static: apt-get install qemu-user-static")
+    return "host,native,qemu:cortex-a76"
+
+
+@pytest.fixture(scope="module")
+def picture(photo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small original of odd sides."""
+    path: Path = tmp_path_factory.mktemp("picture") / "eye.png"
+    with Image.open(photo) as opened:
+        opened.convert("RGB").crop((120, 60, 195, 126)).save(path)
+    return path
+
+
+def _checked(run: Run, exported: Any) -> None:
+    """Every op alone is bit for bit the reference's, or within its bound; `pytest -rP` shows the figures."""
+    right = [op for op in run.ops if not op.wrong]
+    exact = sum(op.exact for op in right)
+    print(f"{run.artifact} {run.target}: {len(right)} of {len(run.ops)} op checks, {exact} exact", end="; ")
+    print(*[f"{p.parity_psnr or math.inf:.1f} dB, {p.largest} of 255 at most" for p in run.pictures] or ["no picture"])
+    assert run.passed, (run.artifact, run.target, run.failures)
+    assert sum(op.check == "packed bits" for op in run.ops) == exported.result.binary_layers
+
+
+@pytest.mark.parametrize("model_id", EXPORTED)
+def test_targets_agree(model_id: str, export_tiny: Callable[..., Any], targets: str, picture: Path) -> None:
+    exported = export_tiny(model_id)
+    # A Cortex-A53 has neither dot products nor the atomics that LiteRT needs: its ops are replayed there.
+    names = f"{targets},qemu:cortex-a53" if model_id == "test_ebsr_plus_x2" else targets
+    request = Request(exported.folder, names, images=picture, weights=exported.weights, runs=0)
+    results = validate(request, say=lambda _: None).results
+    assert len(results.runs) == 2 * len(names.split(","))
+    for run in results.runs:
+        _checked(run, exported)
+        without = run.target == "qemu:cortex-a53" and run.artifact.endswith(".tflite")
+        assert len(run.pictures) == (0 if without else 1)
+
+
+def test_nothing_to_compare_is_no_pass(export_tiny: Callable[..., Any]) -> None:
+    """LiteRT computes all of a float network that has no shuffle of ours."""
+    exported = export_tiny("test_swinir_x2")
+    source = exported.result.files["tflite"].path
+    with pytest.raises(UsageError, match="name --images"):
+        validate(Request(source, "host", weights=exported.weights, runs=0), say=lambda _: None)
+
+
+@pytest.mark.parametrize("model_id", ["test_bidiffsr_x2"])
+def test_ops_of_a_step_agree(model_id: str, export_tiny: Callable[..., Any], targets: str) -> None:
+    exported = export_tiny(model_id)
+    results = validate(Request(exported.folder, targets, weights=exported.weights, runs=0), say=lambda _: None).results
+    assert len(results.runs) == 6
+    for run in results.runs:
+        _checked(run, exported)
+        assert run.ops
 
 
 def test_what_is_left_out_differs_in_its_scale_alone() -> None:

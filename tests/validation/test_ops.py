@@ -125,3 +125,13 @@ def test_arm64_passes_every_case(cases: list[OpCase], cpu: str) -> None:
     results = op_parity.replay(target, cases)
     target.close()
     assert [result for result in results if result.wrong] == []
+
+
+def test_layers_that_change_places_are_matched_by_their_weights(exported: Path, network: nn.Module) -> None:
+    calls, _ = record(network, op_parity.golden_picture(seed=1))
+    own = artifact_ops(exported)
+    places = [place for place, item in enumerate(own) if item.op.kind is OpKind.BINARY_CONV2D]
+    own[places[0]], own[places[1]] = own[places[1]], own[places[0]]
+    layers = [call.module for call in calls if call.kind is OpKind.BINARY_CONV2D]
+    matched = [call.module for _, item, call in pair(own, calls) if item.op.kind is OpKind.BINARY_CONV2D]
+    assert matched == [layers[1], layers[0], *layers[2:]]
