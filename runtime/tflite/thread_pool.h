@@ -33,9 +33,10 @@ class ThreadPool {
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable begin_, done_;
-  uint64_t job_ = 0;
-  size_t busy_ = 0;
-  bool stopping_ = false;
+  // Written under the mutex, so that nobody falls asleep over a change; read without it while somebody waits awake.
+  std::atomic<uint64_t> job_{0};
+  std::atomic<size_t> busy_{0};
+  std::atomic<bool> stopping_{false};
 
   Task task_ = nullptr;
   void* arg_ = nullptr;
