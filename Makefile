@@ -79,7 +79,7 @@ demo: build  ## a photo through the exported network in both runtimes: pictures,
 	$(BIN)/bitsr demo --input assets/chelsea.png --output build/demo --overwrite
 
 .PHONY: test
-test: build $(STAMP)/debian-test  ## all tests
+test: build arm64  ## all tests, those of arm64 under QEMU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_JOBS) --dist=loadfile
 
 .PHONY: bench

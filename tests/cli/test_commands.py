@@ -177,7 +177,13 @@ def test_an_interruption_leaves_finished_files_only(tmp_path: Path, weights: Pat
         "--runtime",
         "eager",
     ]
-    process = subprocess.Popen([*map(str, command), "--tile", "64"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*map(str, command), "--tile", "64"],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job, which the tests may be, has SIGINT ignored, and so have its children.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 60
     while not (target / "a.png").exists():
         assert process.poll() is None, process.communicate()[1]
