@@ -27,7 +27,8 @@ class Timing:
 
     @property
     def p90(self) -> float:
-        return sorted(self.samples)[int(0.9 * (len(self.samples) - 1))]
+        """The least sample that nine of ten do not exceed."""
+        return sorted(self.samples)[-(-9 * len(self.samples) // 10) - 1]
 
     @property
     def processor_median(self) -> float | None:
