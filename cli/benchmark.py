@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bitsr.cli.console import closing, note, table
-from bitsr.cli.options import needs
 from bitsr.common.errors import BitsrError
 from bitsr.common.files import atomic_write, check_writable, make_folder
 
@@ -52,20 +51,18 @@ def bench(
     """
     counts = _counts(threads)
     _check_output(folder)
-    with needs("executorch", "executorch", "torchao", purpose="`bitsr bench`"):
-        from bitsr.validation.bench import run_bench
-    packages = ("onnx", "onnx2tf", "tensorflow", "tf_keras", "ai_edge_litert")
-    with needs("tflite", *packages, purpose="Timing LiteRT (--runtime executorch leaves it out)"):
-        result = run_bench(
-            kernels=kernel,
-            threads=counts,
-            cases=_names(case),
-            runtimes=_names(runtime),
-            pictures=(picture or _PHOTOS) if int8 else None,
-            larq_python=larq_python,
-            rounds=rounds,
-            say=note,
-        )
+    from bitsr.validation.bench import run_bench
+
+    result = run_bench(
+        kernels=kernel,
+        threads=counts,
+        cases=_names(case),
+        runtimes=_names(runtime),
+        pictures=(picture or _PHOTOS) if int8 else None,
+        larq_python=larq_python,
+        rounds=rounds,
+        say=note,
+    )
     path = folder / (COMPLETE if result.complete else PARTIAL)
     content = result.report()
     with atomic_write(path) as temporary:

@@ -1,6 +1,8 @@
 """The benchmark: its rows, its helpers in other processes, its refusals, and one small run."""
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import torch
 
 import bitsr.validation.bench as package
 from bitsr.cli import main
-from bitsr.common.errors import UsageError
+from bitsr.common.errors import MissingExtraError, UsageError
 from bitsr.validation.bench import Bench, Row, larq, lowering, networks, run, run_bench, runner, timed
 from bitsr.validation.bench.candidates import EXECUTORCH, LITERT, Candidate
 from bitsr.validation.bench.journal import Failure, Journal
@@ -137,10 +139,22 @@ def test_photos_for_the_calibration(photo: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_package_is_said_before_minutes_are_spent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(lowering.PACKAGES, "litert", ("no_such_package",))
-    with pytest.raises(ModuleNotFoundError, match="no_such_package") as caught:
-        run_bench(say=lambda line: pytest.fail(line))
-    assert caught.value.name == "no_such_package"
+    for runtime, extra in (("litert", "tflite"), ("executorch", "executorch")):
+        monkeypatch.setitem(lowering.PACKAGES, runtime, ("no_such_package",))
+        with pytest.raises(MissingExtraError, match=rf"'no_such_package', which.*'bitsr\[{extra}\]'"):
+            run_bench(runtimes=(runtime,), say=lambda line: pytest.fail(line))
+
+
+@pytest.mark.parametrize(("package", "extra"), [("executorch", "executorch"), ("onnx2tf", "tflite")])
+def test_the_command_names_the_extra_that_is_not_installed(package: str, extra: str, tmp_path: Path) -> None:
+    """In a process of its own, where the package can not be imported."""
+    program = "import sys; sys.modules[sys.argv[1]] = None; from bitsr.cli import main; sys.exit(main(sys.argv[2:]))"
+    command = [sys.executable, "-c", program, package, "bench", "--output", str(tmp_path / "bench")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert (done.returncode, len(errors)) == (1, 1), done.stderr
+    assert f"needs the package '{package}', which is not installed" in errors[0]
+    assert errors[0].endswith(f"pip install 'bitsr[{extra}]'")
 
 
 def failing(journal: Journal, error: BaseException) -> None:

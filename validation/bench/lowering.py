@@ -19,6 +19,11 @@ PACKAGES = {
     "executorch": ("executorch", "torchao"),
     "litert": ("onnx", "onnx2tf", "tensorflow", "tf_keras", "ai_edge_litert"),
 }
+# The extra of bitsr that installs a runtime's packages, and what it is needed for.
+EXTRAS = {
+    "executorch": ("executorch", "Timing ExecuTorch"),
+    "litert": ("tflite", "Timing LiteRT (--runtime executorch leaves it out)"),
+}
 Networks = Callable[[], dict[str, nn.Module]]
 
 

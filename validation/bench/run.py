@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from bitsr.common.errors import UsageError
+from bitsr.common.errors import MissingExtraError, UsageError
 from bitsr.runtime import load_executorch_backend
 from bitsr.validation.bench import larq, networks
 from bitsr.validation.bench.candidates import INT8_KERNEL
 from bitsr.validation.bench.journal import Failure, Journal, Say, Step
-from bitsr.validation.bench.lowering import CASES, PACKAGES, RUNTIMES, lower_case
+from bitsr.validation.bench.lowering import CASES, EXTRAS, PACKAGES, RUNTIMES, lower_case
 from bitsr.validation.bench.rows import Row, report
 from bitsr.validation.bench.timed import Stopwatch
 from bitsr.validation.conditions import conditions
@@ -123,7 +123,7 @@ def run_bench(
 
     Raises:
         UsageError: an argument that is not among those, or a kernel that does not run on this processor.
-        ModuleNotFoundError: a package of a runtime is missing.
+        MissingExtraError: a package of a runtime is not installed.
         BitsrError: the native library or a picture is missing.
         KeyboardInterrupt: Ctrl-C before there was a row.
     """
@@ -170,7 +170,9 @@ def _checked(
         wrong = [name for name in given if name not in known]
         if wrong or not given:
             raise UsageError(f"the {what} is '{', '.join(wrong)}', expected some of: {', '.join(known)}")
-    for package in (name for runtime in runtimes for name in PACKAGES[runtime]):
-        if find_spec(package) is None:
-            raise ModuleNotFoundError(f"No module named '{package}'", name=package)
+    for runtime in runtimes:
+        for package in PACKAGES[runtime]:
+            if find_spec(package) is None:
+                extra, purpose = EXTRAS[runtime]
+                raise MissingExtraError(package, extra=extra, purpose=purpose)
     return own
