@@ -26,7 +26,10 @@ class Request:
     def command(self, *, source: Path | None = None, on: str | None = None, **more: object) -> str:
         """The command line that asks for this, or for a part of it."""
         options: dict[str, object] = {"on": on or self.targets, "images": self.images, "weights": self.weights}
-        options.update({"seed": self.seed, "pictures": self.pictures, "op": self.op, **more})
+        options.update({"seed": self.seed, "pictures": self.pictures, "op": self.op})
+        options["threads"] = self.threads if self.threads != Request.threads else None
+        options["runs"] = self.runs if self.runs != Request.runs else None
+        options.update(more)
         words = ["bitsr", "validate", str(source or self.source)]
         for name, value in options.items():
             words += [] if value is None else [f"--{name}", str(value)]

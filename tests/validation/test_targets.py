@@ -14,11 +14,13 @@ from bitsr.validation import op_parity
 from bitsr.validation.errors import EnvironmentMissingError, TargetError
 from bitsr.validation.latency import thread_counts
 from bitsr.validation.runner_files import write_cases
+from bitsr.validation.targets import this_machine
 from bitsr.validation.targets.adb import AdbTarget, battery_celsius, parse_facts
 from bitsr.validation.targets.builds import executorch_libraries, litert_libraries
 from bitsr.validation.targets.host import HostTarget
 from bitsr.validation.targets.local import native, qemu
 from bitsr.validation.targets.open import expand
+from bitsr.validation.targets.this_machine import run_process
 
 DEVICE = Path(__file__).parent / "adb_device"
 PORT, SERVER_PORT = "5557", "5039"
@@ -142,3 +144,11 @@ def test_a_device_behind_adbd(repository: Path, exported: Path, network: nn.Modu
     assert found["after_close"] == found["after_interruption"] == ""
     assert found["interrupted"] is True
     assert "does not answer" in found["no_device"]
+
+
+def test_a_runner_that_does_not_start_or_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TargetError, match="the runner does not start"):
+        run_process(["/nowhere/bitsr-run"], source="the runner")
+    monkeypatch.setattr(this_machine, "_SECONDS", 0.2)
+    with pytest.raises(TargetError, match=r"the runner did not end within 0\.2 s; try it alone: sh -c 'sleep 9'"):
+        run_process(["sh", "-c", "sleep 9"], source="the runner")

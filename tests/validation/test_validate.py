@@ -10,6 +10,7 @@ import pytest
 
 from bitsr.cli import main
 from bitsr.validation.job import LEAST_PICTURE_DB
+from bitsr.validation.request import Request
 from bitsr.validation.results import Results, read_results
 
 Command = Callable[..., tuple[int, Results | None, str]]
@@ -115,3 +116,9 @@ def test_the_cpp_runner_passes_layer_by_layer(
     assert run.parting is not None
     assert run.parting.kind.endswith("gate"), run.parting
     assert 0 <= run.parting.flipped < 0.01 * run.parting.signs
+
+
+def test_the_command_asks_for_the_same() -> None:
+    assert Request(Path("d")).command() == "bitsr validate d --on host --seed 0"
+    asked = Request(Path("d"), "native", threads="4", runs=0).command(op=3)
+    assert asked == "bitsr validate d --on native --seed 0 --op 3 --threads 4 --runs 0"

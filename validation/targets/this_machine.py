@@ -1,6 +1,7 @@
 """What targets on this machine share: files stay where they are, runs write to a temporary folder."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from bitsr.validation.errors import TargetError
 from bitsr.validation.runner_files import RunnerOutput, parse_output
+
+_SECONDS = 1800  # of one run: a picture under an emulator takes minutes
 
 
 class ThisMachine:
@@ -52,9 +55,23 @@ def run_process(command: Sequence[str], *, source: str) -> RunnerOutput:
     """Run a runner with ``--json -`` and parse what it says.
 
     Raises:
-        TargetError: it fails; the message has its last line.
+        TargetError: it does not start or end, or fails; the message has its last line.
     """
-    done = subprocess.run([*command, "--json", "-"], capture_output=True, text=True, errors="replace", check=False)
+    try:
+        done = subprocess.run(
+            [*command, "--json", "-"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TargetError(
+            f"{source} did not end within {_SECONDS} s; try it alone: {shlex.join([*command, '--json', '-'])}"
+        ) from error
+    except OSError as error:
+        raise TargetError(f"{source} does not start ({error}); build it again: make build arm64") from error
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         raise TargetError(
