@@ -76,7 +76,7 @@ def export_model(
     in_channels: int = 3,
     progress: Progress | None = None,
 ) -> ExportResult:
-    """Fold, lower, check and write a model.
+    """Fold, lower, check and write a model: no file is written before all are checked.
 
     Args:
         model: a model id (with ``weights``, else with the embedded ones) or a module in its train or deploy form,
@@ -121,25 +121,34 @@ def export_model(
     deployed = fold(source.module)
     binary_layers = sum(isinstance(layer, FusedBinaryConv2d) for layer in deployed.modules())
     if binary_layers and not kernels:
-        raise UsageError(f"'{source.name}' has {binary_layers} binary layers, which only run in our kernels")
+        raise UsageError(
+            f"'{source.name}' has {binary_layers} binary layers, which only run in our kernels; export it with them "
+            "(kernels=True), or for a .tflite in stock ops ask for its float twin (float_twin=True)"
+        )
     latent_bytes = sum(4 * parameter.numel() for parameter in source.module.parameters())
     plan = make_plan(source.module, in_channels=in_channels, max_pixels=max_pixels)
 
-    files = {}
+    with torch.no_grad():
+        probe = deployed(*plan.checks[0])
+    # All are lowered and compared before the first is written, so that one that fails leaves nothing behind.
+    checked: dict[str, tuple[Lowered, Verification | None, str]] = {}
     for item, path in paths.items():
-        kind = path.suffix.removeprefix(".")
+        kind = _kind(path)
         ours = kernels and item != FLOAT_TWIN
         say.next(f"Lower it to {path.name}")
         lower = _lowering(kind)
         lowered = lower(deployed, channels=plan.channels, max_pixels=plan.max_pixels, ours=ours, fixed=plan.fixed)
-        with torch.no_grad():
-            probe = deployed(*plan.checks[0])
         say.next(f"Compare {path.name} with the deploy form")
-        verification, not_verified = verify(
-            lowered.content, deployed, kind=kind, ours=ours, checks=plan.checks, name=path.name
-        )
+        found = verify(lowered.content, deployed, kind=kind, ours=ours, checks=plan.checks, name=path.name)
+        checked[item] = (lowered, *found)
+
+    known = source.weights or WeightsInfo(model=source.name)
+    digest = weights_digest(source.module.state_dict())
+    files = {}
+    for item, (lowered, verification, not_verified) in checked.items():
+        path = paths[item]
+        kind = _kind(path)
         say.next(f"Write {path}")
-        known = source.weights or WeightsInfo(model=source.name)
         info = write_artifact(
             path,
             lowered.content,
@@ -158,12 +167,16 @@ def export_model(
             training_steps=known.steps,
             training_data=known.data,
             figures=known.figures,
-            weights_sha256=weights_digest(source.module.state_dict()),
+            weights_sha256=digest,
             blob_version=BLOB_VERSION,
             versions={package: package_version(package) or "unknown" for package in PACKAGES[kind]},
         )
         files[item] = ExportedFile(path, info, lowered.table, lowered.arena_bytes, verification, not_verified)
     return ExportResult(source.name, files, latent_bytes, binary_layers)
+
+
+def _kind(path: Path) -> str:
+    return path.suffix.removeprefix(".")
 
 
 class _Steps:

@@ -30,7 +30,10 @@ def find_source(model: str | nn.Module, *, weights: Path | str | None, name: str
         path = embedded_weights(model) if weights is None else Path(weights)
         known = read_info(path)
         if known.model != model:
-            raise UsageError(f"{weights} holds weights of '{known.model}', but '{model}' is to be exported")
+            raise UsageError(
+                f"{weights} holds weights of '{known.model}', but '{model}' is to be exported; "
+                f"export '{known.model}', or give weights of '{model}'"
+            )
     elif weights is not None:
         raise UsageError("weights are for a model id; load them into the module before exporting it")
     else:
@@ -38,7 +41,10 @@ def find_source(model: str | nn.Module, *, weights: Path | str | None, name: str
     if isinstance(loaded, SuperResolutionModel):
         facts: ModelInfo = loaded.info
         if scale is not None and scale != facts.scale:
-            raise UsageError(f"'{facts.id}' is a x{facts.scale} model, but scale {scale} was asked for")
+            raise UsageError(
+                f"'{facts.id}' is a x{facts.scale} model, but scale {scale} was asked for; "
+                f"leave the scale out, or export a x{scale} model"
+            )
         return Source(
             name or facts.id,
             loaded,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bitsr.common.errors import UnknownNameError, UsageError, WeightsError
+from bitsr.export import export
 from bitsr.export.artifact import read_artifact, weights_digest
 from bitsr.export.delegation import OURS
 from bitsr.export.deploy import fold
@@ -77,17 +78,17 @@ def test_requests_that_are_wrong(
     baseline = build_model("baseline")
     with pytest.raises(UnknownNameError, match="test_e2fif_x2"):
         export_model("test_e2fif_x5", output=tmp_path)
-    with pytest.raises(UsageError, match="holds weights of 'test_e2fif_x2', but 'test_e2fif_x3' is to be exported"):
+    with pytest.raises(UsageError, match="but 'test_e2fif_x3' is to be exported; export 'test_e2fif_x2', or give"):
         export_model("test_e2fif_x3", weights=weights, output=tmp_path)
     with pytest.raises(WeightsError, match="no trained weights of 'test_e2fif_x3'"):
         export_model("test_e2fif_x3", output=tmp_path)
     with pytest.raises(UsageError, match="the export format is 'onnx'; expected some of: pte"):
         export_model(baseline, output=tmp_path, formats=("onnx",))
-    with pytest.raises(UsageError, match="is a x2 model, but scale 4 was asked for"):
+    with pytest.raises(UsageError, match="is a x2 model, but scale 4 was asked for; leave the scale out"):
         export_model(baseline, output=tmp_path, scale=4)
     with pytest.raises(UsageError, match="give its name and scale"):
         export_model(nn.Identity(), output=tmp_path)
-    with pytest.raises(UsageError, match="has 2 binary layers, which only run in our kernels"):
+    with pytest.raises(UsageError, match="has 2 binary layers, which only run in our kernels; export it with them"):
         export_model(baseline, output=tmp_path, kernels=False)
     with pytest.raises(UsageError, match="cannot create the folder"):
         export_model(baseline, output=weights / "folder")
@@ -113,6 +114,34 @@ def test_an_artifact_that_disagrees_is_not_written(
     with pytest.raises(ExportError, match=r"baseline\.pte does not compute what the deploy form computes"):
         export_model(build_model("baseline"), output=tmp_path, max_pixels=BUDGET)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_written_before_all_are_compared(
+    tmp_path: Path, build_model: Callable[[str], SuperResolutionModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the .pte's lowering for both, so that it needs no TensorFlow."""
+    lower, wrong, said = export._lowering("pte"), [True], list[str]()
+
+    def compare(*_: object, kind: str, **__: object) -> tuple[None, str]:
+        if kind == "tflite" and wrong:
+            raise ExportError("it disagrees; nothing was written")
+        return None, "not compared"
+
+    monkeypatch.setattr(export, "_lowering", lambda _: lower)
+    monkeypatch.setattr(export, "verify", compare)
+    model, formats = build_model("baseline"), ("pte", "tflite")
+    with pytest.raises(ExportError, match="nothing was written"):
+        export_model(model, output=tmp_path, formats=formats, max_pixels=BUDGET)
+    assert list(tmp_path.iterdir()) == []
+
+    # The metadata of a .tflite stands inside of it, which this one is not.
+    wrong.clear()
+    monkeypatch.setattr(export, "write_artifact", lambda path, *_, **__: path.write_bytes(b""))
+    export_model(
+        model, output=tmp_path, formats=formats, max_pixels=BUDGET, progress=lambda *step: said.append(step[2])
+    )
+    assert [line.split()[0] for line in said] == ["Load", "Fold", *("Lower", "Compare") * 2, "Write", "Write"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["baseline.pte", "baseline.tflite"]
 
 
 def test_without_the_native_library_the_artifact_is_written_unchecked(
