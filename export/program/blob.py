@@ -3,6 +3,7 @@
 The blob is little-endian and self-checking; the C++ loader applies the same checks.
 """
 
+import enum
 import struct
 import zlib
 from dataclasses import replace
@@ -115,7 +116,7 @@ def read_program(blob: bytes) -> Program:
     require(ops_offset == values_offset + _VALUE.size * value_count, "the ops do not follow the values")
     for index in range(value_count):
         kind, channels, up, down = _words(blob, values_offset + _VALUE.size * index, 4, f"value {index}")
-        require(kind in list(ValueKind), f"value {index} has the unknown kind {kind}")
+        require(kind in list(ValueKind), f"value {index} has the kind {kind}, expected {_known(ValueKind)}")
         program.values.append(Value(ValueKind(kind), channels, up, down))
     cursor = ops_offset
     for index in range(op_count):
@@ -134,8 +135,9 @@ def read_program(blob: bytes) -> Program:
 def _read_op(blob: bytes, cursor: int, values: list[Value], index: int) -> tuple[Op, int]:
     """The op at ``cursor``, and where the next one starts."""
     kind, inputs, outputs, constants, attributes = _words(blob, cursor, 5, f"op {index}")
-    require(kind in list(OpKind), f"op {index} has the unknown kind {kind}")
-    require((inputs, outputs, constants, attributes) == ARITY[OpKind(kind)], f"op {index} has the wrong arity")
+    require(kind in list(OpKind), f"op {index} has the kind {kind}, expected {_known(OpKind)}")
+    arity = (inputs, outputs, constants, attributes)
+    require(arity == ARITY[OpKind(kind)], f"op {index} has arity {arity}, expected {ARITY[OpKind(kind)]}")
     cursor += _OP.size
     body = _words(blob, cursor, inputs + outputs + 2 * constants + attributes, f"op {index}")
     spans = body[inputs + outputs : inputs + outputs + 2 * constants]
@@ -172,11 +174,15 @@ def _constant_bytes(blob: bytes, offset: int, size: int, index: int) -> bytes | 
     if offset == ABSENT:
         require(size == 0, f"op {index}: an absent constant has a size")
         return None
-    require(offset % ALIGNMENT == 0, f"op {index}: a constant is not aligned to {ALIGNMENT} bytes")
+    require(offset % ALIGNMENT == 0, f"op {index}: a constant at {offset}, expected a multiple of {ALIGNMENT}")
     require(
         HEADER_BYTES <= offset <= len(blob) and size <= len(blob) - offset, f"op {index}: a constant leaves the blob"
     )
     return blob[offset : offset + size]
+
+
+def _known(kinds: type[enum.IntEnum]) -> str:
+    return f"{min(kinds)} to {max(kinds)}"
 
 
 def _ids(numbers: tuple[int | None, ...] | list[int]) -> bytes:

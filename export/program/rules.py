@@ -9,6 +9,7 @@ from bitsr.export.program.content import Op, OpKind, Program, ProgramError, Valu
 
 MAX_COUNT = 1 << 12  # values, ops, inputs, outputs; a network of 32 layers has about 100 ops
 MAX_CHANNELS = 1 << 16  # 9 taps of so many channels still fit the int32 accumulator (law 4)
+MAX_RATIO = 64
 
 # Number of (inputs, outputs, constants, attributes) of each op.
 ARITY = {
@@ -29,7 +30,7 @@ def require(condition: bool, message: str) -> None:
 
 def check_counts(counts: tuple[int, ...]) -> None:
     """Of values, ops, inputs and outputs."""
-    require(max(counts) <= MAX_COUNT, f"more than {MAX_COUNT} values, ops, inputs or outputs: {counts}")
+    require(max(counts) <= MAX_COUNT, f"{counts} values, ops, inputs and outputs, expected at most {MAX_COUNT} each")
 
 
 def check_program(program: Program) -> None:
@@ -41,13 +42,22 @@ def check_program(program: Program) -> None:
     require(bool(program.inputs) and bool(program.outputs), "a program needs an input and an output")
     check_counts((len(program.values), len(program.ops), len(program.inputs), len(program.outputs)))
     for index, value in enumerate(program.values):
-        require(1 <= value.channels <= MAX_CHANNELS, f"value {index} has {value.channels} channels")
-        require(1 <= value.up <= 64 and 1 <= value.down <= 64, f"value {index} has the ratio {value.up}/{value.down}")
-        require(value.kind is not ValueKind.PLANE or value.channels == 1, f"plane {index} has more than one channel")
+        many = 1 <= value.channels <= MAX_CHANNELS
+        require(many, f"value {index} has {value.channels} channels, expected 1 to {MAX_CHANNELS}")
+        ratio = f"{value.up}/{value.down}"
+        require(
+            1 <= value.up <= MAX_RATIO and 1 <= value.down <= MAX_RATIO,
+            f"value {index} has the ratio {ratio}, expected numbers from 1 to {MAX_RATIO}",
+        )
+        plain = value.kind is not ValueKind.PLANE or value.channels == 1
+        require(plain, f"plane {index} has {value.channels} channels, expected 1")
     known: set[int] = set()
     written: set[int] = set()
     for number in program.inputs:
-        require(number < len(program.values), f"input value {number} does not exist")
+        require(
+            number < len(program.values),
+            f"the input value is {number}, expected one of the {len(program.values)} values",
+        )
         require(number not in known, f"value {number} is an input twice")
         known.add(number)
     first = program.values[program.inputs[0]]
@@ -57,7 +67,10 @@ def check_program(program: Program) -> None:
             require(source is None or source in known, f"op {index} reads value {source} before it is written")
         for result in op.outputs:
             if result is not None:
-                require(result < len(program.values), f"op {index} writes value {result}: no such value")
+                require(
+                    result < len(program.values),
+                    f"op {index} writes value {result}, expected one of {len(program.values)}",
+                )
                 require(result not in known, f"op {index} writes value {result} a second time")
                 known.add(result)
                 written.add(result)
@@ -78,10 +91,16 @@ class _Rules:
     def check(self) -> None:
         op = self._op
         arity = (len(op.inputs), len(op.outputs), len(op.constants), len(op.attributes))
-        self._require(arity == ARITY[op.kind], f"({op.kind.name.lower()}) has arity {arity}, not {ARITY[op.kind]}")
+        self._require(arity == ARITY[op.kind], f"({op.kind.name.lower()}) has arity {arity}, expected {ARITY[op.kind]}")
         shapes = constant_shapes(op, self._values, self._index)
-        for constant, shape in zip(op.constants, shapes, strict=True):
-            self._require(constant is None or constant.shape == shape, f"a constant has not the shape {shape}")
+        for role, (constant, shape) in enumerate(zip(op.constants, shapes, strict=True)):
+            if constant is None:
+                continue
+            self._require(constant.shape == shape, f"constant {role} has the shape {constant.shape}, expected {shape}")
+            # The writer brings the bytes into little-endian order itself.
+            got, wanted = constant.dtype, constant_type(op, role)
+            same = (got.kind, got.itemsize) == (wanted.kind, wanted.itemsize)
+            self._require(same, f"constant {role} has the type {got}, expected {wanted}")
         x = self._value(op.inputs[0], ValueKind.MAP, "x")
         _OF_KIND[op.kind](self, x)
 
@@ -91,7 +110,8 @@ class _Rules:
         own_threshold, weights, scales, *_ = self._op.constants
         self._check_kernel(kernel)
         self._require(planes in (1, 2), f"{planes} weight planes, expected 1 or 2")
-        self._require((threshold is None) != (own_threshold is None), "it needs exactly one threshold")
+        got = "two" if own_threshold is not None and threshold is not None else "no"
+        self._require((threshold is None) != (own_threshold is None), f"{got} thresholds, expected exactly one")
         self._require(weights is not None and scales is not None, "it needs weights and scales")
         if weights is not None and x.channels % WORD_BITS:
             spare = weights[..., -1].astype(np.uint64) >> np.uint64(x.channels % WORD_BITS)
@@ -110,10 +130,13 @@ class _Rules:
         hidden, total, linear = self._op.attributes
         self._require(1 <= hidden <= MAX_CHANNELS, f"{hidden} hidden units, expected 1 to {MAX_CHANNELS}")
         self._require(1 <= total <= 2 * MAX_CHANNELS, f"{total} outputs, expected 1 to {2 * MAX_CHANNELS}")
-        self._require(0 <= linear <= total, f"linear count {linear} of {total}")
+        self._require(0 <= linear <= total, f"linear count {linear}, expected 0 to {total}")
         counts = (linear, total - linear)
         for number, count, role in zip(self._op.outputs, counts, ("linear", "sigmoid"), strict=True):
-            self._require((number is None) == (count == 0), f"{role} output for {count} channels")
+            self._require(
+                (number is None) == (count == 0),
+                f"the {role} output of {count} channels is {_given(number)}, expected {_given(count or None)}",
+            )
             if number is not None:
                 self._check_vector(number, count, f"{role} output")
         self._check_constants()
@@ -128,7 +151,7 @@ class _Rules:
         levels = negative + positive
         self._require(1 <= levels <= 255, f"levels -{negative} to {positive}, expected 2 to 256 levels")
         largest = kernel**2 * x.channels * max(negative, positive) * 128
-        self._require(largest < 1 << 31, f"sums up to {largest} do not fit 32 bits")
+        self._require(largest < 1 << 31, f"sums up to {largest}, expected below {1 << 31}")
         self.spatial_gate(x)
 
     def add(self, x: Value) -> None:
@@ -139,8 +162,14 @@ class _Rules:
         (factor,) = self._op.attributes
         self._require(2 <= factor <= 8, f"factor {factor}, expected 2 to 8")
         y = self._value(self._op.outputs[0], ValueKind.MAP, "y")
-        self._require(y.channels * factor**2 == x.channels, f"{x.channels} to {y.channels} channels")
-        self._require(y.up * x.down == x.up * factor * y.down, f"y is not {factor} times as large as x")
+        self._require(
+            y.channels * factor**2 == x.channels,
+            f"{x.channels} to {y.channels} channels, expected {x.channels / factor**2:g}",
+        )
+        self._require(
+            y.up * x.down == x.up * factor * y.down,
+            f"y has the ratio {y.up}/{y.down}, expected {factor} times that of x, {x.up}/{x.down}",
+        )
         if self._op.inputs[1] is not None:
             self._check_map(x, self._op.inputs[1], y.channels, "skip")
 
@@ -161,7 +190,10 @@ class _Rules:
         self._require(all(constant is not None for constant in self._op.constants), "it needs all its constants")
 
     def _check_size(self, x: Value, other: Value, role: str) -> None:
-        self._require(x.up * other.down == other.up * x.down, f"{role} has another size than x")
+        self._require(
+            x.up * other.down == other.up * x.down,
+            f"{role} has the ratio {other.up}/{other.down}, expected that of x, {x.up}/{x.down}",
+        )
 
     def _check_map(self, x: Value, number: int | None, channels: int, role: str) -> None:
         other = self._value(number, ValueKind.MAP, role)
@@ -171,6 +203,10 @@ class _Rules:
     def _check_vector(self, number: int, channels: int, role: str) -> None:
         found = self._value(number, ValueKind.VECTOR, role).channels
         self._require(found == channels, f"{role} has {found} channels, expected {channels}")
+
+
+def _given(number: int | None) -> str:
+    return "absent" if number is None else "there"
 
 
 _OF_KIND: dict[OpKind, Callable[[_Rules, Value], None]] = {
@@ -188,7 +224,7 @@ def constant_shapes(op: Op, values: list[Value], index: int) -> tuple[tuple[int,
     number = op.inputs[0]
     if number is None or number >= len(values):
         raise ProgramError(f"the program is inconsistent: op {index} has no input; export again")
-    require(all(a >= 0 for a in op.attributes), f"op {index} has a negative attribute")
+    require(all(a >= 0 for a in op.attributes), f"op {index} has the attributes {op.attributes}, expected none below 0")
     channels = values[number].channels
     if op.kind is OpKind.BINARY_CONV2D:
         out, kernel, planes = op.attributes

@@ -1,6 +1,7 @@
 """The program blob: round trip, and that nothing in it is trusted."""
 
 import dataclasses
+import re
 import struct
 import zlib
 
@@ -165,6 +166,12 @@ BROKEN = {
     ),
     "a missing argument": lambda p: change(p, 4, inputs=(5,)),
     "too many channels": lambda p: dataclasses.replace(p, values=[Value(ValueKind.MAP, 65537), *p.values[1:]]),
+    "a scale of float64": lambda p: change(
+        p, 2, constants=(*p.ops[2].constants[:2], p.ops[2].constants[2].astype(np.float64), *p.ops[2].constants[3:])
+    ),
+    "signed weight bits": lambda p: change(
+        p, 2, constants=(None, p.ops[2].constants[1].view(np.int64), *p.ops[2].constants[2:])
+    ),
     "an enlarged first input": lambda p: dataclasses.replace(p, values=[Value(ValueKind.MAP, 70, up=2), *p.values[1:]]),
 }
 
@@ -173,3 +180,25 @@ BROKEN = {
 def test_inconsistent_programs_are_not_written(name: str) -> None:
     with pytest.raises(ProgramError, match="inconsistent"):
         write_program(BROKEN[name](example()))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a scale of float64", "op 2: constant 2 has the type float64, expected float32"),
+        ("signed weight bits", "op 2: constant 1 has the type int64, expected uint64"),
+        ("too many channels", "value 0 has 65537 channels, expected 1 to 65536"),
+        ("no threshold", "op 2: no thresholds, expected exactly one"),
+        ("two thresholds", "op 2: two thresholds, expected exactly one"),
+        ("a shuffle by another factor", "op 4: 12 to 3 channels, expected 0.75"),
+    ],
+)
+def test_the_broken_rule_says_what_was_expected(name: str, message: str) -> None:
+    with pytest.raises(ProgramError, match=f"inconsistent: {re.escape(message)}; export again"):
+        write_program(BROKEN[name](example()))
+
+
+def test_big_endian_constants_are_written_little_endian() -> None:
+    program = example()
+    swapped = tuple(None if c is None else c.astype(c.dtype.newbyteorder(">")) for c in program.ops[2].constants)
+    assert write_program(change(example(), 2, constants=swapped)) == write_program(program)
