@@ -14,7 +14,11 @@ from bitsr.common.png import PngWriter
 
 
 def write_picture(path: Path | str, picture: Picture) -> None:
-    """Write ``picture`` in the format of the extension, completely or not at all."""
+    """Write ``picture`` in the format of the extension, completely or not at all.
+
+    Raises:
+        UsageError, BitsrError: as :func:`write_image`.
+    """
     image = Image.fromarray(picture.rgb)
     if picture.grey:
         image = image.convert("L")
@@ -24,7 +28,14 @@ def write_picture(path: Path | str, picture: Picture) -> None:
 
 
 def write_image(path: Path | str, image: Image.Image, *, icc_profile: bytes | None = None) -> None:
-    """Write a Pillow image of mode L, LA, RGB or RGBA in the format of the extension, completely or not at all."""
+    """Write a Pillow image of mode L, LA, RGB or RGBA in the format of the extension, completely or not at all.
+
+    ``icc_profile`` is embedded where it is given; the pixels are written as they are.
+
+    Raises:
+        UsageError: the extension names no format, or its format has no transparency or no room for so many pixels.
+        BitsrError: the folder does not exist or cannot be written, the disk is full, or ``path`` is a folder.
+    """
     path = Path(path)
     form = output_format(path, alpha="A" in image.getbands(), width=image.width, height=image.height)
     with atomic_write(path) as temporary:
@@ -44,6 +55,10 @@ def write_rows(
 
     ``channels`` C is 1 (grey), 2 (with alpha), 3 (RGB) or 4 (RGBA). The output is opened before the first part is asked
     for. PNG is written part by part; the encoders of the other formats need the whole picture in memory.
+
+    Raises:
+        UsageError: the extension names no format, or its format has no transparency or no room for so many pixels.
+        BitsrError: the folder does not exist or cannot be written, the disk is full, or ``path`` is a folder.
     """
     path = Path(path)
     form = output_format(path, alpha=channels in (2, 4), width=width, height=height)
