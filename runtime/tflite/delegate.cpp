@@ -26,6 +26,7 @@ constexpr int kMaxThreads = 256;
 struct Delegate {
   TfLiteDelegate base{};
   Settings settings;
+  bitsr::tflite::ThreadPools pools;
 };
 
 // The framework is C: nothing may be thrown into it.
@@ -41,10 +42,10 @@ TfLiteStatus guarded(TfLiteContext* context, Body body) {
 
 void* init_partition(TfLiteContext* context, const char* buffer, size_t) {
   const auto* params = reinterpret_cast<const TfLiteDelegateParams*>(buffer);
-  const auto* delegate = static_cast<const Delegate*>(params->delegate->data);
+  auto* delegate = static_cast<Delegate*>(params->delegate->data);
   Partition* made = nullptr;
   guarded(context, [&] {
-    made = Partition::create(context, *params, delegate->settings).release();
+    made = Partition::create(context, *params, delegate->settings, &delegate->pools).release();
     return kTfLiteOk;
   });
   return made;

@@ -200,7 +200,7 @@ bool is_plain_add(const TfLiteContext* context, const TfLiteNode* node, const Tf
 }
 
 std::unique_ptr<Partition> Partition::create(TfLiteContext* context, const TfLiteDelegateParams& params,
-                                             const Settings& settings) {
+                                             const Settings& settings, ThreadPools* pools) {
   auto partition = std::make_unique<Partition>();
   partition->settings_ = &settings;
   ProgramBuilder builder;
@@ -230,7 +230,7 @@ std::unique_ptr<Partition> Partition::create(TfLiteContext* context, const TfLit
   partition->shapes_.resize(partition->outputs_.size());
   const int wanted = settings.threads > 0 ? settings.threads : context->recommended_num_threads;
   // Like XNNPACK: one thread where the interpreter recommends none.
-  partition->pool_ = std::make_unique<ThreadPool>(wanted > 0 ? wanted : 1);
+  partition->pool_ = pools->get(wanted > 0 ? wanted : 1);
   if (settings.verbose) {
     std::fprintf(stderr, "bitsr: partition of %d ops, %d inputs, %d outputs, kernel %s, threads %d\n",
                  int(program->op_count()), int(program->input_count()), int(program->output_count()),

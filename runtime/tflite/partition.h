@@ -22,7 +22,7 @@ class Partition {
  public:
   // Null, after an error to the context, where the nodes make no valid program.
   static std::unique_ptr<Partition> create(TfLiteContext* context, const TfLiteDelegateParams& params,
-                                           const Settings& settings);
+                                           const Settings& settings, ThreadPools* pools);
 
   TfLiteStatus prepare(TfLiteContext* context);
   TfLiteStatus invoke(TfLiteContext* context);
@@ -40,7 +40,7 @@ class Partition {
   std::vector<int> inputs_, outputs_;  // tensors, in the program's order
   std::vector<TensorView> input_views_, output_views_;
   std::vector<Shape> shapes_;
-  std::unique_ptr<ThreadPool> pool_;
+  std::shared_ptr<ThreadPool> pool_;  // the delegate's other partitions use it too
 };
 
 // Whether the core can run the node; `is_ours` says whether a tensor comes from a node that it runs.

@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <chrono>
 
+#ifdef __linux__
+#include <sched.h>
+#endif
+
 namespace bitsr::tflite {
 
 namespace {
@@ -34,7 +38,15 @@ void wait_awake(const Done& done) {
 }
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
+int available_processors() {
+#ifdef __linux__
+  cpu_set_t mask;
+  if (sched_getaffinity(0, sizeof(mask), &mask) == 0) return CPU_COUNT(&mask);
+#endif
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
+
+ThreadPool::ThreadPool(int threads, int processors) : awake_(threads <= processors) {
   try {
     for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
   } catch (...) {
@@ -60,6 +72,7 @@ void ThreadPool::run(int64_t count, Task task, void* arg) {
     task(arg, 0, count);
     return;
   }
+  const std::lock_guard<std::mutex> turn(turn_);
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     task_ = task;
@@ -73,7 +86,7 @@ void ThreadPool::run(int64_t count, Task task, void* arg) {
   begin_.notify_all();
   take_ranges();
   const auto finished = [this] { return busy_.load() == 0; };
-  wait_awake(finished);
+  if (awake_) wait_awake(finished);
   std::unique_lock<std::mutex> lock(mutex_);
   done_.wait(lock, finished);
 }
@@ -90,7 +103,7 @@ void ThreadPool::work() {
   uint64_t seen = 0;
   const auto called = [&] { return stopping_.load() || job_.load() != seen; };
   for (;;) {
-    if (seen != 0) wait_awake(called);
+    if (awake_ && seen != 0) wait_awake(called);
     {
       std::unique_lock<std::mutex> lock(mutex_);
       begin_.wait(lock, called);
@@ -101,6 +114,17 @@ void ThreadPool::work() {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (--busy_ == 0) done_.notify_one();
   }
+}
+
+std::shared_ptr<ThreadPool> ThreadPools::get(int threads) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::weak_ptr<ThreadPool>& kept = pools_[threads];
+  std::shared_ptr<ThreadPool> pool = kept.lock();
+  if (pool == nullptr) {
+    pool = std::make_shared<ThreadPool>(threads);
+    kept = pool;
+  }
+  return pool;
 }
 
 }  // namespace bitsr::tflite
