@@ -1,5 +1,6 @@
 """``bitsr validate``."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,7 +64,7 @@ def validate(
 def _print(results: "Results") -> None:
     table(
         f"seed {results.seed}, {len(results.runs)} runs",
-        ("artefact", "target", "verdict", "op checks", "pictures", "PSNR", "time", "faster than float"),
+        ("artefact", "target", "verdict", "op checks", "whole", "PSNR", "time", "faster than float"),
         [_row(run) for run in results.runs],
         left=3,
     )
@@ -77,7 +78,7 @@ def _print(results: "Results") -> None:
 
 def _row(run: "Run") -> tuple[str, ...]:
     passed = sum(not op.wrong for op in run.ops)
-    psnr = [picture.parity_psnr for picture in run.pictures if picture.parity_psnr is not None]
+    agreement = [picture.agreement for picture in run.pictures] + [step.agreement for step in run.steps]
     difference = [picture.psnr - picture.eager_psnr for picture in run.pictures]
     first = next(iter(run.latency), None)
     time = (
@@ -91,7 +92,7 @@ def _row(run: "Run") -> tuple[str, ...]:
         run.target,
         "pass" if run.passed else "FAIL",
         f"{passed} of {len(run.ops)}" if run.ops else "",
-        (f"{min(psnr):.1f} dB" if psnr else "identical") if run.pictures else "",
+        ("identical" if min(agreement) == math.inf else f"{min(agreement):.1f} dB") if agreement else "",
         f"{sum(difference) / len(difference):+.4f} dB" if difference else "",
         "parity only" if run.emulated else time,
         "" if first is None or twin is None else f"{twin.median_ms / first.artifact.median_ms:.1f} x",

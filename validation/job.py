@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bitsr.common.errors import UsageError
 from bitsr.export.artifact import ArtifactInfo, sidecar_path
 from bitsr.export.errors import ExportError
-from bitsr.validation import latency, layers, op_parity, twin, whole
+from bitsr.validation import latency, layers, op_parity, step_parity, twin, whole
 from bitsr.validation.errors import TargetError
 from bitsr.validation.request import Request
 from bitsr.validation.results import (
@@ -24,6 +24,7 @@ from bitsr.validation.results import (
     OpTime,
     Parting,
     Run,
+    StepResult,
 )
 from bitsr.validation.targets.base import Target
 from bitsr.validation.whole import Pictured, Sample
@@ -42,13 +43,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Subject:
-    """An artefact with its reference, and the inputs whose ops are replayed."""
+    """An artefact with its reference, the inputs whose ops are replayed, and whole steps of a diffusion model."""
 
     path: Path
     info: ArtifactInfo
     network: nn.Module
     facts: Artifact
     golden: tuple[Tensor, ...]
+    steps: list[step_parity.Step]
 
 
 class Job:
@@ -65,6 +67,7 @@ class Job:
         self.remarks: list[str] = []
         self.ops: list[OpResult] = []
         self.pictured: list[Pictured] = []
+        self.steps: list[StepResult] = []
         self.parting: Parting | None = None
         self.layers: list[LayerError] = []
         self.latency: list[Latency] = []
@@ -81,6 +84,9 @@ class Job:
             if self.target.layers and self._ours:
                 with self._step("compare the layers"):
                     self._layers(model)
+        if model and self.subject.steps:
+            with self._step(f"run {len(self.subject.steps)} steps"):
+                self._whole_steps(model)
         if model and self.request.runs and self.request.op is None:
             if self.target.emulated:
                 self.remarks.append("parity only: an emulator's times say nothing of a device's")
@@ -96,6 +102,7 @@ class Job:
             failures=self.failures,
             ops=self.ops,
             pictures=[item.result for item in self.pictured],
+            steps=self.steps,
             parting=self.parting,
             layers=self.layers,
             latency=self.latency,
@@ -122,8 +129,6 @@ class Job:
         described = self.target.describe()
         kernel, isa, build, versions = "", list[str](), "", dict[str, str]()
         missing = self.target.without.get(self.subject.info.kind)
-        if self.subject.info.diffusion is not None:
-            missing = "it is one step of a sampling, and a target's runner takes pictures alone"
         if missing is not None:
             self.remarks.append(f"the network was not run: {missing}; its ops were")
         else:
@@ -169,8 +174,9 @@ class Job:
         name = self.subject.path.name
         if self.request.op is not None:
             raise UsageError(f"{name} has no op {self.request.op} of our kernels; leave --op out")
-        if not (self._model and self.samples):
-            raise UsageError(f"{name} has no op of our kernels to replay, so that nothing is compared; name --images")
+        if not (self._model and (self.samples or self.subject.steps)):
+            advice = "name --images" if self.subject.info.diffusion is None else "choose a target that runs it"
+            raise UsageError(f"{name} has no op of our kernels to replay, so that nothing is compared; {advice}")
         self._ours = False
         self.remarks.append("no op of our kernels: the framework's own compute all of it")
 
@@ -198,6 +204,12 @@ class Job:
                 f"most {MOST_PSNR_DIFFERENCE_DB}",
                 runs=0,
             )
+
+    def _whole_steps(self, model: str) -> None:
+        for step in self.subject.steps:
+            self.steps.append(step_parity.run_step(self.target, model, step, info=self.subject.info))
+            if reason := step_parity.disagreement(self.steps[-1]):
+                self._fail("step", reason, runs=0)
 
     def _picture(self, name: str) -> Path | None:
         images = self.request.images
@@ -227,7 +239,8 @@ class Job:
 
     @property
     def _timed_side(self) -> int:
-        return self.subject.info.sizes.square(most=TIMED_SIDE)
+        info = self.subject.info
+        return step_parity.step_side(info) if info.diffusion is not None else info.sizes.square(most=TIMED_SIDE)
 
     def _twin(self) -> Path | None:
         """Beside the artefact where it is there; a .pte's is made here."""
@@ -235,6 +248,9 @@ class Job:
         beside = path.with_name(f"{path.stem}_float{path.suffix}")
         if beside.is_file():
             return beside
+        if self.subject.info.diffusion is not None:
+            self.remarks.append("no float twin: none is made of a step")
+            return None
         if path.suffix == ".tflite":
             self.remarks.append("no float twin; `bitsr export --to tflite --float-twin` writes it")
             return None

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bitsr.export.program import write_program
-from bitsr.export.steps import tile_sizes
-from bitsr.training.models.diffusion import DiffusionModel
 from bitsr.validation.artifact_ops import artifact_ops
 from bitsr.validation.golden import record
 from bitsr.validation.op_cases import Expected, OpCase, cases_of, pair
@@ -33,15 +31,6 @@ def golden_picture(*, seed: int, channels: int = 3, height: int = HEIGHT, width:
         [0.5 + 0.3 * torch.sin(y + p[0]) * torch.cos(x + p[1]) + 0.1 * torch.sin(3 * x * y + p[2]) for p in phases]
     )
     return (waves[None] + 0.1 * torch.randn(1, channels, height, width, generator=generator)).clamp(0, 1).contiguous()
-
-
-def golden_step(model: DiffusionModel, *, seed: int) -> tuple[Tensor, Tensor]:
-    """Inputs of a step in the middle of the sampling: a noisy golden picture (1, 6, H, W), and the timestep (1,)."""
-    side = tile_sizes(model, max_pixels=HEIGHT * WIDTH).min_side * model.info.scale
-    clean = golden_picture(seed=seed, height=side, width=side)
-    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed))
-    timestep = torch.tensor([model.process.timesteps // 2])
-    return torch.cat([clean, model.process.add_noise(clean, noise, timestep)], dim=1).contiguous(), timestep
 
 
 def make_cases(artifact: Path, network: nn.Module, *inputs: Tensor, only: int | None = None) -> list[OpCase]:

@@ -5,6 +5,7 @@ null. A list of positions is (n, c, h, w).
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -109,6 +110,32 @@ class PictureResult(_Part):
     psnr: Finite
     ssim: Finite
 
+    @property
+    def agreement(self) -> float:
+        """``parity_psnr``, infinite where nothing differs."""
+        return math.inf if self.parity_psnr is None else self.parity_psnr
+
+
+class StepResult(_Part):
+    """One step of a diffusion model: target against eager.
+
+    ``parity_psnr`` is relative to ``range``, that of the eager values, and null where nothing differs
+    (``largest_difference`` is 0 then), where eager is constant, and where a value of the target is no number
+    (``largest_difference`` is null then).
+    """
+
+    timestep: Count
+    parity_psnr: Finite | None
+    largest_difference: NonNegative | None
+    range: NonNegative
+
+    @property
+    def agreement(self) -> float:
+        """``parity_psnr``, infinite where nothing differs, minus infinity where there is none to tell."""
+        if self.parity_psnr is None:
+            return math.inf if self.largest_difference == 0 else -math.inf
+        return self.parity_psnr
+
 
 class Samples(_Part):
     """Times of one network at one thread count."""
@@ -143,7 +170,7 @@ class OpTime(_Part):
 class Failure(_Part):
     """One reason for a failed verdict; ``reproduce`` is a command."""
 
-    tier: Literal["op", "picture", "ground truth", "run"]
+    tier: Literal["op", "picture", "step", "ground truth", "run"]
     message: str
     seed: int
     reproduce: str
@@ -171,6 +198,7 @@ class Run(_Part):
     failures: list[Failure]
     ops: list[OpResult]
     pictures: list[PictureResult]
+    steps: list[StepResult] = []
     parting: Parting | None
     layers: list[LayerError]
     latency: list[Latency]

@@ -183,20 +183,35 @@ def write_map(path: Path, values: Map) -> None:
     path.write_bytes(np.ascontiguousarray(values, dtype="<f4").tobytes())
 
 
+def write_integers(path: Path, values: NDArray[np.int64]) -> None:
+    """Write raw little-endian int64 in C order."""
+    path.write_bytes(np.ascontiguousarray(values, dtype="<i8").tobytes())
+
+
+def read_integers(path: Path, count: int) -> NDArray[np.int64]:
+    """Read raw int64 (count,); errors as :func:`read_map`."""
+    raw = _raw(path, 8 * count, f"{count} values of int64")
+    return np.frombuffer(raw, dtype="<i8").astype(np.int64)
+
+
 def read_map(path: Path, shape: tuple[int, ...]) -> Map:
     """Read raw float32.
 
     Raises:
         TargetError: the file is missing or has another size than ``shape``.
     """
-    expected = 4 * int(np.prod(shape, dtype=object))
+    raw = _raw(path, 4 * int(np.prod(shape, dtype=object)), str(shape))
+    return np.frombuffer(raw, dtype="<f4").reshape(shape)
+
+
+def _raw(path: Path, expected: int, what: str) -> bytes:
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise TargetError(f"cannot read {path.name}: {error.strerror or error}; the run did not write it") from error
     if len(raw) != expected:
-        raise TargetError(f"{path.name} has {len(raw)} bytes, expected {expected} for {shape}; run it again")
-    return np.frombuffer(raw, dtype="<f4").reshape(shape)
+        raise TargetError(f"{path.name} has {len(raw)} bytes, expected {expected} for {what}; run it again")
+    return raw
 
 
 def _lines(path: Path) -> list[str]:

@@ -6,15 +6,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch import Tensor
-
 from bitsr.common.errors import UsageError
 from bitsr.common.versions import package_version
 from bitsr.export.artifact import read_artifact, weights_digest
 from bitsr.export.deploy import fold
 from bitsr.training.models.diffusion import DiffusionModel
 from bitsr.training.weights import load_model
-from bitsr.validation import op_parity, whole
+from bitsr.validation import op_parity, step_parity, whole
 from bitsr.validation.job import LEAST_PICTURE_DB, MOST_PSNR_DIFFERENCE_DB, Job, Say, Subject
 from bitsr.validation.request import Request, artifacts, pictures
 from bitsr.validation.results import Artifact, Results, Run
@@ -43,7 +41,7 @@ def validate(request: Request, *, say: Say = print) -> Outcome:
     """
     names = expand(request.targets)
     paths = pictures(request)
-    subjects = [_subject(path, request) for path in artifacts(request.source)]
+    subjects = [_subject(path, request, say) for path in artifacts(request.source)]
     outcome_samples: dict[str, list[Sample]] = {}
     pictured: dict[tuple[str, str], list[Pictured]] = {}
     runs: list[Run] = []
@@ -56,7 +54,8 @@ def validate(request: Request, *, say: Say = print) -> Outcome:
             targets.append(target)
         for subject in subjects:
             originals = paths if subject.info.diffusion is None else []
-            say(f"{subject.path.name}: the eager reference on {len(originals)} pictures")
+            if subject.info.diffusion is None:
+                say(f"{subject.path.name}: the eager reference on {len(originals)} pictures")
             samples = whole.make_samples(originals, subject.network, scale=subject.info.scale, info=subject.info)
             outcome_samples[subject.path.name] = samples
             for target in targets:
@@ -68,7 +67,11 @@ def validate(request: Request, *, say: Say = print) -> Outcome:
         command=request.command(),
         seed=request.seed,
         images=str(request.images or ""),
-        limits={"picture_psnr_db": LEAST_PICTURE_DB, "psnr_difference_db": MOST_PSNR_DIFFERENCE_DB},
+        limits={
+            "picture_psnr_db": LEAST_PICTURE_DB,
+            "psnr_difference_db": MOST_PSNR_DIFFERENCE_DB,
+            "step_psnr_db": step_parity.LEAST_STEP_DB,
+        },
         versions={name: found for name in _PACKAGES if (found := package_version(name)) is not None},
         passed=all(run.passed for run in runs),
         artifacts=[subject.facts for subject in subjects],
@@ -77,7 +80,7 @@ def validate(request: Request, *, say: Say = print) -> Outcome:
     return Outcome(results, outcome_samples, pictured)
 
 
-def _subject(path: Path, request: Request) -> Subject:
+def _subject(path: Path, request: Request, say: Say) -> Subject:
     info = read_artifact(path)
     model = load_model(request.weights if request.weights is not None else info.model)
     if weights_digest(model.state_dict()) != info.weights_sha256:
@@ -96,8 +99,13 @@ def _subject(path: Path, request: Request) -> Subject:
         weights_sha256=info.weights_sha256,
         versions=info.versions,
     )
-    if isinstance(model, DiffusionModel):
-        golden: tuple[Tensor, ...] = op_parity.golden_step(model, seed=request.seed)
-    else:
-        golden = (op_parity.golden_picture(seed=request.seed, channels=info.in_channels),)
-    return Subject(path, info, fold(model).eval(), facts, golden)
+    network = fold(model).eval()
+    if not isinstance(model, DiffusionModel):
+        picture = op_parity.golden_picture(seed=request.seed, channels=info.in_channels)
+        return Subject(path, info, network, facts, (picture,), [])
+    whole_steps: list[step_parity.Step] = []
+    if request.op is None:
+        timesteps = ", ".join(map(str, step_parity.compared_timesteps(model)))
+        say(f"{path.name}: the eager reference at timesteps {timesteps}")
+        whole_steps = step_parity.make_steps(model, network, info=info, seed=request.seed)
+    return Subject(path, info, network, facts, step_parity.replayed_step(model, seed=request.seed), whole_steps)

@@ -20,7 +20,7 @@ from bitsr.training.metrics import SSIM_WINDOW
 from bitsr.validation.op_parity import finite
 from bitsr.validation.parity import compare
 from bitsr.validation.results import PictureResult
-from bitsr.validation.runner_files import Map, read_map, write_map
+from bitsr.validation.runner_files import Map, read_map, write_integers, write_map
 from bitsr.validation.targets.base import Target
 
 Pixels = NDArray[np.uint8]
@@ -109,12 +109,34 @@ def run_picture(target: Target, model: str, sample: Sample, *, info: ArtifactInf
 def run_network(target: Target, model: str, x: Tensor, *, info: ArtifactInfo, dump: Path | None = None) -> Map:
     """(1, 3, h, w) in [0, 1] -> (1, 3, s h, s w) in [0, 1], not clamped; ``dump`` receives the results of all ops."""
     low, high = (np.float32(limit) for limit in info.value_range)
-    with tempfile.TemporaryDirectory(prefix="bitsr-picture-") as temporary:
+    shape = (1, info.out_channels, x.shape[2] * info.scale, x.shape[3] * info.scale)
+    values = run_raw(target, model, np.asarray(x.numpy()) * (high - low) + low, shape=shape, dump=dump)
+    return np.asarray((values - low) / (high - low), dtype=np.float32)
+
+
+def run_raw(
+    target: Target,
+    model: str,
+    x: Map,
+    *,
+    shape: tuple[int, ...],
+    others: Sequence[NDArray[np.int64]] = (),
+    dump: Path | None = None,
+) -> Map:
+    """A map and the other inputs through the artefact, as they are; ``shape`` is the result's.
+
+    Raises:
+        TargetError: the run failed, or gave a result of another size.
+    """
+    with tempfile.TemporaryDirectory(prefix="bitsr-run-") as temporary:
         folder = Path(temporary)
-        write_map(folder / "input.f32", np.asarray(x.numpy()) * (high - low) + low)
+        write_map(folder / "input.f32", x)
         there = target.path("output.f32")
-        arguments = [model, "--input", target.push(folder / "input.f32"), "--output", there]
-        arguments += ["--shape", ",".join(map(str, x.shape)), "--runs", "0"]
+        arguments = [model, "--input", target.push(folder / "input.f32")]
+        for number, values in enumerate(others, start=1):
+            write_integers(folder / f"input{number}.i64", values)
+            arguments += ["--input", target.push(folder / f"input{number}.i64")]
+        arguments += ["--output", there, "--shape", ",".join(map(str, x.shape)), "--runs", "0"]
         if dump is not None:
             layers = target.folder("layers")
             arguments += ["--dump-layers", layers]
@@ -122,6 +144,4 @@ def run_network(target: Target, model: str, x: Tensor, *, info: ArtifactInfo, du
         target.pull(there, folder / "output.f32")
         if dump is not None:
             target.pull(layers, dump)
-        shape = (1, info.out_channels, x.shape[2] * info.scale, x.shape[3] * info.scale)
-        values = read_map(folder / "output.f32", shape)
-    return np.asarray((values - low) / (high - low), dtype=np.float32)
+        return read_map(folder / "output.f32", shape)

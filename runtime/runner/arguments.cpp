@@ -8,11 +8,12 @@
 namespace bitsr {
 
 const char kUsage[] =
-    "usage: bitsr-run MODEL[@KERNEL]... [--info] [--input FILE [--output FILE]] [--shape N,C,H,W] [--threads N]\n"
+    "usage: bitsr-run MODEL[@KERNEL]... [--info] [--input FILE]... [--output FILE] [--shape N,C,H,W] [--threads N]\n"
     "                 [--kernel auto|portable|avx2|avx512|neon] [--warmup N] [--runs N] [--profile] [--dump-layers DIR]\n"
     "                 [--json FILE|-] [--delegate LIB] [--litert LIB]\n"
     "       bitsr-run --replay DIR [--kernel NAME] [--threads N] [--json FILE|-]\n"
-    "MODEL is a .pte or .tflite; inputs and outputs are .ppm or .f32 (raw float32 NCHW).\n";
+    "MODEL is a .pte or .tflite; inputs and outputs are .ppm or .f32 (raw float32 NCHW).\n"
+    "Inputs beside the map are .f32 or .i64 (raw int64), a --input each, behind the map's.\n";
 
 namespace {
 
@@ -46,14 +47,19 @@ Outcome check(const Arguments& a) {
   if (a.models.empty()) return failed(ErrorKind::argument, "there is no model; see --help");
   if (a.models.size() > 1 && !a.output.empty()) return wrong("--output takes a single model", a.output);
   if (a.models.size() > 1 && !a.dump_layers.empty()) return wrong("--dump-layers takes a single model", a.dump_layers);
-  for (const std::string* file : {&a.input, &a.output}) {
-    const std::string kind = extension(*file);
-    if (!file->empty() && kind != "ppm" && kind != "f32") return wrong("pictures are .ppm, tensors .f32", *file);
+  const std::string map = a.inputs.empty() ? "" : a.inputs.front();
+  for (const std::string& file : {map, a.output}) {
+    const std::string kind = extension(file);
+    if (!file.empty() && kind != "ppm" && kind != "f32") return wrong("pictures are .ppm, tensors .f32", file);
   }
-  const std::string in = extension(a.input);
-  if (in == "f32" && a.shape.n == 0) return wrong("a .f32 input needs --shape N,C,H,W", a.input);
-  if (in == "ppm" && a.shape.n != 0) return wrong("a picture has its own size: no --shape", a.input);
-  if (a.info && (!a.input.empty() || !a.output.empty())) return wrong("--info does not run the model: no --input, no --output", "--info");
+  for (size_t i = 1; i < a.inputs.size(); ++i) {
+    const std::string kind = extension(a.inputs[i]);
+    if (kind != "f32" && kind != "i64") return wrong("inputs beside the map are .f32 or .i64", a.inputs[i]);
+  }
+  const std::string in = extension(map);
+  if (in == "f32" && a.shape.n == 0) return wrong("a .f32 input needs --shape N,C,H,W", map);
+  if (in == "ppm" && a.shape.n != 0) return wrong("a picture has its own size: no --shape", map);
+  if (a.info && (!a.inputs.empty() || !a.output.empty())) return wrong("--info does not run the model: no --input, no --output", "--info");
   return {};
 }
 
@@ -82,14 +88,13 @@ Outcome parse_arguments(int count, const char* const* words, Arguments* a) {
         int32_t least, most;
         int32_t* place;
       };
-      const Text texts[] = {{"--input", &a->input},       {"--output", &a->output},     {"--dump-layers", &a->dump_layers},
-                            {"--json", &a->json},         {"--delegate", &a->delegate}, {"--litert", &a->litert},
-                            {"--replay", &a->replay}};
+      const Text texts[] = {{"--output", &a->output},     {"--dump-layers", &a->dump_layers}, {"--json", &a->json},
+                            {"--delegate", &a->delegate}, {"--litert", &a->litert},           {"--replay", &a->replay}};
       const Number numbers[] = {{"--threads", 1, kMaxThreads, &a->threads},
                                 {"--warmup", 0, kMaxRuns, &a->warmup},
                                 {"--runs", 0, kMaxRuns, &a->runs}};
       const char* value = i + 1 < count ? words[i + 1] : nullptr;
-      bool known = word == "--shape" || word == "--kernel";
+      bool known = word == "--input" || word == "--shape" || word == "--kernel";
       for (const Text& text : texts) known = known || word == text.flag;
       for (const Number& number : numbers) known = known || word == number.flag;
       if (!known) return wrong("there is no such flag", word);
@@ -100,6 +105,7 @@ Outcome parse_arguments(int count, const char* const* words, Arguments* a) {
       for (const Number& number : numbers)
         if (word == number.flag && !parse_count(value, number.least, number.most, number.place))
           return wrong((word + " needs a number from " + std::to_string(number.least) + " to " + std::to_string(number.most)).c_str(), value);
+      if (word == "--input") a->inputs.emplace_back(value);
       if (word == "--shape" && !parse_shape(value, &a->shape)) return wrong("--shape needs N,C,H,W", value);
       if (word == "--kernel" && !parse_kernel(value, &a->kernel)) return wrong("--kernel needs auto, portable, avx2, avx512 or neon", value);
     }

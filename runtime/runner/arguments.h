@@ -15,7 +15,8 @@ struct ModelArgument {
 
 struct Arguments {
   std::vector<ModelArgument> models;
-  std::string input, output, dump_layers, json, delegate, litert, replay;
+  std::vector<std::string> inputs;  // the map's first
+  std::string output, dump_layers, json, delegate, litert, replay;
   Shape shape{};  // n is 0 where it is not given
   Kernel kernel = Kernel::automatic;
   int32_t threads = 1, warmup = 0, runs = 1;

@@ -14,7 +14,7 @@ using Status = int;
 using Handle = void*;
 constexpr int kCpu = 1;
 constexpr int kHostMemory = 1;
-constexpr int kFloat32 = 1;
+constexpr int kFloat32 = 1, kInt64 = 4;
 constexpr int kRead = 0, kWrite = 1;
 
 struct Layout {

@@ -1,50 +1,12 @@
 #include "measure.h"
 
+#include "inputs.h"
 #include "layers.h"
 #include "network.h"
 #include "pictures.h"
 
 namespace bitsr {
 namespace {
-
-constexpr int64_t kPatternSide = 128;
-
-struct Input {
-  Shape shape{};
-  std::vector<float> values;
-};
-
-// Values in [0, 1] that repeat on every machine.
-void fill_pattern(const Shape& shape, Input* input) {
-  input->shape = shape;
-  input->values.resize(static_cast<size_t>(shape.n * shape.c * shape.h * shape.w));
-  uint32_t state = 1;
-  for (float& value : input->values) {
-    state = state * 1664525u + 1013904223u;
-    value = static_cast<float>(state >> 8) / 16777216.0f;
-  }
-}
-
-Outcome read_input(const Arguments& a, const SessionInfo& info, Input* input) {
-  if (extension(a.input) == "f32") {
-    input->shape = a.shape;
-    return read_floats(a.input, a.shape, &input->values);
-  }
-  if (a.input.empty()) {
-    const auto side = [](int64_t own) { return own > 0 ? own : kPatternSide; };
-    fill_pattern(a.shape.n > 0 ? a.shape : Shape{1, info.input.c, side(info.input.h), side(info.input.w)}, input);
-    return {};
-  }
-  Bytes content;
-  Picture picture;
-  BITSR_TRY(read_file(a.input, &content));
-  BITSR_TRY(parse_ppm(content.data(), content.size(), a.input, &picture));
-  const int64_t pixels = picture.width * picture.height;
-  input->shape = {1, 3, picture.height, picture.width};
-  input->values.resize(picture.rgb.size());
-  from_pixels(picture.rgb.data(), pixels, input->values.data());
-  return {};
-}
 
 Outcome write_output(const Arguments& a, const Session& session) {
   const Shape shape = session.output_shape();
@@ -114,10 +76,7 @@ Outcome measure(const Arguments& a, std::vector<std::unique_ptr<Session, CloseSe
   for (size_t i = 0; i < sessions->size(); ++i) {
     Session* session = (*sessions)[i].get();
     Measured& m = (*measured)[i];
-    Input input;
-    BITSR_TRY(read_input(a, m.info, &input));
-    m.input = input.shape;
-    BITSR_TRY(session->set_input(input.values.data(), input.shape));
+    BITSR_TRY(give_inputs(a, session, m.path, &m.input));
     RunTime first;
     BITSR_TRY(session->execute({}, &first));
     m.first_ms = first.ms;

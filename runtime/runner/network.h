@@ -6,6 +6,7 @@
 #include <ctime>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "bitsr/session.h"
 #include "files.h"
@@ -19,14 +20,28 @@ class Network {
   virtual Outcome execute(const RunHooks& hooks, RunTime* time) = 0;
   virtual Outcome get_output(float* nchw) const = 0;
 
+  // Session::set_other; the values are copied.
+  Outcome set_other(const std::string& path, int32_t number, ElementType type, const void* values, int64_t count);
+
   // Filled when the model is loaded.
   Shape input{};              // sides are 0 where any will do
+  std::vector<OtherInput> others;  // in the order of the model
   int64_t max_pixels = 0;     // 0: no limit is known
   std::string sidecar;        // where it lies in the model file itself
   const char* runtime = "";
   const char* runtime_version = "";
   Shape output{};             // of the last run
+
+ protected:
+  // Fails where one of the other inputs was never set.
+  Outcome check_others(const std::string& path) const;
+  std::vector<Bytes> other_values;  // shorter than `others` until the last one is set
 };
+
+inline size_t byte_count(const OtherInput& other) {
+  return static_cast<size_t>(other.count) * (other.type == ElementType::float32 ? sizeof(float) : sizeof(int64_t));
+}
+inline const char* type_name(ElementType type) { return type == ElementType::float32 ? "float32" : "int64"; }
 
 struct NetworkOptions {
   std::string path;

@@ -1,14 +1,11 @@
 // A .pte in ExecuTorch, by its Program and Method: the memory plan's arenas are mapped, not touched, so that a model that
 // was exported for large pictures costs only what the picture at hand needs.
 #include <executorch/extension/data_loader/buffer_data_loader.h>
-#include <executorch/extension/memory_allocator/malloc_memory_allocator.h>
 #include <executorch/runtime/backend/backend_options_map.h>
 #include <executorch/runtime/backend/interface.h>
-#include <executorch/runtime/executor/method.h>
 #include <executorch/runtime/executor/program.h>
 #include <executorch/runtime/platform/platform.h>
 #include <executorch/runtime/platform/runtime.h>
-#include <sys/mman.h>
 
 #include <cstring>
 #include <mutex>
@@ -16,6 +13,7 @@
 #include <vector>
 
 #include "event_recorder.h"
+#include "pte_method.h"
 
 // The package ships the library but not this header of it; the declarations are those of ExecuTorch 1.5.
 namespace executorch::extension::threadpool {
@@ -33,7 +31,6 @@ namespace {
 namespace et = executorch::runtime;
 using et::Error;
 using executorch::extension::BufferDataLoader;
-using executorch::extension::MallocMemoryAllocator;
 
 constexpr char kMethod[] = "forward";
 constexpr char kBackend[] = "BitsrBackend";
@@ -62,45 +59,6 @@ void start_runtime() {
   });
 }
 
-constexpr size_t kLargePage = size_t{2} << 20;
-
-// Memory whose pages are there once they are touched.
-class Arena {
- public:
-  explicit Arena(size_t size) : size_(size) {
-    void* mapped = size == 0 ? nullptr
-                             : mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (mapped == MAP_FAILED) throw std::bad_alloc();
-    data_ = static_cast<uint8_t*>(mapped);
-#if defined(MADV_HUGEPAGE)
-    // Where the system has large pages: fewer translations, and the processor's prefetching does not end every 4 KiB.
-    if (size >= kLargePage) madvise(mapped, size, MADV_HUGEPAGE);
-#endif
-  }
-  ~Arena() {
-    if (data_ != nullptr) munmap(data_, size_);
-  }
-  Arena(Arena&& other) noexcept : data_(other.data_), size_(other.size_) { other.data_ = nullptr; }
-  Arena(const Arena&) = delete;
-  Arena& operator=(const Arena&) = delete;
-  et::Span<uint8_t> span() const { return {data_, size_}; }
-
- private:
-  uint8_t* data_;
-  size_t size_;
-};
-
-// A method with the memory that it works in.
-struct LoadedMethod {
-  std::vector<Arena> arenas;
-  std::vector<et::Span<uint8_t>> spans;
-  std::optional<et::HierarchicalAllocator> planned;
-  MallocMemoryAllocator method_memory, temporary;
-  std::optional<et::MemoryManager> manager;
-  std::optional<et::Method> method;
-  bool stepping = false;  // step() was called, and reset_execution() not yet
-};
-
 class PteNetwork final : public Network {
  public:
   Outcome open(Bytes file, const NetworkOptions& options);
@@ -110,7 +68,8 @@ class PteNetwork final : public Network {
 
  private:
   Outcome load(EventRecorder* recorder, std::unique_ptr<LoadedMethod>* loaded) const;
-  Outcome give_input(et::Method* method);
+  Outcome read_inputs(const et::MethodMeta& meta);
+  Outcome give_inputs(et::Method* method);
   Outcome run(LoadedMethod* loaded, const RunHooks& hooks, RunTime* time);
   Outcome rewind();
   Outcome read_output_shape();
@@ -123,7 +82,7 @@ class PteNetwork final : public Network {
   std::optional<et::Program> program_;
   std::unique_ptr<LoadedMethod> loaded_;
   bool input_is_nhwc_ = false;
-  Shape input_shape_{};
+  std::vector<TensorForm> forms_;  // of all inputs; the map's has the sides of the last set_input()
   std::vector<float> input_;
 };
 
@@ -154,18 +113,31 @@ Outcome PteNetwork::open(Bytes file, const NetworkOptions& options) {
   program_.emplace(std::move(*program));
   const et::Result<et::MethodMeta> meta = program_->method_meta(kMethod);
   if (!meta.ok()) return error_of(ErrorKind::model, "finds no method 'forward' in", path_, meta.error());
-  if (meta->num_inputs() != 1 || meta->num_outputs() != 1)
-    return failed(ErrorKind::model, "%s has %zu inputs and %zu outputs, expected 1 and 1", path_.c_str(), meta->num_inputs(),
-                  meta->num_outputs());
-  const auto tensor = meta->input_tensor_meta(0);
-  if (!tensor.ok()) return error_of(ErrorKind::model, "has no input tensor in", path_, tensor.error());
-  const auto sizes = tensor->sizes();
-  if (sizes.size() != 4 || tensor->scalar_type() != executorch::aten::ScalarType::Float ||
-      !is_layout(tensor->dim_order(), &input_is_nhwc_))
-    return failed(ErrorKind::model, "%s takes no float32 map (N, C, H, W); export it by bitsr", path_.c_str());
-  input = {sizes[0], sizes[1], 0, 0};
-  max_pixels = static_cast<int64_t>(sizes[2]) * sizes[3];
+  BITSR_TRY(read_inputs(*meta));
   return load(nullptr, &loaded_);
+}
+
+Outcome PteNetwork::read_inputs(const et::MethodMeta& meta) {
+  using executorch::aten::ScalarType;
+  if (meta.num_inputs() < 1 || meta.num_outputs() != 1)
+    return failed(ErrorKind::model, "%s has %zu inputs and %zu outputs, expected at least 1, and 1", path_.c_str(),
+                  meta.num_inputs(), meta.num_outputs());
+  for (size_t i = 0; i < meta.num_inputs(); ++i) {
+    const auto tensor = meta.input_tensor_meta(i);
+    if (!tensor.ok()) return error_of(ErrorKind::model, "has no input tensor in", path_, tensor.error());
+    forms_.emplace_back(*tensor);
+    const ScalarType type = forms_[i].type;
+    if (i == 0) continue;
+    if (type != ScalarType::Float && type != ScalarType::Long)
+      return failed(ErrorKind::model, "input %zu of %s is neither float32 nor int64; export it by bitsr", i, path_.c_str());
+    others.push_back({type == ScalarType::Float ? ElementType::float32 : ElementType::int64, forms_[i].count()});
+  }
+  const TensorForm& map = forms_[0];
+  if (map.sizes.size() != 4 || map.type != ScalarType::Float || !is_layout(map.order, &input_is_nhwc_))
+    return failed(ErrorKind::model, "%s takes no float32 map (N, C, H, W); export it by bitsr", path_.c_str());
+  input = {map.sizes[0], map.sizes[1], 0, 0};
+  max_pixels = static_cast<int64_t>(map.sizes[2]) * map.sizes[3];
+  return {};
 }
 
 Outcome PteNetwork::load(EventRecorder* recorder, std::unique_ptr<LoadedMethod>* loaded) const {
@@ -201,31 +173,25 @@ Outcome PteNetwork::set_input(const float* nchw, const Shape& shape) {
     change_layout(nchw, shape, true, input_.data());
   else
     std::memcpy(input_.data(), nchw, input_.size() * sizeof(float));
-  input_shape_ = shape;
+  using executorch::aten::SizesType;
+  forms_[0].sizes = {SizesType(shape.n), SizesType(shape.c), SizesType(shape.h), SizesType(shape.w)};
   return {};
 }
 
-// The plan may have used the input's memory for something else since the last run.
-Outcome PteNetwork::give_input(et::Method* method) {
-  using namespace executorch::aten;
-  const Shape& s = input_shape_;
-  SizesType sizes[4] = {SizesType(s.n), SizesType(s.c), SizesType(s.h), SizesType(s.w)};
-  DimOrderType nchw[4] = {0, 1, 2, 3}, nhwc[4] = {0, 2, 3, 1};
-  DimOrderType* order = input_is_nhwc_ ? nhwc : nchw;
-  StridesType strides[4], stride = 1;
-  for (int i = 3; i >= 0; --i) {
-    strides[order[i]] = stride;
-    stride *= sizes[order[i]];
+// The plan may have used the inputs' memory for something else since the last run.
+Outcome PteNetwork::give_inputs(et::Method* method) {
+  for (size_t i = 0; i < forms_.size(); ++i) {
+    void* data = i == 0 ? static_cast<void*>(input_.data()) : other_values[i - 1].data();
+    const Error error = give_tensor(method, i, forms_[i], data);
+    if (error != Error::Ok) return error_of(ErrorKind::argument, "does not take the input of", path_, error);
   }
-  TensorImpl impl(ScalarType::Float, 4, sizes, input_.data(), order, strides);
-  const Error error = method->set_input(et::EValue(Tensor(&impl)), 0);
-  return error == Error::Ok ? Outcome{} : error_of(ErrorKind::argument, "does not take the input of", path_, error);
+  return {};
 }
 
 Outcome PteNetwork::run(LoadedMethod* loaded, const RunHooks& hooks, RunTime* time) {
   et::Method* method = &*loaded->method;
   last_error[0] = '\0';
-  BITSR_TRY(give_input(method));
+  BITSR_TRY(give_inputs(method));
   const Stopwatch watch;
   Error error = Error::Ok;
   if (hooks.proceed == nullptr) {
@@ -278,6 +244,7 @@ Outcome PteNetwork::observe(const RunHooks& hooks) {
 
 Outcome PteNetwork::execute(const RunHooks& hooks, RunTime* time) {
   if (input_.empty()) return failed(ErrorKind::argument, "%s has no input yet", path_.c_str());
+  BITSR_TRY(check_others(path_));
   output = {};  // stays so if the run does not succeed: the tensor then has another size, or no result
   if (hooks.profile != nullptr || hooks.result != nullptr) BITSR_TRY(observe(hooks));
   BITSR_TRY(rewind());

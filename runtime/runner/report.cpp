@@ -2,6 +2,7 @@
 
 #include "json.h"
 #include "machine.h"
+#include "network.h"
 
 namespace bitsr {
 namespace {
@@ -46,6 +47,12 @@ std::string one_model(const Measured& m, int64_t peak) {
                      pair("versions", "{" + pair(m.info.runtime, json_string(m.info.runtime_version)) + "}") + ",\n " +
                      pair("load_ms", json_number(m.load_ms)) + ",\n " + pair("peak_rss_bytes", std::to_string(peak)) + ",\n " +
                      pair("input_shape", shape_text(m.input));
+  if (m.info.other_count != 0)
+    text += ",\n " + pair("other_inputs", list(std::vector<OtherInput>(m.info.others, m.info.others + m.info.other_count),
+                                              [](const OtherInput& other) {
+                                                return "{" + pair("dtype", json_string(type_name(other.type))) + ", " +
+                                                       pair("values", std::to_string(other.count)) + "}";
+                                              }));
   if (m.output.n != 0)
     text += ",\n " + pair("output_shape", shape_text(m.output)) + ",\n " + pair("first_ms", json_number(m.first_ms)) + ",\n " +
             pair("samples_ms", list(m.samples_ms, json_number)) + ",\n " +

@@ -56,6 +56,27 @@ void change_layout(const float* from, const Shape& shape, bool from_nchw, float*
       }
 }
 
+Outcome Network::set_other(const std::string& path, int32_t number, ElementType type, const void* values, int64_t count) {
+  const auto place = static_cast<size_t>(number);
+  if (number < 0 || place >= others.size())
+    return failed(ErrorKind::argument, "%s has %zu inputs beside the map, got one of number %d", path.c_str(), others.size(), number);
+  const OtherInput& other = others[place];
+  if (type != other.type || count != other.count)
+    return failed(ErrorKind::argument, "input %d of %s takes %lld values of %s, got %lld of %s", number + 1, path.c_str(),
+                  static_cast<long long>(other.count), type_name(other.type), static_cast<long long>(count), type_name(type));
+  const auto* bytes = static_cast<const uint8_t*>(values);
+  other_values.resize(others.size());
+  other_values[place].assign(bytes, bytes + byte_count(other));
+  return {};
+}
+
+Outcome Network::check_others(const std::string& path) const {
+  for (size_t i = 0; i < others.size(); ++i)
+    if (i >= other_values.size() || other_values[i].empty())
+      return failed(ErrorKind::argument, "%s takes %zu inputs, and number %zu has no values yet", path.c_str(), 1 + others.size(), i + 1);
+  return {};
+}
+
 struct Session::Impl {
   std::unique_ptr<Network> network;
   std::string path, sidecar;
@@ -86,6 +107,8 @@ Outcome Session::Impl::open(const char* name, const SessionOptions& options) {
   info.bytes = static_cast<int64_t>(bytes);
   info.sidecar = sidecar.c_str();
   info.input = network->input;
+  info.others = network->others.data();
+  info.other_count = static_cast<int32_t>(network->others.size());
   info.max_pixels = network->max_pixels;
   info.kernel = kernel;
   info.threads = options.threads;
@@ -137,6 +160,10 @@ const SessionInfo& Session::info() const { return impl_->info; }
 
 Outcome Session::set_input(const float* nchw, const Shape& shape) {
   return guarded([&] { return impl_->network->set_input(nchw, shape); });
+}
+
+Outcome Session::set_other(int32_t number, ElementType type, const void* values, int64_t count) {
+  return guarded([&] { return impl_->network->set_other(impl_->path, number, type, values, count); });
 }
 
 Outcome Session::execute(const RunHooks& hooks, RunTime* time) {

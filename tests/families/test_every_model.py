@@ -1,6 +1,5 @@
 """Every registered tiny model becomes both artefacts, and they compute the same in C++ and on emulated arm64."""
 
-import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -71,7 +70,8 @@ def _checked(run: Run, exported: Any) -> None:
     right = [op for op in run.ops if not op.wrong]
     exact = sum(op.exact for op in right)
     print(f"{run.artifact} {run.target}: {len(right)} of {len(run.ops)} op checks, {exact} exact", end="; ")
-    print(*[f"{p.parity_psnr or math.inf:.1f} dB, {p.largest} of 255 at most" for p in run.pictures] or ["no picture"])
+    print(*[f"{p.agreement:.1f} dB, {p.largest} of 255 at most" for p in run.pictures], end=" ")
+    print(*[f"timestep {step.timestep}: {step.agreement:.1f} dB" for step in run.steps])
     assert run.passed, (run.artifact, run.target, run.failures)
     assert sum(op.check == "packed bits" for op in run.ops) == exported.result.binary_layers
 
@@ -98,14 +98,16 @@ def test_nothing_to_compare_is_no_pass(export_tiny: Callable[..., Any]) -> None:
         validate(Request(source, "host", weights=exported.weights, runs=0), say=lambda _: None)
 
 
-@pytest.mark.parametrize("model_id", ["test_bidiffsr_x2"])
-def test_ops_of_a_step_agree(model_id: str, export_tiny: Callable[..., Any], targets: str) -> None:
+@pytest.mark.parametrize("model_id", STEPS)
+def test_targets_agree_on_steps(model_id: str, export_tiny: Callable[..., Any], targets: str) -> None:
+    """Op by op and as a whole."""
     exported = export_tiny(model_id)
     results = validate(Request(exported.folder, targets, weights=exported.weights, runs=0), say=lambda _: None).results
     assert len(results.runs) == 6
     for run in results.runs:
         _checked(run, exported)
-        assert run.ops
+        assert [step.timestep for step in run.steps] == [0, 1000, 1999]
+        assert all(step.agreement > 50 for step in run.steps), run.steps
 
 
 def test_what_is_left_out_differs_in_its_scale_alone() -> None:

@@ -14,8 +14,9 @@ from bitsr.inference.upscale import to_8bit
 from bitsr.training.evaluate import bicubic_upscaler
 from bitsr.validation.report.pictures import heat_gradient, heat_uri, picture_uri, window
 from bitsr.validation.report.plots import Point, op_plot
+from bitsr.validation.report.scores import agreement, difference, mean_difference, picture_rows, signed, step_rows
 from bitsr.validation.report.times import faster, latency_rows, milliseconds, slowest
-from bitsr.validation.results import Artifact, LayerError, OpResult, PictureResult, Run
+from bitsr.validation.results import Artifact, LayerError, OpResult, Run
 from bitsr.validation.validate import Outcome
 from bitsr.validation.whole import Pictured, Sample
 
@@ -53,13 +54,14 @@ def render(outcome: Outcome) -> str:
         lstrip_blocks=True,
     )
     results = outcome.results
+    whole = bool(results.images) or any(run.steps for run in results.runs)
     return environment.get_template("page.html.j2").render(
         results=results,
         title=", ".join(dict.fromkeys(artifact.model for artifact in results.artifacts)),
         date=results.date.replace("T", " ").replace("+00:00", " UTC"),
         failures=[(run, failure) for run in results.runs for failure in run.failures],
         timed=any(run.latency for run in results.runs),
-        summary=[_summary(run, pictures=bool(results.images)) for run in results.runs],
+        summary=[_summary(run, whole=whole) for run in results.runs],
         subjects=[_subject(artifact, outcome) for artifact in results.artifacts],
         devices=_devices(results.runs),
         heat=Markup(heat_gradient()),
@@ -69,18 +71,18 @@ def render(outcome: Outcome) -> str:
     )
 
 
-def _summary(run: Run, *, pictures: bool) -> dict[str, Any]:
+def _summary(run: Run, *, whole: bool) -> dict[str, Any]:
     wrong = [op for op in run.ops if op.wrong]
     first = next((entry for entry in run.latency), None)
     return {
         "run": run,
-        "verdict": "fail" if not run.passed else ("ops pass" if pictures and not run.pictures else "pass"),
+        "verdict": "fail" if not run.passed else ("ops pass" if whole and not (run.pictures or run.steps) else "pass"),
         "ops": f"{len(run.ops) - len(wrong)} of {len(run.ops)}" if run.ops else "",
         "exact": f"{sum(op.exact for op in run.ops if not op.wrong)} exactly" if run.ops else "",
         "ops_ok": not wrong,
-        "parity": _parity(run.pictures),
+        "parity": agreement([*run.pictures, *run.steps]),
         "psnr": f"{np.mean([picture.psnr for picture in run.pictures]):.2f} dB" if run.pictures else "",
-        "difference": _signed(_mean_difference(run.pictures)),
+        "difference": signed(mean_difference(run.pictures)),
         "time": "parity only"
         if run.emulated
         else (milliseconds(first.artifact.median_ms) if first is not None else ""),
@@ -109,26 +111,6 @@ def _devices(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return [{"target": target, "facts": list(facts.items())} for target, facts in found.items()]
 
 
-def _parity(pictures: Sequence[PictureResult]) -> str:
-    """From the picture that agrees least to the one that agrees most."""
-    if not pictures:
-        return ""
-    order = sorted(pictures, key=lambda picture: np.inf if picture.parity_psnr is None else picture.parity_psnr)
-    ends = ["identical" if p.parity_psnr is None else f"{p.parity_psnr:.1f} dB" for p in (order[0], order[-1])]
-    return " to ".join(dict.fromkeys(ends))
-
-
-def _mean_difference(pictures: Sequence[PictureResult]) -> float | None:
-    return float(np.mean([p.psnr - p.eager_psnr for p in pictures])) if pictures else None
-
-
-def _signed(value: float | None) -> str:
-    if value is None:
-        return ""
-    text = f"{value:+.4f} dB".replace("-", "\N{MINUS SIGN}")
-    return "0.0000 dB" if text[1:] == "0.0000 dB" else text
-
-
 def _subject(artifact: Artifact, outcome: Outcome) -> dict[str, Any]:
     runs = [run for run in outcome.results.runs if run.artifact == artifact.file]
     return {
@@ -136,7 +118,8 @@ def _subject(artifact: Artifact, outcome: Outcome) -> dict[str, Any]:
         "share": 100 * artifact.bytes / artifact.float_bytes,
         "smaller": artifact.float_bytes / artifact.bytes,
         "pictures": _pictures(artifact, runs, outcome),
-        "scores": _scores(runs),
+        "scores": picture_rows(runs),
+        "steps": step_rows(runs),
         "runs": [_run(run) for run in runs],
         "latency": [row for run in runs for entry in run.latency for row in latency_rows(run, entry)],
         "profiles": [(run.target, *slowest(run)) for run in runs if run.profile],
@@ -179,7 +162,7 @@ def _picture(sample: Sample, enlarge: Any, done: dict[str, Pictured]) -> dict[st
             {
                 "target": target,
                 "uri": heat_uri(item.eager[part], item.target[part], full_scale=HEAT_SCALE),
-                "text": _difference(item.result),
+                "text": difference(item.result),
             }
         )
     return {
@@ -192,33 +175,6 @@ def _picture(sample: Sample, enlarge: Any, done: dict[str, Pictured]) -> dict[st
         "right": layers[-1][0],
         "heats": heats,
     }
-
-
-def _difference(result: PictureResult) -> str:
-    if result.parity_psnr is None:
-        return "identical"
-    return (
-        f"{_parity([result])}; {100 * result.differing:.3f} % of the pixels differ, by at most {result.largest} of 255"
-    )
-
-
-def _scores(runs: list[Run]) -> list[dict[str, Any]]:
-    rows = []
-    for run in runs:
-        for picture in run.pictures:
-            rows.append(
-                {
-                    "target": run.target,
-                    "name": picture.name,
-                    "parity": _parity([picture]),
-                    "differing": f"{100 * picture.differing:.3f} %",
-                    "largest": picture.largest,
-                    "eager": f"{picture.eager_psnr:.2f} / {picture.eager_ssim:.4f}",
-                    "own": f"{picture.psnr:.2f} / {picture.ssim:.4f}",
-                    "difference": _signed(picture.psnr - picture.eager_psnr),
-                }
-            )
-    return rows
 
 
 def _run(run: Run) -> dict[str, Any]:

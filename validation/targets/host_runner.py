@@ -17,16 +17,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bitsr.common.errors import BitsrError
 from bitsr.common.files import atomic_write
 from bitsr.common.quiet import silent_stderr
+from bitsr.export.artifact import read_artifact, sidecar_path
 from bitsr.runtime import KERNEL_VARIABLE
 from bitsr.runtime.litert import TfliteNetwork
 from bitsr.runtime.pte import PteNetwork
 from bitsr.validation.environment import instruction_sets, processor
 from bitsr.validation.errors import TargetError
-from bitsr.validation.runner_files import SCHEMA, read_map, write_map
+from bitsr.validation.runner_files import SCHEMA, read_integers, read_map, write_map
 from bitsr.validation.targets.host_replay import replay
 
 _KERNEL_OF_ISA = {"AVX2": "avx2", "AVX-512 VPOPCNTDQ": "avx512", "NEON": "neon"}
@@ -37,7 +39,7 @@ class HostRunner:
     """Keeps loaded networks from one run to the next, so that pictures do not pay for loading."""
 
     def __init__(self) -> None:
-        self._networks: dict[tuple[str, int], Network] = {}
+        self._networks: dict[tuple[str, int], tuple[Network, int]] = {}
 
     def execute(self, arguments: Sequence[str]) -> str:
         """Run with these arguments; the JSON.
@@ -64,40 +66,58 @@ class HostRunner:
             entry["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return json.dumps(entries[0] if len(entries) == 1 else {"schema": SCHEMA, "models": entries})
 
-    def _network(self, path: Path, threads: int) -> Network:
+    def _network(self, path: Path, threads: int) -> tuple[Network, int]:
+        """The network, and how many inputs it has."""
         key = (str(path), threads)
         if key not in self._networks:
             self._networks[key] = _open(path, threads)
         return self._networks[key]
 
 
-def _open(path: Path, threads: int) -> Network:
+def _open(path: Path, threads: int) -> tuple[Network, int]:
     if path.suffix == ".tflite":
-        from bitsr.export.tflite.container import graph_ops
+        from bitsr.export.tflite.container import graph_ops, parse_model
 
         content = path.read_bytes()
         needs_delegate = any(op.custom for op in graph_ops(content, name=str(path)))
-        return TfliteNetwork(content, name=str(path), threads=threads, delegate=needs_delegate)
-    return PteNetwork(path)
+        count = len(parse_model(content, name=str(path)).subgraphs[0].inputs)
+        return TfliteNetwork(content, name=str(path), threads=threads, delegate=needs_delegate, inputs=count), count
+    # Without a sidecar it is a float twin, which takes a map.
+    count = 2 if sidecar_path(path).is_file() and read_artifact(path).diffusion is not None else 1
+    return PteNetwork(path, inputs=count), count
 
 
-def _run(networks: list[Network], entries: list[dict[str, Any]], given: argparse.Namespace) -> None:
+def _inputs(model: str, count: int, given: argparse.Namespace) -> list[Tensor]:
+    """A map, and the timestep of a step."""
     shape = tuple(int(part) for part in given.shape.split(","))
-    if given.input is None:
+    files = [Path(name) for name in given.input]
+    if not files:
         values = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    else:
-        values = torch.from_numpy(read_map(Path(given.input), shape).copy())
+        return [values, *[torch.zeros(1, dtype=torch.int64)] * (count - 1)]
+    if len(files) != count:
+        raise TargetError(
+            f"{model} takes {count} inputs, got {len(files)}; give a file for each by --input, the map first"
+        )
+    for path in files[1:]:
+        if path.suffix != ".i64":
+            raise TargetError(f"{model} takes int64 there, got {path}; give it a raw .i64")
+    values = torch.from_numpy(read_map(files[0], shape).copy())
+    return [values, *(torch.from_numpy(read_integers(path, 1)) for path in files[1:])]
+
+
+def _run(networks: list[tuple[Network, int]], entries: list[dict[str, Any]], given: argparse.Namespace) -> None:
+    inputs = [_inputs(model, count, given) for model, (_, count) in zip(given.models, networks, strict=True)]
     outputs = []
-    for network, entry in zip(networks, entries, strict=True):
+    for (network, _), own, entry in zip(networks, inputs, entries, strict=True):
         started = time.perf_counter()
-        outputs.append(network.run(values))
+        outputs.append(network.run(*own))
         entry["first_ms"] = _since(started)
         entry["samples_ms"] = []
         entry["output_shape"] = list(outputs[-1].shape)
     for number in range(given.warmup + given.runs):
-        for network, entry in zip(networks, entries, strict=True):
+        for (network, _), own, entry in zip(networks, inputs, entries, strict=True):
             started = time.perf_counter()
-            network.run(values)
+            network.run(*own)
             if number >= given.warmup:
                 entry["samples_ms"].append(_since(started))
     if given.output is not None:
@@ -153,7 +173,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="host runner", exit_on_error=False)
     parser.add_argument("models", nargs="*")
     parser.add_argument("--info", action="store_true")
-    for name in ("--input", "--output", "--replay", "--json"):
+    parser.add_argument("--input", action="append", default=[])
+    for name in ("--output", "--replay", "--json"):
         parser.add_argument(name)
     parser.add_argument("--shape", default="1,3,128,128")
     for name, default in (("--threads", 1), ("--warmup", 0), ("--runs", 1)):

@@ -34,6 +34,14 @@ Kernel resolved_kernel(Kernel kernel);
 
 enum class Format { pte, tflite };
 
+enum class ElementType { float32, int64 };
+
+// An input beside the map: a dense tensor of one size, such as the timestep of a step of a diffusion model.
+struct OtherInput {
+  ElementType type;
+  int64_t count;  // of its values
+};
+
 struct SessionOptions {
   Kernel kernel = Kernel::automatic;
   // All .pte sessions of a process share ExecuTorch's pool: the latest opened decides its size.
@@ -49,6 +57,8 @@ struct SessionInfo {
   int32_t scale;              // 0: unknown, there is no sidecar
   const char* sidecar;        // JSON text; empty where there is none
   Shape input;                // sides are 0 where any will do
+  const OtherInput* others;   // inputs beside the map, in the order of the model
+  int32_t other_count;
   int64_t max_pixels;         // of an input; 0: no limit is known
   Kernel kernel;              // the one in use, never `automatic`
   int32_t threads;
@@ -80,7 +90,7 @@ struct RunHooks {
       nullptr;
 };
 
-// One loaded network with one input and one output map. One call at a time.
+// One loaded network with an input map, maybe other inputs, and an output map. One call at a time.
 class Session {
  public:
   // The format is told by the file's content. `*session` is null on failure; end it by destroy().
@@ -92,6 +102,8 @@ class Session {
   // The steps of a run, apart for timing. `set_input` takes dense NCHW float32 and keeps nothing of it. The output is
   // (N, C, H, W) of the last execute(); there is none if that did not succeed, or after an input of another size for a .tflite.
   Outcome set_input(const float* nchw, const Shape& shape);
+  // Input `number` of info().others, dense; all must be set once before the first run, and stay until they are set again.
+  Outcome set_other(int32_t number, ElementType type, const void* values, int64_t count);
   Outcome execute(const RunHooks& hooks, RunTime* time);
   Shape output_shape() const;
   Outcome get_output(float* nchw, size_t count) const;
