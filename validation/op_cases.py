@@ -67,45 +67,6 @@ class OpCase:
     expected: tuple[Expected, ...]
 
 
-def pair(own: list[ArtifactOp], calls: list[OpCall]) -> list[tuple[int, ArtifactOp, OpCall]]:
-    """Match the artefact's ops with the reference's calls: the n-th of a kind is the n-th of that kind.
-
-    Binary layers are first matched by their weights: those that do not depend on each other may change places.
-    Float ops that the artefact leaves to its framework (additions, shuffles) have no partner.
-
-    Raises:
-        TargetError: the artefact has another number of binary layers or gates than the network.
-    """
-    pairs = []
-    for kind in OpKind:
-        ours = [(index, item) for index, item in enumerate(own) if item.op.kind is kind]
-        theirs = [call for call in calls if call.kind is kind]
-        optional = kind in (OpKind.ADD, OpKind.PIXEL_SHUFFLE)
-        if len(ours) > len(theirs) or (len(ours) != len(theirs) and not optional):
-            raise TargetError(
-                f"the artefact has {len(ours)} ops of kind {kind.name.lower()}, the network {len(theirs)}; "
-                "export the model again"
-            )
-        if kind is OpKind.BINARY_CONV2D:
-            theirs = _in_order_of(ours, theirs)
-        if len(ours) == len(theirs):
-            pairs += [(index, item, call) for (index, item), call in zip(ours, theirs, strict=True)]
-    return sorted(pairs, key=lambda entry: entry[0])
-
-
-def _in_order_of(ours: list[tuple[int, ArtifactOp]], calls: list[OpCall]) -> list[OpCall]:
-    """The calls in the order of the ops with their weights; calls without such an op take the places left, in turn."""
-    left = list(calls)
-    found: list[OpCall | None] = []
-    for _, item in ours:
-        packed = item.op.constants[1]
-        own = b"" if packed is None else packed.tobytes()
-        match = next((call for call in left if call.arguments["weight_bits"].numpy().tobytes() == own), None)
-        found.append(match)
-        left = [call for call in left if call is not match]
-    return [left.pop(0) if call is None else call for call in found]
-
-
 def cases_of(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
     """The cases of one op.
 

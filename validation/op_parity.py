@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from bitsr.export.program import write_program
 from bitsr.validation.artifact_ops import artifact_ops
 from bitsr.validation.golden import record
-from bitsr.validation.op_cases import Expected, OpCase, cases_of, pair
+from bitsr.validation.op_cases import Expected, OpCase, cases_of
+from bitsr.validation.pairing import pair
 from bitsr.validation.results import OpResult, Worst
 from bitsr.validation.runner_files import Map, ReplayCase, read_map, write_cases, write_map
 from bitsr.validation.targets.base import Target

@@ -1,5 +1,6 @@
 """Golden values and the per-op tier: what is replayed, what is exact, and that a fault is named."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from bitsr.validation import op_parity
 from bitsr.validation.artifact_ops import artifact_ops
 from bitsr.validation.errors import TargetError
 from bitsr.validation.golden import record
-from bitsr.validation.op_cases import OpCase, cases_of, pair
+from bitsr.validation.op_cases import OpCase, cases_of
+from bitsr.validation.pairing import pair
 from bitsr.validation.targets.host import HostTarget
 
 
@@ -127,11 +129,27 @@ def test_arm64_passes_every_case(cases: list[OpCase], cpu: str) -> None:
     assert [result for result in results if result.wrong] == []
 
 
-def test_layers_that_change_places_are_matched_by_their_weights(exported: Path, network: nn.Module) -> None:
+@pytest.mark.parametrize("kind", [OpKind.BINARY_CONV2D, OpKind.CHANNEL_GATE, OpKind.SPATIAL_GATE])
+def test_ops_that_change_places_are_matched_by_their_constants(
+    exported: Path, network: nn.Module, kind: OpKind
+) -> None:
     calls, _ = record(network, op_parity.golden_picture(seed=1))
     own = artifact_ops(exported)
-    places = [place for place, item in enumerate(own) if item.op.kind is OpKind.BINARY_CONV2D]
+    places = [place for place, item in enumerate(own) if item.op.kind is kind]
     own[places[0]], own[places[1]] = own[places[1]], own[places[0]]
-    layers = [call.module for call in calls if call.kind is OpKind.BINARY_CONV2D]
-    matched = [call.module for _, item, call in pair(own, calls) if item.op.kind is OpKind.BINARY_CONV2D]
-    assert matched == [layers[1], layers[0], *layers[2:]]
+    expected = [call.index for call in calls if call.kind is kind]
+    matched = [call.index for _, item, call in pair(own, calls) if item.op.kind is kind]
+    assert matched == [expected[1], expected[0], *expected[2:]]
+
+
+def test_every_op_of_ours_is_replayed_where_the_framework_takes_some_of_its_kind(
+    exported: Path, network: nn.Module
+) -> None:
+    calls, _ = record(network, op_parity.golden_picture(seed=1))
+    own = artifact_ops(exported)
+    (place,) = (place for place, item in enumerate(own) if item.op.kind is OpKind.PIXEL_SHUFFLE)
+    shuffle = next(call for call in calls if call.kind is OpKind.PIXEL_SHUFFLE)
+    other = dataclasses.replace(shuffle, arguments={**shuffle.arguments, "factor": 3})
+    assert {index for index, _, _ in pair(own, [other, *calls, shuffle])} == set(range(len(own)))
+    with pytest.raises(TargetError, match=rf"nothing matches its op {place} \(pixel_shuffle\)"):
+        pair(own, [other if call is shuffle else call for call in calls])
