@@ -59,12 +59,17 @@ def expand_pixel_shuffles(graph: onnx.GraphProto) -> None:
 
 
 def _permute_producer(graph: onnx.GraphProto, name: str, order: np.ndarray[Any, Any]) -> bool:
-    """Permute the output channels of the convolution that makes ``name``, if nothing else reads it or its weights."""
+    """Permute the output channels of the convolution that makes ``name``, if nothing else reads it or its weights.
+
+    One with groups is left as it is.
+    """
     constants = {tensor.name: tensor for tensor in graph.initializer}
     producer = next((node for node in graph.node if name in node.output), None)
     readers = [read for node in graph.node for read in node.input] + [output.name for output in graph.output]
     if producer is None or producer.op_type != "Conv" or readers.count(name) != 1:
         return False
+    if next((attribute.i for attribute in producer.attribute if attribute.name == "group"), 1) != 1:
+        return False  # the place of an output channel says which input channels it reads
     weights = list(producer.input[1:])
     if any(weight not in constants or readers.count(weight) != 1 for weight in weights):
         return False
