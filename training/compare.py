@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bitsr.training.trainer import train
 from bitsr.training.weights import load_weights
 
 Result = dict[str, Any]
+RESULTS = "comparison.json"
 
 
 def compare(recipe: Recipe, models: list[str], *, folder: Path, sets: list[Path]) -> list[Result]:
@@ -28,12 +30,21 @@ def compare(recipe: Recipe, models: list[str], *, folder: Path, sets: list[Path]
     ``folder/comparison.json`` after each model.
 
     Raises:
-        UsageError: models of different scales, or no model.
+        UsageError: no model, models of different scales, or sets whose folders have the same name.
         TrainingError: a training fails or is interrupted; those before it are kept.
     """
     scales = {model_info(name).scale for name in models}
     if len(scales) != 1:
-        raise UsageError(f"the models have scales {sorted(scales)}, expected one scale: PSNR differs by the scale")
+        raise UsageError(
+            f"the models have scales {sorted(scales)}, expected one scale, because PSNR differs by it; "
+            "name models of one scale (--models), and compare each scale on its own"
+        )
+    named = Counter(path.name for path in sets)
+    if twice := [name for name, count in named.items() if count > 1]:
+        raise UsageError(
+            f"several sets (--sets) are folders called {', '.join(twice)}, expected different names, because figures "
+            "go by them; rename one, or name it through a link"
+        )
     results: list[Result] = []
     for name in models:
         data = recipe.data.model_copy(update={"validation": None})
@@ -44,7 +55,7 @@ def compare(recipe: Recipe, models: list[str], *, folder: Path, sets: list[Path]
         load_weights(model, best)
         figures = {path.name: evaluate(model, folder=path, scale=model.info.scale, bicubic=False).psnr for path in sets}
         results.append({"model": name, "steps": recipe.steps, "PSNR": figures})
-        with atomic_write(folder / "comparison.json") as temporary:
+        with atomic_write(folder / RESULTS) as temporary:
             temporary.write_text(
                 json.dumps({"recipe": recipe.model_dump(mode="json"), "results": results}, indent=1), encoding="utf-8"
             )
@@ -85,6 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     print(table(results))
+    print(f"written: {options.run_dir / RESULTS}")
     return 0
 
 

@@ -35,7 +35,9 @@ def test_models_are_trained_measured_and_not_trained_again(
     assert [row["model"] for row in first["results"]] == ["test_ebsr_plus_x2", "test_e2fif_x2"]
     assert all(10 < row["PSNR"][pictures.name] < 60 for row in first["results"])
     assert first["results"][0]["PSNR"] != first["results"][1]["PSNR"]
-    assert table(first["results"]) in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert table(first["results"]) in said
+    assert said.splitlines()[-1] == f"written: {folder / 'comparison.json'}"
 
     written = {path: path.stat().st_mtime_ns for path in folder.glob("*/best.safetensors")}
     assert len(written) == 2
@@ -47,4 +49,17 @@ def test_models_are_trained_measured_and_not_trained_again(
 def test_scales_are_not_mixed(recipe: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     models = ["test_ebsr_plus_x2", "ebsr_light_x4"]
     assert main([str(recipe), "--models", *models, "--sets", str(pictures), "--run-dir", str(tmp_path / "runs")]) == 2
-    assert "scales [2, 4], expected one" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "scales [2, 4], expected one" in error
+    assert "; name models of one scale" in error
+
+
+def test_sets_of_the_same_name_are_refused_before_a_training(
+    recipe: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, runs = tmp_path / "other" / pictures.name, tmp_path / "runs"
+    other.mkdir(parents=True)
+    command = [str(recipe), "--models", "test_e2fif_x2", "--run-dir", str(runs), "--sets", str(pictures), str(other)]
+    assert main(command) == 2
+    assert f"folders called {pictures.name}, expected different names" in capsys.readouterr().err
+    assert not runs.exists()
