@@ -10,8 +10,9 @@ from dataclasses import dataclass
 class Timing:
     """Wall-clock times of one candidate in milliseconds.
 
-    ``processor`` has the processor time that this process took in the same calls, all threads together; empty where
-    the work is done by another process. At one thread it is what the call would take on a machine of its own.
+    ``processor`` has the processor time of the same calls in milliseconds, all threads together, of the process that
+    does the work: this one, bitsr-run or Larq's Python. It is empty where nobody measured it. At one thread it is what
+    the call would take on a machine of its own.
     """
 
     samples: tuple[float, ...]
@@ -36,23 +37,41 @@ class Timing:
 
 
 def interleave(
-    candidates: Mapping[str, Callable[[], object]], *, rounds: int, warm_up: int = 2, lead_in: int = 0
+    candidates: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    warm_up: int = 2,
+    lead_in: int = 0,
+    failed: Callable[[str, Exception], None] | None = None,
 ) -> dict[str, Timing]:
-    """Time every candidate once per round; ``warm_up`` rounds are not counted.
+    """Time every candidate once per round, by the clock and by the processor time of this process.
+
+    ``warm_up`` rounds are not counted.
 
     ``lead_in`` calls of the same candidate go before each timed one: what it reads and writes then lies in the caches
     as far as it fits, and not what the candidate before it left there.
+
+    A candidate that raises an exception is reported to ``failed`` and left out, the others go on; without ``failed``
+    the exception passes.
     """
+    left = dict(candidates)
     wall: dict[str, list[float]] = {name: [] for name in candidates}
     processor: dict[str, list[float]] = {name: [] for name in candidates}
     for number in range(warm_up + rounds):
-        for name, call in candidates.items():
-            for _ in range(lead_in):
+        for name, call in list(left.items()):
+            try:
+                for _ in range(lead_in):
+                    call()
+                worked, started = time.process_time(), time.perf_counter()
                 call()
-            worked, started = time.process_time(), time.perf_counter()
-            call()
-            ended, done = time.perf_counter(), time.process_time()
+                ended, done = time.perf_counter(), time.process_time()
+            except Exception as error:
+                if failed is None:
+                    raise
+                failed(name, error)
+                del left[name]
+                continue
             if number >= warm_up:
                 wall[name].append((ended - started) * 1000)
                 processor[name].append((done - worked) * 1000)
-    return {name: Timing(tuple(wall[name]), tuple(processor[name])) for name in candidates}
+    return {name: Timing(tuple(wall[name]), tuple(processor[name])) for name in left}

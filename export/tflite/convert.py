@@ -74,7 +74,8 @@ def _saved_model(model: onnx.ModelProto, *, fused: bool) -> Iterator[str]:
                     not_use_onnxsim=True,
                     disable_model_save=True,
                     # Else it tries all pairs of transpositions on maps of ones for each sum and product whose shape it
-                    # does not know. What it makes is compared with the deploy form anyway.
+                    # does not know. So the caller compares what it makes with the deploy form: the export and the
+                    # benchmark do for float. An int8 file has no such check, it only stands for its speed.
                     disable_strict_mode=True,
                     non_verbose=True,
                 )

@@ -1,9 +1,12 @@
 """The benchmark: its rows, its helpers in other processes, its refusals, and one small run."""
 
+import copy
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ import torch
 import bitsr.validation.bench as package
 from bitsr.cli import main
 from bitsr.common.errors import MissingExtraError, UsageError
+from bitsr.export.errors import ExportError
 from bitsr.validation.bench import Bench, Row, larq, lowering, networks, run, run_bench, runner, timed
 from bitsr.validation.bench.candidates import EXECUTORCH, LITERT, Candidate
 from bitsr.validation.bench.journal import Failure, Journal
@@ -88,6 +92,29 @@ def test_the_runner_takes_one_model_at_a_turn(tmp_path: Path) -> None:
 def test_a_runner_that_fails(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(runner.RunnerError, match=message):
         run_program(script(tmp_path / "bitsr-run", text))
+
+
+def test_a_runner_that_hangs_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "START_SECONDS", 0.5)
+    monkeypatch.setattr(runner, "RUN_SECONDS", 0.01)
+    program = script(tmp_path / "bitsr-run", "exec sleep 60")
+    started = time.perf_counter()
+    with pytest.raises(runner.RunnerError, match=r"--json - did not end within 0\.6 s and was killed.*--threads"):
+        run_program(program)
+    assert time.perf_counter() - started < 30
+
+
+def test_larq_that_hangs_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = time.perf_counter()
+    monkeypatch.setattr(larq, "RUN_SECONDS", 0.2)
+    late = script(tmp_path / "late", 'echo "ready 9.9"; exec sleep 60')
+    message = r"late \S+ layer 1` did not answer within 0\.2 s.*leave out"
+    with larq.Larq(late, case="layer", threads=1) as call, pytest.raises(larq.LarqError, match=message):
+        call()
+    monkeypatch.setattr(larq, "START_SECONDS", 0.3)
+    with pytest.raises(larq.LarqError, match=r"did not answer within 0\.3 s and was killed"):
+        larq.Larq(script(tmp_path / "never", "exec sleep 60"), case="network", threads=2)
+    assert time.perf_counter() - started < 9  # leaving waits ten seconds for a process that was not killed
 
 
 def test_larq_in_another_python(tmp_path: Path) -> None:
@@ -225,6 +252,51 @@ def test_a_candidate_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatc
     assert first == "lower binary layer, ExecuTorch, our kernels: RuntimeError: this one can not be lowered"
     assert second.startswith("time 1 candidates in bitsr-run, layer, 1 thread: RunnerError: ")
     assert "broken" in second
+
+
+def test_a_candidate_that_fails_while_it_is_timed_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = dict.fromkeys("abc", 0)
+
+    def load(candidate: Candidate, *_: object) -> Callable[[], None]:
+        def call() -> None:
+            calls[candidate.network] += 1
+            if candidate.network == "b" and calls["b"] == 7:
+                raise RuntimeError("out of memory")
+
+        return call
+
+    monkeypatch.setattr(timed, "_loaded", load)
+    journal = Journal(lambda _: None)
+    watch = timed.Stopwatch(["portable"], portable_everywhere=True, rounds=2, larq_python=None, journal=journal)
+    watch._program = None
+    candidates = [Candidate(name, LITERT, "xnnpack fp32", b"") for name in calls]
+    rows = watch.time(lowering.Lowered("layer", candidates, torch.zeros(1)), threads=1)
+    assert [item.network for item in rows] == ["a", "c"]
+    assert all(len(item.timing.samples) == 10 for item in rows)
+    assert calls == {"a": 24, "b": 7, "c": 24}
+    lines = [failure.line for failure in journal.failures]
+    assert lines == ["time b, LiteRT xnnpack fp32, layer, 1 thread: RuntimeError: out of memory"]
+
+
+def test_a_float_candidate_that_computes_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not all(find_spec(package) for package in lowering.PACKAGES["litert"]):
+        pytest.skip("needs bitsr[tflite]")
+    litert = lowering._backend("litert")
+    conv = torch.nn.Conv2d(3, 3, 3, padding=1)
+    example, lower = torch.zeros(1, 3, 32, 64), litert.lower
+    litert.lowered(conv, network="conv", example=example, ours=False)
+    monkeypatch.setattr(
+        litert,
+        "lower",
+        lambda module, **more: lower(copy.deepcopy(module).requires_grad_(False).apply(doubled), **more),
+    )
+    with pytest.raises(ExportError, match="conv in LiteRT does not compute what the deploy form computes"):
+        litert.lowered(conv, network="conv", example=example, ours=False)
+
+
+def doubled(module: torch.nn.Module) -> None:
+    for parameter in module.parameters():
+        parameter.mul_(2)
 
 
 def test_an_interruption_keeps_the_finished_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,5 +58,9 @@ class Journal:
         try:
             yield
         except Exception as error:
-            self.failures.append(Failure(what, error))
-            self.say(f"failed: {self.failures[-1].line}")
+            self.fail(what, error)
+
+    def fail(self, what: str, error: Exception) -> None:
+        """Keep and say that ``what`` was not done."""
+        self.failures.append(Failure(what, error))
+        self.say(f"failed: {self.failures[-1].line}")

@@ -1,6 +1,7 @@
 """Larq Compute Engine in another Python: its pinned packages and ours do not fit together."""
 
 import os
+import select
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -14,6 +15,8 @@ _REMEDY = (
     "create an environment with `pip install larq larq-compute-engine tensorflow-cpu==2.15.1 'numpy<2'` on Python 3.11 "
     "and name its python by --larq-python, or leave it out"
 )
+# What nothing that works comes near: to build and convert its network, and to run it once.
+START_SECONDS, RUN_SECONDS = 300.0, 60.0
 _WORKER = Path(__file__).with_name("larq_worker.py")
 
 
@@ -49,11 +52,12 @@ class Larq:
         """Start the process and wait until its network is ready.
 
         Raises:
-            LarqError: its packages fail.
+            LarqError: its packages fail, or it does not answer in time.
         """
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
+        self._command = [str(python), str(_WORKER), case, str(threads)]
         self._process = subprocess.Popen(
-            [str(python), str(_WORKER), case, str(threads)],
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -64,7 +68,7 @@ class Larq:
         self._python = python
         self.processor: list[float] = []
         try:
-            self.version = self._answer("ready").removeprefix("ready").strip()
+            self.version = self._answer("ready", within=START_SECONDS).removeprefix("ready").strip()
         except BaseException:  # Ctrl-C as well: the process does not outlive us
             self.__exit__(None, None, None)
             raise
@@ -74,10 +78,20 @@ class Larq:
         with suppress(BrokenPipeError):  # if it has ended, the answer that is missing says so
             self._process.stdin.write("run\n")
             self._process.stdin.flush()
-        self.processor.append(float(self._answer("done").removeprefix("done")))
+        self.processor.append(float(self._answer("done", within=RUN_SECONDS).removeprefix("done")))
 
-    def _answer(self, wanted: str) -> str:
+    def _answer(self, wanted: str, *, within: float) -> str:
+        """The next line, which the process writes as a whole.
+
+        Waiting by the clock of the system, and not in a thread, keeps the time of a call what it is.
+        """
         assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], within)[0]:
+            self._process.kill()
+            raise LarqError(
+                f"`{' '.join(self._command)}` did not answer within {within:g} s and was killed; end other programs "
+                "and try again with fewer threads (--threads), or leave out --larq-python"
+            )
         line = self._process.stdout.readline()
         if line.startswith(wanted):
             return line

@@ -4,19 +4,34 @@ import torch
 from torch import Tensor, nn
 
 from bitsr.export.tflite.lower import lower, quantize
+from bitsr.export.verification import check_pictures, verify
+from bitsr.runtime import RuntimeLibraryError
 from bitsr.runtime.litert import TfliteNetwork
 from bitsr.validation.bench.candidates import FLOAT_KERNEL, INT8_KERNEL, LITERT, Call, Candidate
 
 
 def lowered(module: nn.Module, *, network: str, example: Tensor, ours: bool) -> Candidate:
-    """For any size up to the example's."""
+    """For any size up to the example's, compared with the module on the pictures of an export's check.
+
+    Raises:
+        ExportError: it can not be converted, or computes something else.
+        RuntimeLibraryError: ``ours``, and the native library is missing.
+    """
     _, channels, height, width = example.shape
     content = lower(module.eval(), channels=channels, max_pixels=height * width, ours=ours).content
+    checks: list[tuple[Tensor, ...]] = [(x,) for x in check_pictures(channels)]
+    done, reason = verify(content, module, kind="tflite", ours=ours, checks=checks, name=f"{network} in {LITERT}")
+    if done is None:
+        raise RuntimeLibraryError(reason)
     return Candidate(network, LITERT, None if ours else FLOAT_KERNEL, content)
 
 
 def quantized(module: nn.Module, *, network: str, example: Tensor, samples: list[Tensor]) -> Candidate:
-    """Int8 inside, in and out."""
+    """Int8 inside, in and out.
+
+    Not compared with the module: 256 levels are further from it than the bound of :func:`lowered`. The graph is the
+    one of the float candidate of the same network, which is.
+    """
     _, channels, height, width = example.shape
     content = quantize(module.eval(), channels=channels, max_pixels=height * width, samples=samples)
     return Candidate(network, LITERT, INT8_KERNEL, content)

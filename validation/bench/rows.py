@@ -19,7 +19,8 @@ class Row:
         ours: whether it runs in our kernels.
         host: "python", or "bitsr-run" for our C++ runner.
         threads: of the runtime.
-        timing: of one run of the network, the input in place, the output left in the runtime's memory.
+        timing: of one run of the network, the input in place, the output left in the runtime's memory; Larq Compute
+            Engine copies both, because its interpreter has no other call.
     """
 
     case: str

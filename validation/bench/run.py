@@ -111,6 +111,9 @@ def run_bench(
 ) -> Bench:
     """Time all candidates. One that fails is noted and left out; Ctrl-C ends the run with the rows that it has.
 
+    In bitsr-run the candidates of a case share a command, so that one that fails there takes with it the rows of
+    bitsr-run of its case and thread count.
+
     Args:
         kernels: ours to compare; by default all that run here (networks without "portable").
         threads: thread counts, each from 1 to 256.

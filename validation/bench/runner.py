@@ -12,6 +12,8 @@ from bitsr.validation.timing import Timing
 
 PROGRAM = "bitsr-run"
 _WARM_UP = 3
+# What nothing that works comes near: for its start with the loading of all models, and for one run of a network.
+START_SECONDS, RUN_SECONDS = 60.0, 10.0
 
 
 class RunnerError(BitsrError):
@@ -33,7 +35,7 @@ def run(
     runs at a time, ``turns`` times: a candidate then finds what it reads and writes in the caches.
 
     Raises:
-        RunnerError: it fails, or answers otherwise than its contract says.
+        RunnerError: it fails, does not end, or answers otherwise than its contract says.
     """
     with tempfile.TemporaryDirectory(prefix="bitsr-bench-") as folder:
         models = []
@@ -59,7 +61,15 @@ def _joined(timings: tuple[Timing, ...]) -> Timing:
 def _answer(program: Path, models: list[str], options: dict[str, str], *, runs: int) -> list[Timing]:
     given = {**options, "--warmup": str(_WARM_UP), "--runs": str(runs), "--json": "-"}
     arguments = [item for pair in given.items() for item in pair]
-    done = subprocess.run([str(program), *models, *arguments], capture_output=True, text=True, check=False)
+    command = [str(program), *models, *arguments]
+    limit = START_SECONDS + RUN_SECONDS * (_WARM_UP + runs) * len(models)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
+    except subprocess.TimeoutExpired as error:
+        raise RunnerError(
+            f"{' '.join(command)} did not end within {limit:g} s and was killed, expected at most {RUN_SECONDS:g} s a "
+            f"run; end other programs and try again with fewer threads (--threads), or rebuild it with `make build`"
+        ) from error
     said = done.stderr.strip().splitlines()
     if done.returncode != 0:
         raise RunnerError(f"{program} failed with {done.returncode} ({said[-1] if said else 'it said nothing'})")

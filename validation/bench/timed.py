@@ -75,8 +75,8 @@ class Stopwatch:
 
                 executorch.set_threads(threads)  # before the programs are loaded: they keep the pool that they find
             for number, run in enumerate(runs):
-                candidate, name, kernel = run
-                with self._journal.guard(f"load {candidate.network}, {candidate.runtime} {name}"):
+                candidate, _, kernel = run
+                with self._journal.guard(f"load {_called(run)}"):
                     calls[str(number)] = _loaded(candidate, kernel, x, threads)
                     loaded[str(number)] = run
             if self._larq_python is not None:
@@ -86,8 +86,15 @@ class Stopwatch:
                     calls[larq.RUNTIME] = worker
             # A layer finds its input where the layer before it has just written it: in the cache.
             lead_in = int(case == "layer")
-            timings = interleave(calls, rounds=rounds, lead_in=lead_in)
-        rows = [_row(case, run, PYTHON, threads, timings[number]) for number, run in loaded.items()]
+
+            def failed(number: str, error: Exception) -> None:
+                what = number if number == larq.RUNTIME else _called(loaded[number])
+                self._journal.fail(f"time {what}, {case}, {threads} thread{'s' if threads > 1 else ''}", error)
+
+            timings = interleave(calls, rounds=rounds, lead_in=lead_in, failed=failed)
+        rows = [
+            _row(case, run, PYTHON, threads, timings[number]) for number, run in loaded.items() if number in timings
+        ]
         if larq.RUNTIME in timings:
             network = networks.BINARY_LAYER if case == "layer" else LARQ_NETWORK
             # Another process does the work, and has its processor time for each call, those that are not timed too.
@@ -119,6 +126,11 @@ def _loaded(candidate: Candidate, kernel: str, x: Tensor, threads: int) -> Call:
     from bitsr.validation.bench import litert
 
     return litert.loaded(candidate, kernel=kernel, x=x, threads=threads)
+
+
+def _called(run: Run) -> str:
+    candidate, name, _ = run
+    return f"{candidate.network}, {candidate.runtime} {name}"
 
 
 def _row(case: str, run: Run, host: str, threads: int, timing: Timing) -> Row:
