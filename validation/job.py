@@ -81,7 +81,7 @@ class Job:
         if model and self.samples:
             with self._step(f"run {len(self.samples)} pictures"):
                 self._picture_tiers(model)
-            if self.target.layers and self._ours:
+            if self.target.layers and self._ours and self.pictured:
                 with self._step("compare the layers"):
                     self._layers(model)
         if model and self.subject.steps:
@@ -216,9 +216,9 @@ class Job:
         return images / name if images is not None and images.is_dir() else images
 
     def _layers(self, model: str) -> None:
-        """On the picture that agrees least."""
+        """On the picture that agrees least, of those that ran."""
         worst = min(
-            zip(self.samples, self.pictured, strict=True),
+            zip(self.samples, self.pictured, strict=False),
             key=lambda pair: np.inf if pair[1].result.parity_psnr is None else pair[1].result.parity_psnr,
         )[0]
         self.parting, self.layers = layers.compare_layers(

@@ -10,6 +10,7 @@ from bitsr.common.errors import UsageError
 from bitsr.common.versions import package_version
 from bitsr.export.artifact import read_artifact, weights_digest
 from bitsr.export.deploy import fold
+from bitsr.export.errors import ArtifactError
 from bitsr.training.models.diffusion import DiffusionModel
 from bitsr.training.weights import load_model
 from bitsr.validation import op_parity, step_parity, whole
@@ -87,6 +88,12 @@ def _subject(path: Path, request: Request, say: Say) -> Subject:
         raise UsageError(
             f"{path} was exported from other weights than {request.weights or 'those that come with bitsr'}; "
             "name its weights file with --weights"
+        )
+    expected = (model.info.id, model.info.scale)
+    if (info.model, info.scale) != expected:
+        raise ArtifactError(
+            f"{path} says that it is '{info.model}' at x{info.scale}, its weights are of '{expected[0]}' at "
+            f"x{expected[1]}; its metadata was changed, export it again"
         )
     facts = Artifact(
         file=path.name,

@@ -17,6 +17,7 @@ from bitsr.inference.upscale import to_8bit
 from bitsr.training.data import make_pair
 from bitsr.training.evaluate import score
 from bitsr.training.metrics import SSIM_WINDOW
+from bitsr.validation.errors import TargetError
 from bitsr.validation.op_parity import finite
 from bitsr.validation.parity import compare
 from bitsr.validation.results import PictureResult
@@ -61,10 +62,14 @@ def make_samples(paths: Sequence[Path], network: nn.Module, *, scale: int, info:
         original = read_picture(path).rgb
         if side is not None:
             original = _middle(original, side * scale, path)
+        least = -(-(SSIM_WINDOW + 2 * scale) // scale) * scale  # sides are cut to multiples of the scale
+        if min(original.shape[:2]) < least:
+            raise UsageError(
+                f"{path} is {original.shape[1]} x {original.shape[0]} pixels; SSIM at x{scale} needs sides of {least}; "
+                "leave it out"
+            )
         pair = make_pair(original, scale=scale)
         height, width = pair.low.shape[:2]
-        if min(pair.high.shape[:2]) < SSIM_WINDOW + 2 * scale or min(height, width) < 1:
-            raise UsageError(f"{path} is too small: SSIM needs sides of {SSIM_WINDOW + 2 * scale}; leave it out")
         info.sizes.check(height=height, width=width)
         low, high = (torch.tensor(pixels).permute(2, 0, 1)[None].float() / 255.0 for pixels in (pair.low, pair.high))
         low = low.contiguous()
@@ -86,11 +91,14 @@ def run_picture(target: Target, model: str, sample: Sample, *, info: ArtifactInf
     """One picture through the artefact ``model`` (its path on the target).
 
     Raises:
-        TargetError: the run failed.
+        TargetError: the run failed, or its result has values that are not finite.
     """
     output = run_network(target, model, sample.low, info=info)
-    psnr, ssim = score(torch.from_numpy(np.nan_to_num(output)), sample.high, scale=info.scale)
-    eager, ours = to_8bit(np.asarray(sample.eager[0].numpy())), to_8bit(np.nan_to_num(output[0]))
+    broken = int((~np.isfinite(output)).sum())
+    if broken:
+        raise TargetError(f"{broken} of {output.size} values of {sample.name} are not finite, expected none")
+    psnr, ssim = score(torch.from_numpy(output), sample.high, scale=info.scale)
+    eager, ours = to_8bit(np.asarray(sample.eager[0].numpy())), to_8bit(output[0])
     parity = compare(eager, ours)
     result = PictureResult(
         name=sample.name,

@@ -29,11 +29,15 @@ def convert(source: Path, target: Path, *, overwrite: bool = False) -> Conversio
     """Rewrite ``source``, whose one input and one output are (1, H, W, C), to ``target``.
 
     Raises:
-        UsageError: ``target`` exists.
-        ArtifactError: ``source`` is missing, no .tflite, or broken.
+        UsageError: ``source`` is missing, or ``target`` exists or is the source.
+        ArtifactError: ``source`` is no .tflite, or broken.
         ExportError: nothing can be rewritten, or the result does not compute what the original does.
         BitsrError: the original or the result can not be run.
     """
+    if not source.is_file():
+        raise UsageError(f"there is no file {source}; name a .tflite")
+    if target.exists() and target.samefile(source):
+        raise UsageError(f"{target} is the input; choose another output")
     if target.exists() and not overwrite:
         raise UsageError(f"{target} exists; choose another name, or overwrite it (--overwrite)")
     try:

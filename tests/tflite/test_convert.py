@@ -81,7 +81,7 @@ def test_the_command(make_tflite: Callable[..., Path], tmp_path: Path, capfd: py
     before = target.read_bytes()
     for arguments, code, message in (
         ([source, target], 2, "exists"),
-        ([tmp_path / "none.tflite", tmp_path / "new.tflite"], 1, "cannot read"),
+        ([tmp_path / "none.tflite", tmp_path / "new.tflite"], 2, "there is no file"),
         ([target, tmp_path / "new.tflite"], 1, "no convolution that can be rewritten"),
         ([source], 2, "target"),
     ):
@@ -119,11 +119,13 @@ def test_a_model_without_binary_convolutions(make_tflite: Callable[..., Path], t
 
 def test_files_that_can_not_be_converted(tmp_path: Path) -> None:
     other, target = tmp_path / "other.tflite", tmp_path / "ours.tflite"
-    with pytest.raises(ArtifactError, match="cannot read"):
+    with pytest.raises(UsageError, match="there is no file"):
         convert(other, target)
     other.write_bytes(b"not a model, but more than eight bytes")
     with pytest.raises(ArtifactError, match=r"is no \.tflite"):
         convert(other, target)
+    with pytest.raises(UsageError, match="is the input"):
+        convert(other, other, overwrite=True)
     target.write_bytes(b"")
     with pytest.raises(UsageError, match="exists"):
         convert(other, target)
