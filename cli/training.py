@@ -34,6 +34,7 @@ def train(
 
     path = find_recipe(recipe)
     checked = load_recipe(path, overrides)
+    checked.check_folders()
     with needs("train", *TRAIN_PACKAGES, purpose="training"):
         from bitsr.training.trainer import train as run
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -81,6 +81,20 @@ class Recipe(_Strict):
     nodes: int = Field(default=1, ge=1)
     threads: int = Field(default=0, ge=0, description="CPU threads of PyTorch; 0 leaves its default")
 
+    def check_folders(self) -> None:
+        """Refuse picture folders that are not there, before anything is loaded.
+
+        Raises:
+            UsageError: with the key that names the folder.
+        """
+        for key, folders in (("train", self.data.train), ("validation", [self.data.validation])):
+            for folder in folders:
+                if folder is not None and not folder.is_dir():
+                    raise UsageError(
+                        f"there is no picture folder {folder} (data.{key} of the recipe); put pictures there, or name "
+                        f"other folders: data.{key}={'[DIR]' if key == 'train' else 'DIR, or null for none'}"
+                    )
+
     def save(self, path: Path) -> None:
         """Write the recipe as YAML, every default spelled out."""
         with atomic_write(path) as temporary:

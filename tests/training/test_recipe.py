@@ -73,3 +73,10 @@ def test_schedules() -> None:
     assert rates[60] == pytest.approx(0.51)
     assert rates[110] == pytest.approx(0.02)
     assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_missing_folders_are_named_with_their_key(tmp_path: Path) -> None:
+    recipe = load_recipe(SHIPPED[0], [f"data.train=[{tmp_path}]", f"data.validation={tmp_path}/none"])
+    with pytest.raises(UsageError, match=r"/none \(data\.validation of the recipe\); put pictures there, or name"):
+        recipe.check_folders()
+    load_recipe(SHIPPED[0], [f"data.train=[{tmp_path}]", "data.validation=null"]).check_folders()
