@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bitsr.cli.console import closing, note, table
-from bitsr.common.errors import BitsrError
+from bitsr.common.errors import BitsrError, UsageError
 from bitsr.common.files import atomic_write, check_writable, make_folder
 
 if TYPE_CHECKING:
@@ -50,6 +50,13 @@ def bench(
     results.partial.json then, so that an earlier complete results.json stays.
     """
     counts = _counts(threads)
+    photos = picture or _PHOTOS if int8 else None
+    missing = next((path for path in photos or [] if not path.is_file()), None)
+    if missing is not None:
+        raise UsageError(
+            f"int8 is calibrated with photos, and there is no file {missing}; name photos by --picture, or leave int8 "
+            "out by --no-int8"
+        )
     _check_output(folder)
     from bitsr.validation.bench import run_bench
 
@@ -58,7 +65,7 @@ def bench(
         threads=counts,
         cases=_names(case),
         runtimes=_names(runtime),
-        pictures=(picture or _PHOTOS) if int8 else None,
+        pictures=photos,
         larq_python=larq_python,
         rounds=rounds,
         say=note,

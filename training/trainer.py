@@ -50,9 +50,9 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
     them was interrupted or met a loss that is not finite; the first one returns or raises, the others end here.
 
     Raises:
-        UsageError: a picture folder is missing; the folder already holds a training and ``resume`` is not set, or the other way round; a recipe
-            that is not that of the checkpoint; an accelerator or devices that this machine has not; a batch size that
-            the devices cannot share.
+        UsageError: a picture folder is missing; the folder already holds a training and ``resume`` is not set, or the
+            other way round; a recipe that is not that of the checkpoint; an accelerator or devices that this machine
+            has not; a batch size that the devices cannot share.
         PictureError: a validation picture cannot be measured.
         TrainingError: the loss is not finite, or the training was interrupted (:class:`StoppedError`).
     """
