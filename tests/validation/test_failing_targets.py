@@ -28,6 +28,7 @@ def run_with(
 
     def run(target: HostTarget, arguments: Sequence[str], *, fresh: bool = False) -> RunnerOutput:
         nonlocal pictures
+        target.layers = True  # only such a target compares layers after the pictures
         found = run_here(target, arguments)
         if "--output" in arguments:
             pictures += 1
@@ -41,7 +42,6 @@ def run_with(
         return found
 
     monkeypatch.setattr(HostTarget, "run", run)
-    # Only a target with layers compares them after the pictures.
     monkeypatch.setattr("bitsr.validation.layers.compare_layers", lambda *_, **__: (None, []))
     (done,) = validate(request, say=lambda _: None).results.runs
     return done
@@ -51,7 +51,6 @@ def test_a_picture_that_fails_is_one_failure(
     exported: Path, weights: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = Request(exported, images=images, weights=weights, runs=0)
-    monkeypatch.setattr("bitsr.validation.targets.host.HostTarget.layers", True, raising=False)
     done = run_with(request, monkeypatch, second=TargetError("the device is gone"))
     assert not done.passed
     assert [failure.tier for failure in done.failures] == ["run"]

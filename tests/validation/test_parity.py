@@ -55,6 +55,7 @@ def test_a_lead_in_is_of_the_same_candidate_and_not_timed() -> None:
 def test_figures_of_samples() -> None:
     timing = Timing(tuple(float(n) for n in range(11, 0, -1)))
     assert (timing.median, timing.least, timing.p90) == (6.0, 1.0, 10.0)
+    assert [Timing(tuple(map(float, range(1, count + 1)))).p90 for count in (1, 2, 9, 10)] == [1.0, 2.0, 9.0, 9.0]
 
 
 def test_the_detail_shows_where_the_first_two_differ_most() -> None:
