@@ -79,6 +79,15 @@ def processor() -> str:
     return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 
+# By the names of :func:`instruction_sets`.
+_KERNELS = {"AVX2": "avx2", "AVX-512 VPOPCNTDQ": "avx512", "NEON": "neon"}
+
+
+def fast_kernels() -> list[str]:
+    """Our kernels for this processor's extensions, the fastest last; "portable" runs everywhere."""
+    return [_KERNELS[name] for name in instruction_sets()]
+
+
 def instruction_sets() -> list[str]:
     """Extensions of the processor that the kernels choose by."""
     flags = set((_cpuinfo("flags") or _cpuinfo("Features") or "").split())

@@ -17,13 +17,12 @@ from bitsr.validation.bench.lowering import CASES, EXTRAS, PACKAGES, RUNTIMES, l
 from bitsr.validation.bench.rows import Row, report
 from bitsr.validation.bench.timed import Stopwatch
 from bitsr.validation.conditions import conditions
-from bitsr.validation.environment import instruction_sets
+from bitsr.validation.environment import fast_kernels
 
 REPORT_VERSION = 3
 MOST_THREADS = 256
 # A load average above it, before the run, is somebody else's work.
 _QUIET = 0.5
-_KERNEL_OF_ISA = {"AVX2": "avx2", "AVX-512 VPOPCNTDQ": "avx512", "NEON": "neon"}
 _PACKAGES = ("torch", "executorch", "ai-edge-litert", "tensorflow")
 # What a note is about, and the note: a case, a runtime or "int8", where rows are of it, or "" for all.
 _NOTES = (
@@ -94,8 +93,7 @@ class Bench:
 
 def available_kernels() -> list[str]:
     """Our kernels that run on this processor, the fastest first."""
-    fast = [_KERNEL_OF_ISA[name] for name in instruction_sets()]
-    return [*reversed(fast), "portable"]
+    return [*reversed(fast_kernels()), "portable"]
 
 
 def run_bench(

@@ -26,12 +26,11 @@ from bitsr.export.artifact import read_artifact, sidecar_path
 from bitsr.runtime import KERNEL_VARIABLE
 from bitsr.runtime.litert import TfliteNetwork
 from bitsr.runtime.pte import PteNetwork
-from bitsr.validation.environment import instruction_sets, processor
+from bitsr.validation.environment import fast_kernels, processor
 from bitsr.validation.errors import TargetError
 from bitsr.validation.runner_files import SCHEMA, read_integers, read_map, write_map
 from bitsr.validation.targets.host_replay import replay
 
-_KERNEL_OF_ISA = {"AVX2": "avx2", "AVX-512 VPOPCNTDQ": "avx512", "NEON": "neon"}
 Network = PteNetwork | TfliteNetwork
 
 
@@ -137,7 +136,7 @@ def _entry(load_ms: float, threads: int, path: Path) -> dict[str, Any]:
 
 
 def _device(threads: int) -> dict[str, Any]:
-    isa = [_KERNEL_OF_ISA[name] for name in instruction_sets()]
+    isa = fast_kernels()
     wanted = os.environ.get(KERNEL_VARIABLE, "auto")
     kernel = wanted if wanted not in ("", "auto") else isa[-1] if isa else "portable"
     return {

@@ -83,7 +83,11 @@ def qemu(cpu: str) -> LocalTarget:
     without = {"tflite": _WITHOUT_LITERT[cpu]} if cpu in _WITHOUT_LITERT else {}
     program = str(runner("arm64"))
     target = LocalTarget(f"qemu:{cpu}", [], device, emulated=True, without=without)
-    root = _root(Path(target.folder("root")), cpu)
+    try:
+        root = _root(Path(target.folder("root")), cpu)
+    except EnvironmentMissingError:
+        target.close()
+        raise
     target.command = [emulator, "-cpu", cpu, "-L", str(root), program]
     return target
 
