@@ -59,7 +59,7 @@ $(STAMP)/debian-test: Makefile $(STAMP)/venv
 # The editable install knows modules by their files: it is repeated (a second) when one was added, moved or removed.
 .PHONY: always
 $(STAMP)/modules: always | $(STAMP)/venv
-	@find common training export inference validation cli runtime -name '*.py' | sort > $@.new
+	@find bitsr training export validation -name '*.py' | sort > $@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 $(STAMP)/editable: pyproject.toml $(STAMP)/modules $(STAMP)/packages

@@ -7,24 +7,23 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bitsr.common.errors import MissingExtraError, UsageError
-from bitsr.common.quiet import quiet
-from bitsr.common.versions import package_version
-from bitsr.export.artifact import (
+from bitsr.artifact.info import (
     LAYOUTS,
     PACKAGES,
     ArtifactInfo,
     SizeRules,
     sidecar_path,
-    weights_digest,
     write_artifact,
 )
+from bitsr.artifact.program import VERSION as BLOB_VERSION
+from bitsr.common.errors import MissingExtraError, UsageError
+from bitsr.common.quiet import quiet
+from bitsr.common.versions import package_version
 from bitsr.export.delegation import DelegationTable
 from bitsr.export.deploy import FusedBinaryConv2d, fold
 from bitsr.export.lowered import Lowered
 from bitsr.export.plan import make_plan
-from bitsr.export.program import VERSION as BLOB_VERSION
-from bitsr.export.source import find_source
+from bitsr.export.source import find_source, weights_digest
 from bitsr.export.verification import Verification, verify
 from bitsr.training.weights import WeightsInfo
 

@@ -6,12 +6,7 @@ Bit 1 is +1, bit 0 is -1. Channel c is bit ``c % 64`` of word ``c // 64``; the u
 import torch
 from torch import Tensor
 
-WORD_BITS = 64
-
-
-def words_per_tap(channels: int) -> int:
-    """64-bit words that hold the bits of ``channels`` channels."""
-    return -(-channels // WORD_BITS)
+from bitsr.artifact.program.words import WORD_BITS, words_per_tap
 
 
 def pack_weight(signs: Tensor) -> Tensor:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from bitsr.artifact.info import DiffusionFacts, SizeRules
 from bitsr.common.errors import UsageError
 from bitsr.export import steps
-from bitsr.export.artifact import DiffusionFacts, SizeRules
 from bitsr.export.verification import check_pictures
 from bitsr.training.models import ModelInfo, SuperResolutionModel
 from bitsr.training.models.diffusion import DiffusionModel

@@ -1,8 +1,10 @@
 """What is exported: the module, and the facts that its sidecar carries."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from bitsr.common.errors import UsageError
@@ -57,3 +59,13 @@ def find_source(model: str | nn.Module, *, weights: Path | str | None, name: str
     if name is None or scale is None:
         raise UsageError(f"{type(loaded).__name__} is no registered model; give its name and scale")
     return Source(name, loaded, scale, 0, False, "any", known)
+
+
+def weights_digest(state: dict[str, torch.Tensor]) -> str:
+    """SHA-256 over names, shapes, types and values of a state dict, in the order of the names."""
+    digest = sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from bitsr.export.artifact import DiffusionFacts, SizeRules
+from bitsr.artifact.info import DiffusionFacts, SizeRules
 from bitsr.export.errors import ExportError
 from bitsr.training.models.diffusion import DiffusionModel
 

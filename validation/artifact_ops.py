@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitsr.export.errors import ArtifactError
-from bitsr.export.program import HEADER_BYTES, MAGIC, Op, OpKind, read_program
+from bitsr.artifact.program import HEADER_BYTES, MAGIC, Op, OpKind, read_program
+from bitsr.common.errors import ArtifactError
 
 _TFLITE_KINDS = {
     "BitsrBinaryConv2d": OpKind.BINARY_CONV2D,
@@ -69,7 +69,7 @@ def program_blobs(content: bytes) -> list[bytes]:
 
 
 def _tflite_ops(path: Path) -> list[ArtifactOp]:
-    from bitsr.export.tflite.container import parse_model
+    from bitsr.artifact.flatbuffer import parse_model
 
     model = parse_model(path.read_bytes(), name=str(path))
     try:
@@ -111,7 +111,7 @@ def _custom_ops(model: Any) -> list[ArtifactOp]:
 
 
 def _array(model: Any, tensor: Any) -> NDArray[np.generic]:
-    from bitsr.export.tflite.container import schema
+    from bitsr.artifact.flatbuffer import schema
 
     types = schema().TensorType
     dtype = {types.FLOAT32: "<f4", types.INT64: "<u8", types.INT8: "i1"}[tensor.type]

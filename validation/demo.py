@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bitsr.artifact.info import PACKAGES
 from bitsr.common.errors import UsageError
 from bitsr.common.files import atomic_write
 from bitsr.common.pictures import Picture, read_picture, write_image, write_picture
-from bitsr.export.artifact import PACKAGES
 from bitsr.export.export import ExportedFile, export_model
 from bitsr.inference.eager import EagerSession
 from bitsr.inference.open import open_session

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import bitsr.export.ops  # noqa: F401 (registers the ops)
-from bitsr.export.program import OpKind
+from bitsr.artifact.program import OpKind
 
 _KINDS = {
     "bitsr::binary_conv2d": OpKind.BINARY_CONV2D,

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
+from bitsr.artifact.info import ArtifactInfo, sidecar_path
 from bitsr.common.errors import UsageError
-from bitsr.export.artifact import ArtifactInfo, sidecar_path
 from bitsr.export.errors import ExportError
 from bitsr.validation import latency, layers, op_parity, step_parity, twin, whole
 from bitsr.validation.errors import TargetError

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
-from bitsr.export.artifact import ArtifactInfo
-from bitsr.export.program import OpKind
+from bitsr.artifact.info import ArtifactInfo
+from bitsr.artifact.program import OpKind
 from bitsr.validation.errors import TargetError
 from bitsr.validation.golden import OpCall, record
 from bitsr.validation.op_parity import finite

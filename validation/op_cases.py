@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bitsr.artifact.program import Op, OpKind, Program, Value, ValueKind
 from bitsr.export import ops
 from bitsr.export.packing import pack_weight
-from bitsr.export.program import Op, OpKind, Program, Value, ValueKind
 from bitsr.validation.artifact_ops import ArtifactOp
 from bitsr.validation.errors import TargetError
 from bitsr.validation.golden import OpCall

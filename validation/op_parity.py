@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bitsr.export.program import write_program
+from bitsr.artifact.program import write_program
 from bitsr.validation.artifact_ops import artifact_ops
 from bitsr.validation.golden import record
 from bitsr.validation.op_cases import Expected, OpCase, cases_of

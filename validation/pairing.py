@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from torch import Tensor
 
-from bitsr.export.program import OpKind
+from bitsr.artifact.program import OpKind
 from bitsr.validation.artifact_ops import ArtifactOp
 from bitsr.validation.errors import TargetError
 from bitsr.validation.golden import OpCall

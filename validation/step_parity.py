@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bitsr.export.artifact import ArtifactInfo
+from bitsr.artifact.info import ArtifactInfo
 from bitsr.export.steps import tile_sizes
 from bitsr.export.verification import agreement
 from bitsr.training.models.diffusion import DiffusionModel

@@ -6,11 +6,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bitsr.common.errors import UsageError
+from bitsr.artifact.info import read_artifact
+from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.common.versions import package_version
-from bitsr.export.artifact import read_artifact, weights_digest
 from bitsr.export.deploy import fold
-from bitsr.export.errors import ArtifactError
+from bitsr.export.source import weights_digest
 from bitsr.training.models.diffusion import DiffusionModel
 from bitsr.training.weights import load_model
 from bitsr.validation import op_parity, step_parity, whole

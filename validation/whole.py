@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bitsr.artifact.info import ArtifactInfo
 from bitsr.common.errors import UsageError
 from bitsr.common.pictures import read_picture
-from bitsr.export.artifact import ArtifactInfo
 from bitsr.inference.upscale import to_8bit
 from bitsr.training.data import make_pair
 from bitsr.training.evaluate import score

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from bitsr.export.packing import WORD_BITS, words_per_tap
+from bitsr.artifact.program.words import WORD_BITS, words_per_tap
 from bitsr.training.models import create_model
 
 _NORMS = (nn.GroupNorm, nn.LayerNorm)

@@ -11,6 +11,7 @@ from executorch.exir.backend.compile_spec_schema import CompileSpec
 from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
+from bitsr.artifact.program import Op, OpKind, Program, Value, ValueKind, write_program
 from bitsr.export.errors import ExportError
 from bitsr.export.executorch.graph import (
     ADD,
@@ -26,7 +27,6 @@ from bitsr.export.executorch.graph import (
     fake,
     op_name,
 )
-from bitsr.export.program import Op, OpKind, Program, Value, ValueKind, write_program
 
 
 class BitsrBackend(BackendDetails):  # type: ignore[misc]

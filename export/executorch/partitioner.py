@@ -12,6 +12,7 @@ from executorch.exir.backend.utils import tag_constant_data
 from torch.export import ExportedProgram
 from torch.fx.passes.operator_support import OperatorSupportBase
 
+from bitsr.artifact.program import MAX_CHANNELS
 from bitsr.export.executorch.backend import BitsrBackend
 from bitsr.export.executorch.graph import (
     ADD,
@@ -27,7 +28,6 @@ from bitsr.export.executorch.graph import (
     constant,
     fake,
 )
-from bitsr.export.program import MAX_CHANNELS
 
 # ExecuTorch finds the backend by its class name among the subclasses that are imported.
 BACKEND_ID = BitsrBackend.__name__

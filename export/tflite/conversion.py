@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from bitsr.common.errors import UsageError
+from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.common.files import atomic_write
-from bitsr.export.errors import ArtifactError, ExportError
+from bitsr.export.errors import ExportError
 from bitsr.export.tflite.rewrite import Rewritten, rewrite
 from bitsr.export.verification import LEAST_AGREEMENT_DB, Verification, agreement
 from bitsr.runtime.litert import TfliteNetwork

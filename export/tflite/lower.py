@@ -5,11 +5,11 @@ from collections import Counter
 
 from torch import Tensor, nn
 
+from bitsr.artifact.flatbuffer import GraphOp, graph_ops
 from bitsr.common.quiet import quiet, silent_stderr
 from bitsr.export.delegation import OURS, DelegationTable
 from bitsr.export.errors import ExportError
 from bitsr.export.lowered import Lowered
-from bitsr.export.tflite.container import GraphOp, graph_ops
 from bitsr.export.tflite.roles import CUSTOM_OPS
 
 with quiet(), silent_stderr():  # TensorFlow logs from native code before it can be told not to

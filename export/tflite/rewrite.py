@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bitsr.artifact.flatbuffer import pack, parse_model, schema
 from bitsr.export.errors import ExportError
 from bitsr.export.packing import pack_weight
-from bitsr.export.tflite.container import pack, parse_model, schema
 from bitsr.export.tflite.roles import BINARY_CONV2D, OPERATOR_VERSION, VERSION
 
 

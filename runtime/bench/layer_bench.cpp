@@ -1,9 +1,9 @@
 // Times of single layers in one thread, as JSON: bitsr_layer_bench [rounds [kernel...]]
 //
-// A layer is fp32 in, fp32 out, NHWC: packing of the signs, the 3x3 binary convolution, scale, shift, residual and PReLU.
-// "gated" adds a channel gate (threshold shift and gain) and a 3x3 spatial gate, as EBSR-light has them. Kernels take
-// turns in every round, so that a busy machine slows all of them: compare the ratios. "cpu" is the thread's processor time,
-// which leaves out what other programs took.
+// A layer is fp32 in, fp32 out, NHWC: packing of the signs, the 3x3 binary convolution, scale, shift, residual and
+// PReLU. "gated" adds a channel gate (threshold shift and gain) and a 3x3 spatial gate, as EBSR-light has them. Kernels
+// take turns in every round, so that a busy machine slows all of them: compare the ratios. "cpu" is the thread's
+// processor time, which leaves out what other programs took.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -149,7 +149,8 @@ int main(int argc, char** argv) {
     usage = usage || !bitsr::parse_kernel(argv[i], &kernels.back()) || !bitsr::kernel_available(kernels.back());
   }
   if (usage) {
-    std::fprintf(stderr, "usage: bitsr_layer_bench [rounds [kernel...]]: 1 or more rounds, kernels that this processor has\n");
+    std::fprintf(stderr,
+                 "usage: bitsr_layer_bench [rounds [kernel...]]: 1 or more rounds, kernels that this processor has\n");
     return 2;
   }
   if (kernels.empty())
@@ -173,11 +174,12 @@ int main(int argc, char** argv) {
     for (int round = 0; round < rounds; ++round)
       for (size_t k = 0; k < kernels.size(); ++k) run_once(programs[k].get(), x, y, &times[k]);
     for (size_t k = 0; k < kernels.size(); ++k) {
-      std::printf("%s\n  {\"layer\": \"3x3 %d->%d%s\", \"height\": %d, \"width\": %d, \"kernel\": \"%s\", "
-                  "\"median_ms\": %.3f, \"median_cpu_ms\": %.3f, \"min_ms\": %.3f}",
-                  separator, shape.channels, shape.channels, shape.gated ? " gated" : "", static_cast<int>(shape.height),
-                  static_cast<int>(shape.width), bitsr::kernel_name(kernels[k]), median(times[k].wall), median(times[k].cpu),
-                  *std::min_element(times[k].wall.begin(), times[k].wall.end()));
+      std::printf(
+          "%s\n  {\"layer\": \"3x3 %d->%d%s\", \"height\": %d, \"width\": %d, \"kernel\": \"%s\", "
+          "\"median_ms\": %.3f, \"median_cpu_ms\": %.3f, \"min_ms\": %.3f}",
+          separator, shape.channels, shape.channels, shape.gated ? " gated" : "", static_cast<int>(shape.height),
+          static_cast<int>(shape.width), bitsr::kernel_name(kernels[k]), median(times[k].wall), median(times[k].cpu),
+          *std::min_element(times[k].wall.begin(), times[k].wall.end()));
       separator = ",";
     }
   }

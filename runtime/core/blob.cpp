@@ -69,8 +69,8 @@ Status read_op(Reader* in, OpSpec* op, int32_t index) {
   const uint32_t inputs = in->u32(), outputs = in->u32(), constants = in->u32(), attributes = in->u32();
   if (!in->ok) return truncated("ops");
   if (inputs > kMaxInputs || outputs > kMaxOutputs || constants > kMaxConstants || attributes > kMaxAttributes)
-    return failure(StatusCode::invalid_program, "op %d has %u inputs, %u outputs, %u constants, %u attributes", index, inputs,
-                   outputs, constants, attributes);
+    return failure(StatusCode::invalid_program, "op %d has %u inputs, %u outputs, %u constants, %u attributes", index,
+                   inputs, outputs, constants, attributes);
   op->input_count = static_cast<int32_t>(inputs);
   op->output_count = static_cast<int32_t>(outputs);
   op->constant_count = static_cast<int32_t>(constants);
@@ -80,12 +80,14 @@ Status read_op(Reader* in, OpSpec* op, int32_t index) {
   for (uint32_t i = 0; i < constants; ++i) {
     const uint32_t offset = in->u32(), bytes = in->u32();
     if (offset == kNone) {
-      if (bytes != 0) return failure(StatusCode::invalid_program, "op %d: constant %u is absent but has a size", index, i);
+      if (bytes != 0)
+        return failure(StatusCode::invalid_program, "op %d: constant %u is absent but has a size", index, i);
       continue;
     }
     if (offset % kConstantAlignment != 0 || offset < kHeaderBytes || offset > in->size || bytes > in->size - offset)
-      return failure(StatusCode::invalid_program, "op %d: constant %u at %u: expected a multiple of %u inside the program",
-                     index, i, offset, kConstantAlignment);
+      return failure(StatusCode::invalid_program,
+                     "op %d: constant %u at %u: expected a multiple of %u inside the program", index, i, offset,
+                     kConstantAlignment);
     op->constants[i] = {in->data + offset, bytes};
   }
   for (uint32_t i = 0; i < attributes; ++i) op->attributes[i] = static_cast<int32_t>(in->u32());
@@ -100,12 +102,13 @@ Status build(const uint8_t* data, size_t size, ProgramBuilder* builder) {
   const uint32_t version = header.u32(), total = header.u32(), crc = header.u32();
   if (version > kProgramVersion)
     return failure(StatusCode::newer_version,
-                   "the program has version %u, this library reads up to %u; update the library or export again", version,
-                   kProgramVersion);
-  if (version == 0) return failure(StatusCode::invalid_program, "the program has version 0, expected 1 to %u", kProgramVersion);
+                   "the program has version %u, this library reads up to %u; update the library or export again",
+                   version, kProgramVersion);
+  if (version == 0)
+    return failure(StatusCode::invalid_program, "the program has version 0, expected 1 to %u", kProgramVersion);
   if (total != size)
-    return failure(StatusCode::invalid_program, "the program has %zu bytes, its header says %u; the file is damaged", size,
-                   total);
+    return failure(StatusCode::invalid_program, "the program has %zu bytes, its header says %u; the file is damaged",
+                   size, total);
   if (crc32(data + kHeaderBytes, size - kHeaderBytes) != crc)
     return failure(StatusCode::invalid_program, "the program's checksum is wrong; the file is damaged, export again");
   const uint32_t values = header.u32(), ops = header.u32(), inputs = header.u32(), outputs = header.u32();
@@ -114,13 +117,13 @@ Status build(const uint8_t* data, size_t size, ProgramBuilder* builder) {
     if (header.u32() != 0)
       return failure(StatusCode::invalid_program, "the spare bytes of the header are not 0; the file is damaged");
   if (values > kMaxCount || ops > kMaxCount || inputs > kMaxCount || outputs > kMaxCount)
-    return failure(StatusCode::invalid_program, "%u values, %u ops, %u inputs, %u outputs: more than %u", values, ops, inputs,
-                   outputs, kMaxCount);
+    return failure(StatusCode::invalid_program, "%u values, %u ops, %u inputs, %u outputs: more than %u", values, ops,
+                   inputs, outputs, kMaxCount);
   const Status no_memory = failure(StatusCode::out_of_memory, "out of memory while reading the program");
   // The checksum covers what follows the header; that the tables touch each other covers the header's own numbers.
   const auto apart = [](const char* table) {
-    return failure(StatusCode::invalid_program, "the %s do not stand where the table before them ends; the file is damaged",
-                   table);
+    return failure(StatusCode::invalid_program,
+                   "the %s do not stand where the table before them ends; the file is damaged", table);
   };
   if (values_at != kHeaderBytes) return apart("values");
   if (ops_at != kHeaderBytes + kValueBytes * values) return apart("ops");

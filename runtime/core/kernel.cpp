@@ -21,15 +21,21 @@ constexpr Entry kEntries[] = {{Kernel::automatic, "auto"},
 
 const RowKernels* find_kernels(Kernel kernel) {
   switch (kernel) {
-    case Kernel::automatic: return find_kernels(best_kernel());
-    case Kernel::portable: return portable_kernels();
+    case Kernel::automatic:
+      return find_kernels(best_kernel());
+    case Kernel::portable:
+      return portable_kernels();
 #if defined(__x86_64__)
-    case Kernel::avx2: return avx2_kernels();
-    case Kernel::avx512: return avx512_kernels();
+    case Kernel::avx2:
+      return avx2_kernels();
+    case Kernel::avx512:
+      return avx512_kernels();
 #elif defined(__aarch64__)
-    case Kernel::neon: return neon_kernels();
+    case Kernel::neon:
+      return neon_kernels();
 #endif
-    default: return nullptr;
+    default:
+      return nullptr;
   }
 }
 

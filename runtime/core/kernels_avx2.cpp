@@ -1,10 +1,10 @@
 // AVX2 kernels: one output channel a byte. Four bits of a pixel choose one of 16 tables, table[a][w] = popcount(a ^ w),
-// and one byte shuffle looks up the four weight bits of 32 channels in it: two instructions for 128 multiply-accumulates.
+// and one byte shuffle looks up the four weight bits of 32 channels in it: two instructions for 128
+// multiply-accumulates.
 #define BITSR_ISA avx2
-#include "lanes_avx2.h"
-
 #include <cstring>
 
+#include "lanes_avx2.h"
 #include "row_kernels.h"
 
 namespace bitsr {
@@ -31,7 +31,7 @@ constexpr Tables kTables = make_tables();
 struct Popcount {
   static constexpr int32_t kWordBytes = 16;    // of 64 channels of a pixel
   static constexpr int32_t kWeightBytes = 16;  // of 64 weights
-  static constexpr int kPixels = 4;  // 4 pixels x 2 vectors of sums, 2 of weights, one table
+  static constexpr int kPixels = 4;            // 4 pixels x 2 vectors of sums, 2 of weights, one table
   static constexpr int kGatePixels = 2;
   static constexpr int kNibbles = 16;  // of a word
   // A byte of a sum grows by at most 4 a nibble, a 16-bit sum by what the bytes held.
@@ -51,7 +51,8 @@ struct Popcount {
   static void store_weight(uint8_t* block, int32_t /*kernel*/, int32_t /*words*/, int32_t channels, int32_t step,
                            int32_t channel, uint64_t value) {
     for (int n = 0; n < kNibbles; ++n)
-      block[(static_cast<size_t>(step) * kNibbles + n) * channels + channel] = static_cast<uint8_t>(value >> (4 * n) & 15);
+      block[(static_cast<size_t>(step) * kNibbles + n) * channels + channel] =
+          static_cast<uint8_t>(value >> (4 * n) & 15);
   }
 
   // Adds 32 16-bit sums, the even channels in `even`, to `counts`; `half`: only the first 16.
@@ -137,10 +138,18 @@ struct Popcount {
   static void tile(const uint8_t* const* bits, int32_t kernel, int32_t words, const uint8_t* block, int pixels,
                    int32_t channels, int32_t* counts) {
     switch (channels / 16) {
-      case 1: tile_of<16>(bits, kernel, words, block, pixels, counts); break;
-      case 2: tile_of<32>(bits, kernel, words, block, pixels, counts); break;
-      case 3: tile_of<48>(bits, kernel, words, block, pixels, counts); break;
-      default: tile_of<64>(bits, kernel, words, block, pixels, counts); break;
+      case 1:
+        tile_of<16>(bits, kernel, words, block, pixels, counts);
+        break;
+      case 2:
+        tile_of<32>(bits, kernel, words, block, pixels, counts);
+        break;
+      case 3:
+        tile_of<48>(bits, kernel, words, block, pixels, counts);
+        break;
+      default:
+        tile_of<64>(bits, kernel, words, block, pixels, counts);
+        break;
     }
   }
 };

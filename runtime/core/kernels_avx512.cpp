@@ -5,10 +5,9 @@
 #endif
 
 #define BITSR_ISA avx512
-#include "lanes_avx512.h"
-
 #include <cstring>
 
+#include "lanes_avx512.h"
 #include "row_kernels.h"
 
 namespace bitsr {
@@ -23,10 +22,10 @@ struct Popcount {
 
   static void store_word(uint8_t* bits, uint64_t value) { memcpy(bits, &value, 8); }
 
-  // 1x1: a block is [half word][channel]. 3x3: [kernel row][half word][parity, tap 0, tap 1][channel], where parity is the
-  // XOR of the row's three taps. See row_of_3.
-  static void store_weight(uint8_t* block, int32_t kernel, int32_t words, int32_t channels, int32_t step, int32_t channel,
-                           uint64_t value) {
+  // 1x1: a block is [half word][channel]. 3x3: [kernel row][half word][parity, tap 0, tap 1][channel], where parity is
+  // the XOR of the row's three taps. See row_of_3.
+  static void store_weight(uint8_t* block, int32_t kernel, int32_t words, int32_t channels, int32_t step,
+                           int32_t channel, uint64_t value) {
     const int32_t tap = step / words, word = step % words;
     for (int h = 0; h < 2; ++h) {
       const auto half = static_cast<uint32_t>(value >> (32 * h));
@@ -76,12 +75,12 @@ struct Popcount {
       for (int j = 0; j < kVectors; ++j) _mm512_store_si512(counts + p * kBlockChannels + j * 16, acc[p][j]);
   }
 
-  // A full adder over the three taps d0, d1, d2 of a kernel row, d = pixel xor weight: its sum is the parity of the pixels
-  // xor the parity of the weights, so d2 is never formed, and two words are counted where there were three.
+  // A full adder over the three taps d0, d1, d2 of a kernel row, d = pixel xor weight: its sum is the parity of the
+  // pixels xor the parity of the weights, so d2 is never formed, and two words are counted where there were three.
   static constexpr int kMajority = 0x8e;  // the carry from (sum, d0, d1): d0 where d0 = d1, else not the sum
   template <int kCount, int kVectors>
-  static inline __attribute__((always_inline)) void sums_3x3(const uint8_t* const* bits, int32_t words, const uint8_t* w,
-                                                             int32_t* counts) {
+  static inline __attribute__((always_inline)) void sums_3x3(const uint8_t* const* bits, int32_t words,
+                                                             const uint8_t* w, int32_t* counts) {
     __m512i ones[kCount][kVectors], twos[kCount][kVectors];
     for (int p = 0; p < kCount; ++p)
       for (int j = 0; j < kVectors; ++j) ones[p][j] = twos[p][j] = _mm512_setzero_si512();
@@ -151,10 +150,18 @@ struct Popcount {
   static void tile(const uint8_t* const* bits, int32_t kernel, int32_t words, const uint8_t* block, int pixels,
                    int32_t channels, int32_t* counts) {
     switch (channels / 16) {
-      case 1: tile_of<1>(bits, kernel, words, block, pixels, counts); break;
-      case 2: tile_of<2>(bits, kernel, words, block, pixels, counts); break;
-      case 3: tile_of<3>(bits, kernel, words, block, pixels, counts); break;
-      default: tile_of<4>(bits, kernel, words, block, pixels, counts); break;
+      case 1:
+        tile_of<1>(bits, kernel, words, block, pixels, counts);
+        break;
+      case 2:
+        tile_of<2>(bits, kernel, words, block, pixels, counts);
+        break;
+      case 3:
+        tile_of<3>(bits, kernel, words, block, pixels, counts);
+        break;
+      default:
+        tile_of<4>(bits, kernel, words, block, pixels, counts);
+        break;
     }
   }
 };

@@ -1,15 +1,16 @@
 // NEON kernels (aarch64): eor, cnt and byte sums, two output channels a register.
 #define BITSR_ISA neon
-#include "lanes_neon.h"
-
 #include <cstring>
+
+#include "lanes_neon.h"
 
 namespace bitsr {
 namespace neon {
 namespace {
 
 struct Popcount {
-  static constexpr int32_t kWordBytes = 16;   // of 64 channels of a pixel: the word twice, so that a plain load spreads it
+  static constexpr int32_t kWordBytes =
+      16;  // of 64 channels of a pixel: the word twice, so that a plain load spreads it
   static constexpr int32_t kWeightBytes = 8;  // of 64 weights
   static constexpr int kPixels = 4;           // 4 pixels x 4 registers of sums, 4 of weights
   static constexpr int kGatePixels = 2;
@@ -19,7 +20,9 @@ struct Popcount {
   static_assert(2 * kStepsPerFlush * 8 <= 255, "a byte of the sums must not overflow");
   static_assert(kFlushesPerDrain * kStepsPerFlush * 64 <= 65535, "a 16-bit sum must not overflow");
 
-  static void store_word(uint8_t* bits, uint64_t value) { vst1q_u64(reinterpret_cast<uint64_t*>(bits), vdupq_n_u64(value)); }
+  static void store_word(uint8_t* bits, uint64_t value) {
+    vst1q_u64(reinterpret_cast<uint64_t*>(bits), vdupq_n_u64(value));
+  }
 
   // A block is [group of 8 channels][step][channel] words.
   static void store_weight(uint8_t* block, int32_t kernel, int32_t words, int32_t /*channels*/, int32_t step,
@@ -82,7 +85,8 @@ struct Popcount {
     for (int32_t k = 0; k < kernel; ++k) {
       for (int32_t s = 0; s < row_steps;) {
         const int32_t run = row_steps - s < room ? row_steps - s : room;
-        add_steps<kCount>(bits[k] + static_cast<size_t>(s) * kWordBytes, static_cast<size_t>(kWordBytes) * words, w, run, acc);
+        add_steps<kCount>(bits[k] + static_cast<size_t>(s) * kWordBytes, static_cast<size_t>(kWordBytes) * words, w,
+                          run, acc);
         w += static_cast<size_t>(run) * 64;
         s += run;
         room -= run;
@@ -97,7 +101,8 @@ struct Popcount {
 
   // At most kStepsPerFlush steps over all rows: up to 64 channels of 3x3, 960 of 1x1.
   template <int kCount>
-  static void sums_of_few(const uint8_t* const* bits, int32_t kernel, int32_t words, const uint8_t* w, int32_t* counts) {
+  static void sums_of_few(const uint8_t* const* bits, int32_t kernel, int32_t words, const uint8_t* w,
+                          int32_t* counts) {
     const int32_t row_steps = kernel * words;
     uint8x16_t acc[kCount][4];
     for (int p = 0; p < kCount; ++p)

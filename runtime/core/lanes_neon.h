@@ -66,10 +66,10 @@ inline F32 select(const Mask& m, const F32& a, const F32& b) {
 }
 // Byte l is a[l] >= b[l] as the bit that it has in its byte of the mask.
 inline uint8x16_t greater_equal_bytes(const F32& a, const F32& b) {
-  const uint16x8_t low = vuzp1q_u16(vreinterpretq_u16_u32(vcgeq_f32(a.v[0], b.v[0])),
-                                    vreinterpretq_u16_u32(vcgeq_f32(a.v[1], b.v[1])));
-  const uint16x8_t high = vuzp1q_u16(vreinterpretq_u16_u32(vcgeq_f32(a.v[2], b.v[2])),
-                                     vreinterpretq_u16_u32(vcgeq_f32(a.v[3], b.v[3])));
+  const uint16x8_t low =
+      vuzp1q_u16(vreinterpretq_u16_u32(vcgeq_f32(a.v[0], b.v[0])), vreinterpretq_u16_u32(vcgeq_f32(a.v[1], b.v[1])));
+  const uint16x8_t high =
+      vuzp1q_u16(vreinterpretq_u16_u32(vcgeq_f32(a.v[2], b.v[2])), vreinterpretq_u16_u32(vcgeq_f32(a.v[3], b.v[3])));
   const uint8x16_t all = vuzp1q_u8(vreinterpretq_u8_u16(low), vreinterpretq_u8_u16(high));
   return vandq_u8(all, vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201u)));
 }
@@ -97,8 +97,7 @@ inline F32 power_of_two(const F32& t) {
 // Four of the sixteen sums: lane i is the tree sum of v[i].
 inline float32x4_t tree_sums_of_4(const F32* v) {
   float32x4_t s[4];
-  for (int i = 0; i < 4; ++i)
-    s[i] = vaddq_f32(vaddq_f32(v[i].v[0], v[i].v[2]), vaddq_f32(v[i].v[1], v[i].v[3]));
+  for (int i = 0; i < 4; ++i) s[i] = vaddq_f32(vaddq_f32(v[i].v[0], v[i].v[2]), vaddq_f32(v[i].v[1], v[i].v[3]));
   // Transpose: row k then holds lane k of the four vectors.
   const float32x4_t a = vtrn1q_f32(s[0], s[1]), b = vtrn2q_f32(s[0], s[1]);
   const float32x4_t c = vtrn1q_f32(s[2], s[3]), d = vtrn2q_f32(s[2], s[3]);

@@ -11,8 +11,8 @@ bool copy_rows(const void* from, int32_t rows, int32_t count, int32_t stride, Bu
   size_t size;
   if (!multiply(static_cast<size_t>(rows) * 4, static_cast<size_t>(stride), &size) || !to->reserve(size)) return false;
   for (int32_t r = 0; r < rows; ++r)
-    memcpy(to->as<float>() + static_cast<size_t>(r) * stride, static_cast<const uint8_t*>(from) + static_cast<size_t>(r) * count * 4,
-           static_cast<size_t>(count) * 4);
+    memcpy(to->as<float>() + static_cast<size_t>(r) * stride,
+           static_cast<const uint8_t*>(from) + static_cast<size_t>(r) * count * 4, static_cast<size_t>(count) * 4);
   return true;
 }
 
@@ -24,7 +24,8 @@ void fill_base(const uint64_t* weights, ConvLayer* layer) {
     for (int32_t o = 0; o < layer->out_channels; ++o) {
       int32_t ones[9];
       for (int32_t tap = 0; tap < taps; ++tap) {
-        const uint64_t* word = weights + ((static_cast<size_t>(plane) * layer->out_channels + o) * taps + tap) * layer->words;
+        const uint64_t* word =
+            weights + ((static_cast<size_t>(plane) * layer->out_channels + o) * taps + tap) * layer->words;
         ones[tap] = 0;
         for (int32_t w = 0; w < layer->words; ++w) {
           uint64_t value;
@@ -41,7 +42,9 @@ void fill_base(const uint64_t* weights, ConvLayer* layer) {
                                          (x == 2 && (column & 2)));
           base += padded ? 2 * ones[tap] : layer->in_channels;
         }
-        layer->base.as<int32_t>()[((static_cast<size_t>(row) * layer->planes + plane) * 4 + column) * layer->out_stride + o] = base;
+        layer->base
+            .as<int32_t>()[((static_cast<size_t>(row) * layer->planes + plane) * 4 + column) * layer->out_stride + o] =
+            base;
       }
     }
 }
@@ -56,7 +59,8 @@ bool prepare_conv(const OpSpec& spec, const ValueSpec& x, const RowKernels& kern
   layer->words = (x.channels + 63) / 64;
   layer->plane_bytes = kernels.weight_bytes(layer->out_stride, layer->kernel, layer->words);
   const size_t outs = static_cast<size_t>(layer->out_stride), planes = static_cast<size_t>(layer->planes);
-  if (!layer->threshold.reserve(static_cast<size_t>(layer->in_stride) * 4) || !layer->weights.reserve(planes * layer->plane_bytes) ||
+  if (!layer->threshold.reserve(static_cast<size_t>(layer->in_stride) * 4) ||
+      !layer->weights.reserve(planes * layer->plane_bytes) ||
       !layer->base.reserve(kBorderClasses * planes * outs * 4) || !layer->shift.reserve(outs * 4))
     return false;
   float* threshold = layer->threshold.as<float>();
@@ -71,8 +75,8 @@ bool prepare_conv(const OpSpec& spec, const ValueSpec& x, const RowKernels& kern
   const uint64_t* words = aligned.as<uint64_t>();
   const size_t plane_words = bits.bytes / 8 / planes;
   for (int32_t plane = 0; plane < layer->planes; ++plane)
-    kernels.pack_weights(words + plane * plane_words, layer->out_channels, layer->out_stride, layer->kernel, layer->words,
-                         layer->weights.as<uint8_t>() + plane * layer->plane_bytes);
+    kernels.pack_weights(words + plane * plane_words, layer->out_channels, layer->out_stride, layer->kernel,
+                         layer->words, layer->weights.as<uint8_t>() + plane * layer->plane_bytes);
   fill_base(words, layer);
   const Constant* c = spec.constants;
   const int32_t out = layer->out_channels, stride = layer->out_stride;
@@ -128,12 +132,17 @@ bool prepare_quantized_gate(const OpSpec& spec, const ValueSpec& x, QuantizedGat
 bool prepare_layer(const OpSpec& spec, const ValueSpec& x, const RowKernels& kernels, Layer* layer) {
   layer->spec = spec;
   switch (spec.kind) {
-    case OpKind::binary_conv2d: return prepare_conv(spec, x, kernels, &layer->conv);
-    case OpKind::channel_gate: return prepare_gate(spec, x, &layer->gate);
-    case OpKind::spatial_gate: return prepare_spatial(spec, x, &layer->spatial);
-    case OpKind::quantized_spatial_gate: return prepare_quantized_gate(spec, x, &layer->quantized);
+    case OpKind::binary_conv2d:
+      return prepare_conv(spec, x, kernels, &layer->conv);
+    case OpKind::channel_gate:
+      return prepare_gate(spec, x, &layer->gate);
+    case OpKind::spatial_gate:
+      return prepare_spatial(spec, x, &layer->spatial);
+    case OpKind::quantized_spatial_gate:
+      return prepare_quantized_gate(spec, x, &layer->quantized);
     case OpKind::add:
-    case OpKind::pixel_shuffle: return true;
+    case OpKind::pixel_shuffle:
+      return true;
   }
   return false;
 }

@@ -15,8 +15,8 @@ struct ConvLayer {
   Buffer threshold;  // [in_stride], +inf past the last channel; the static thresholds, or room for those of one image
   Buffer weights;
   size_t plane_bytes;
-  Buffer base;     // int32 [4 row classes][planes][4 column classes][out_stride]
-  Buffer scale;    // [planes][out_stride]
+  Buffer base;                                    // int32 [4 row classes][planes][4 column classes][out_stride]
+  Buffer scale;                                   // [planes][out_stride]
   Buffer shift, inner_slope, inner_shift, slope;  // [out_stride]; empty when absent, shift never
 };
 

@@ -6,8 +6,8 @@
 namespace bitsr {
 
 struct ValuePlan {
-  int32_t slot;       // memory of the value; values whose lives do not overlap share one
-  int32_t last_use;   // op index, or INT32_MAX for program outputs
+  int32_t slot;      // memory of the value; values whose lives do not overlap share one
+  int32_t last_use;  // op index, or INT32_MAX for program outputs
   bool is_input;
   bool is_output;
   bool any_layout;  // only pixel_shuffle reads and writes it, and it takes any layout

@@ -76,10 +76,10 @@ Status Program::Impl::check(const TensorView& view, int32_t id, const TensorView
   if (!status.ok()) return status;
   if (!view.data) return failure(StatusCode::invalid_argument, "%s %d has no data", role, index);
   if (!shape_equal(want, {view.n, view.c, view.h, view.w}))
-    return failure(StatusCode::invalid_argument, "%s %d: expected %lldx%lldx%lldx%lld, got %lldx%lldx%lldx%lld", role, index,
-                   static_cast<long long>(want.n), static_cast<long long>(want.c), static_cast<long long>(want.h),
-                   static_cast<long long>(want.w), static_cast<long long>(view.n), static_cast<long long>(view.c),
-                   static_cast<long long>(view.h), static_cast<long long>(view.w));
+    return failure(StatusCode::invalid_argument, "%s %d: expected %lldx%lldx%lldx%lld, got %lldx%lldx%lldx%lld", role,
+                   index, static_cast<long long>(want.n), static_cast<long long>(want.c),
+                   static_cast<long long>(want.h), static_cast<long long>(want.w), static_cast<long long>(view.n),
+                   static_cast<long long>(view.c), static_cast<long long>(view.h), static_cast<long long>(view.w));
   return {};
 }
 
@@ -129,7 +129,8 @@ Status Program::Impl::reserve_bits(const Place& x, const ConvLayer& layer) {
   if (!multiply(static_cast<size_t>(height), static_cast<size_t>(width), &size) || !multiply(size, pixel, &size))
     return no_memory();
   // A failed reserve() leaves the old geometry behind without its memory.
-  const bool same = size <= bits.size() && bits_height == height && bits_width == width && bits_words == layer.words && bits_kernel == layer.kernel;
+  const bool same = size <= bits.size() && bits_height == height && bits_width == width && bits_words == layer.words &&
+                    bits_kernel == layer.kernel;
   if (!same) {
     if (size <= bits.size())
       bits.clear();  // the border's pixels must be 0
@@ -148,7 +149,8 @@ Status Program::Impl::run_conv(const Layer& whole, ConvLayer* layer) {
   const Place& x = place(op.inputs[conv::kX]);
   const Place& out = place(op.outputs[0]);
   if (op.inputs[conv::kThreshold] != kAbsent)
-    memcpy(layer->threshold.as<float>(), place(op.inputs[conv::kThreshold]).data, static_cast<size_t>(layer->in_channels) * 4);
+    memcpy(layer->threshold.as<float>(), place(op.inputs[conv::kThreshold]).data,
+           static_cast<size_t>(layer->in_channels) * 4);
   Status status = reserve_bits(x, *layer);
   if (status.ok() && whole.sums_rows) status = reserve_row_sums(out, layer->out_channels);
   const SpatialLayer* next_gate = whole.spatial_gate == kAbsent ? nullptr : &layers[whole.spatial_gate].spatial;
@@ -158,11 +160,12 @@ Status Program::Impl::run_conv(const Layer& whole, ConvLayer* layer) {
   const size_t pixel_bytes = static_cast<size_t>(layer->words) * static_cast<size_t>(kernels->word_bytes);
   const size_t row_bytes = static_cast<size_t>(bits_width) * pixel_bytes;
   const auto pack_row = [&](int64_t y) {
-    kernels->pack_row(x.data + y * x.row, layer->threshold.as<float>(), x.width, layer->in_stride, layer->words,
-                      bits.as<uint8_t>() + static_cast<size_t>(y + border) * row_bytes + static_cast<size_t>(border) * pixel_bytes);
+    kernels->pack_row(
+        x.data + y * x.row, layer->threshold.as<float>(), x.width, layer->in_stride, layer->words,
+        bits.as<uint8_t>() + static_cast<size_t>(y + border) * row_bytes + static_cast<size_t>(border) * pixel_bytes);
   };
-  // A row is packed just before its first use, so that it is still in the cache when it comes as the residual, and before
-  // the output may overwrite it. Rows that two chunks need are packed beforehand.
+  // A row is packed just before its first use, so that it is still in the cache when it comes as the residual, and
+  // before the output may overwrite it. Rows that two chunks need are packed beforehand.
   const int64_t chunk = parallel.run ? (x.height + kMaxChunks - 1) / kMaxChunks : x.height;
   const int64_t chunks = (x.height + chunk - 1) / chunk;
   const bool shared_edges = chunks > 1 && border > 0;
@@ -174,7 +177,9 @@ Status Program::Impl::run_conv(const Layer& whole, ConvLayer* layer) {
         if (last > i * chunk) pack_row(last);
       }
     });
-  const auto plane_of = [&](conv::Input input) { return op.inputs[input] == kAbsent ? nullptr : &place(op.inputs[input]); };
+  const auto plane_of = [&](conv::Input input) {
+    return op.inputs[input] == kAbsent ? nullptr : &place(op.inputs[input]);
+  };
   const Place* residual = plane_of(conv::kResidual);
   const Place* gain = plane_of(conv::kChannelGain);
   const Place* spatial_gain = plane_of(conv::kSpatialGain);
@@ -187,15 +192,16 @@ Status Program::Impl::run_conv(const Layer& whole, ConvLayer* layer) {
     row.width = x.width;
     row.out_stride = layer->out_stride;
     row.in_stride = layer->in_stride;
-    row.epilogue = {layer->scale.as<float>(),       layer->shift.as<float>(),       layer->inner_slope.as<float>(),
-                    layer->inner_shift.as<float>(), gain ? gain->data : nullptr,    layer->slope.as<float>()};
+    row.epilogue = {layer->scale.as<float>(),       layer->shift.as<float>(),    layer->inner_slope.as<float>(),
+                    layer->inner_shift.as<float>(), gain ? gain->data : nullptr, layer->slope.as<float>()};
     for (int64_t i = first_chunk; i < end_chunk; ++i) {
       const int64_t begin = i * chunk, end = begin + chunk < x.height ? begin + chunk : x.height;
       int64_t next = begin;  // the first row that is not packed yet
       for (int64_t y = begin; y < end; ++y) {
         for (; next < end && next <= y + border; ++next)
           if (!shared_edges || (next != begin && next != end - 1)) pack_row(next);
-        for (int32_t k = 0; k < layer->kernel; ++k) row.bits[k] = bits.as<uint8_t>() + static_cast<size_t>(y + k) * row_bytes;
+        for (int32_t k = 0; k < layer->kernel; ++k)
+          row.bits[k] = bits.as<uint8_t>() + static_cast<size_t>(y + k) * row_bytes;
         const int64_t border_class = border == 0 ? 0 : (y == 0 ? 1 : 0) | (y == x.height - 1 ? 2 : 0);
         row.base = layer->base.as<int32_t>() + border_class * layer->planes * 4 * layer->out_stride;
         row.spatial_gain = spatial_gain ? spatial_gain->data + y * spatial_gain->row : nullptr;
@@ -246,12 +252,20 @@ void Program::Impl::run_shuffle(const OpSpec& op) {
 
 Status Program::Impl::run_layer(Layer* layer) {
   switch (layer->spec.kind) {
-    case OpKind::binary_conv2d: return run_conv(*layer, &layer->conv);
-    case OpKind::channel_gate: return run_gate(layer->spec, &layer->gate, layer->summed);
-    case OpKind::spatial_gate: return run_spatial(layer->spec, layer->spatial, layer->summed);
-    case OpKind::quantized_spatial_gate: return run_quantized_gate(layer->spec, layer->quantized);
-    case OpKind::add: run_add(layer->spec); return {};
-    case OpKind::pixel_shuffle: run_shuffle(layer->spec); return {};
+    case OpKind::binary_conv2d:
+      return run_conv(*layer, &layer->conv);
+    case OpKind::channel_gate:
+      return run_gate(layer->spec, &layer->gate, layer->summed);
+    case OpKind::spatial_gate:
+      return run_spatial(layer->spec, layer->spatial, layer->summed);
+    case OpKind::quantized_spatial_gate:
+      return run_quantized_gate(layer->spec, layer->quantized);
+    case OpKind::add:
+      run_add(layer->spec);
+      return {};
+    case OpKind::pixel_shuffle:
+      run_shuffle(layer->spec);
+      return {};
   }
   return failure(StatusCode::invalid_program, "unknown op");
 }
@@ -300,7 +314,8 @@ Status Program::output_shapes(const TensorView* inputs, Shape* shapes) const {
   return {};
 }
 
-Status Program::run(const TensorView* inputs, const TensorView* outputs, const Parallel& parallel, const Profiler& profiler) {
+Status Program::run(const TensorView* inputs, const TensorView* outputs, const Parallel& parallel,
+                    const Profiler& profiler) {
   Impl& impl = *impl_;
   Buffer shapes;
   if (!shapes.reserve(static_cast<size_t>(output_count()) * sizeof(Shape))) return no_memory();
@@ -347,7 +362,8 @@ bool ProgramBuilder::add_op(const OpSpec& op) { return impl_ && impl_->graph.ops
 bool ProgramBuilder::add_input(int32_t value) { return impl_ && impl_->graph.inputs.push(value); }
 bool ProgramBuilder::add_output(int32_t value) { return impl_ && impl_->graph.outputs.push(value); }
 
-Status ProgramBuilder::input_shape(const Program& program, int32_t input, int64_t n, int64_t h, int64_t w, Shape* shape) {
+Status ProgramBuilder::input_shape(const Program& program, int32_t input, int64_t n, int64_t h, int64_t w,
+                                   Shape* shape) {
   const TensorView first = {nullptr, n, 0, h, w, Layout::nchw};
   const Status status = check_size(first);
   return status.ok() ? program.impl_->shape_of(program.impl_->graph.inputs[input], first, shape) : status;
@@ -362,8 +378,8 @@ Status ProgramBuilder::finish(Kernel kernel, Program** program) {
   impl->kernel = kernel == Kernel::automatic ? best_kernel() : kernel;
   impl->kernels = find_kernels(impl->kernel);
   if (!impl->kernels)
-    return failure(StatusCode::unsupported_kernel, "this processor or build lacks the '%s' kernel; choose auto or portable",
-                   kernel_name(kernel));
+    return failure(StatusCode::unsupported_kernel,
+                   "this processor or build lacks the '%s' kernel; choose auto or portable", kernel_name(kernel));
   Status status = validate(impl->graph);
   if (!status.ok()) return status;
   if (!make_plan(impl->graph, &impl->plan)) return no_memory();

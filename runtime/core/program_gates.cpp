@@ -53,11 +53,11 @@ Status Program::Impl::run_gate(const OpSpec& op, GateLayer* layer, bool summed) 
   }
   float* hidden = layer->hidden_values.as<float>();
   float* values = layer->values.as<float>();
-  kernels->fully_connected({layer->w1.as<float>(), layer->b1.as<float>(), mean, hidden, layer->channels, layer->hidden});
+  kernels->fully_connected(
+      {layer->w1.as<float>(), layer->b1.as<float>(), mean, hidden, layer->channels, layer->hidden});
   for (int32_t i = 0; i < layer->hidden; ++i) hidden[i] = hidden[i] > 0.0f ? hidden[i] : 0.0f;
   kernels->fully_connected({layer->w2.as<float>(), layer->b2.as<float>(), hidden, values, layer->hidden, layer->all});
-  if (layer->linear > 0)
-    memcpy(place(op.outputs[gate::kLinear]).data, values, static_cast<size_t>(layer->linear) * 4);
+  if (layer->linear > 0) memcpy(place(op.outputs[gate::kLinear]).data, values, static_cast<size_t>(layer->linear) * 4);
   const int32_t rest = layer->all - layer->linear;
   if (rest > 0) {
     float* out = place(op.outputs[gate::kSigmoid]).data;
@@ -125,14 +125,14 @@ Status Program::Impl::run_quantized_gate(const OpSpec& op, const QuantizedGateLa
       const int64_t first = (y + border) * row_values;
       clear(first, border * layer.stride);
       clear(first + (x.width + border) * layer.stride, border * layer.stride);
-      kernels->quantize_row({x.data + y * x.row, x.width * layer.stride, layer.inverse_step, layer.negative, layer.positive,
-                             rows + first + border * layer.stride});
+      kernels->quantize_row({x.data + y * x.row, x.width * layer.stride, layer.inverse_step, layer.negative,
+                             layer.positive, rows + first + border * layer.stride});
     }
   });
   for_ranges(parallel, x.height, [&](int64_t begin, int64_t end) {
     for (int64_t y = begin; y < end; ++y) {
-      QuantizedGateRow row = {{}, layer.weight.as<int16_t>(), layer.kernel, layer.stride, x.width, layer.scale, layer.bias,
-                              out.data + y * out.row};
+      QuantizedGateRow row = {{},         layer.weight.as<int16_t>(), layer.kernel, layer.stride, x.width, layer.scale,
+                              layer.bias, out.data + y * out.row};
       for (int32_t k = 0; k < layer.kernel; ++k) row.x[k] = rows + (y + k) * row_values;
       kernels->quantized_gate_row(row);
     }

@@ -1,5 +1,5 @@
-// The row functions of quantized_spatial_gate, written once; row_kernels_impl.h includes this file in an instruction set's
-// namespace. Its sums are integers, so their order is free and the compiler may vectorize them as it likes.
+// The row functions of quantized_spatial_gate, written once; row_kernels_impl.h includes this file in an instruction
+// set's namespace. Its sums are integers, so their order is free and the compiler may vectorize them as it likes.
 #pragma once
 
 namespace bitsr {

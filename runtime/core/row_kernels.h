@@ -22,9 +22,9 @@ struct Epilogue {
 };
 
 struct ConvRow {
-  const uint8_t* bits[3];   // rows above, at and below (1x1: only [0]), from the left border pixel on
-  const uint8_t* weights;   // as written by pack_weights
-  const int32_t* base;      // [planes][4 column classes][out_stride]: accumulator = base - 2 * popcount
+  const uint8_t* bits[3];  // rows above, at and below (1x1: only [0]), from the left border pixel on
+  const uint8_t* weights;  // as written by pack_weights
+  const int32_t* base;     // [planes][4 column classes][out_stride]: accumulator = base - 2 * popcount
   int32_t kernel, words, planes;
   int64_t width;
   int32_t out_stride;
@@ -78,8 +78,8 @@ struct RowKernels {
   // Bytes of the re-laid weights of one plane.
   size_t (*weight_bytes)(int32_t out_stride, int32_t kernel, int32_t words);
   // Re-lays one plane of canonical weights [out_channels][kernel][kernel][words] into zeroed memory.
-  void (*pack_weights)(const uint64_t* canonical, int32_t out_channels, int32_t out_stride, int32_t kernel, int32_t words,
-                       uint8_t* packed);
+  void (*pack_weights)(const uint64_t* canonical, int32_t out_channels, int32_t out_stride, int32_t kernel,
+                       int32_t words, uint8_t* packed);
   void (*conv_row)(const ConvRow& row);
   void (*gate_sums)(const GateRow& row);
   // sigmoid(sums[0] + ... + sums[kernel - 1] + bias) over `width` rounded up to 16; a null row adds 0.

@@ -77,11 +77,13 @@ void pack_weights(const uint64_t* canonical, int32_t out_channels, int32_t out_s
     uint8_t* block = packed + static_cast<size_t>(first) * steps * Popcount::kWeightBytes;
     for (int32_t o = 0; o < channels && first + o < out_channels; ++o)
       for (int32_t s = 0; s < steps; ++s)
-        Popcount::store_weight(block, kernel, words, channels, s, o, canonical[static_cast<size_t>(first + o) * steps + s]);
+        Popcount::store_weight(block, kernel, words, channels, s, o,
+                               canonical[static_cast<size_t>(first + o) * steps + s]);
   }
 }
 
-// Pixels whose sums are counted before their float part runs: a multiple of every kPixels; the sums stay in the L1 cache.
+// Pixels whose sums are counted before their float part runs: a multiple of every kPixels; the sums stay in the L1
+// cache.
 constexpr int kStrip = 24;
 constexpr int64_t kStripCounts = static_cast<int64_t>(kStrip) * kBlockChannels;
 static_assert(kStrip % Popcount::kPixels == 0, "tiles fill a strip");
@@ -148,7 +150,8 @@ constexpr FinishStrip kFinishStrip[kEpilogues] = {
     finish_strip<30>, finish_strip<31>};
 
 // Counting bits leaves the memory idle: what the float part and the next row touch is fetched meanwhile.
-inline __attribute__((always_inline)) void prefetch(const ConvRow& row, int64_t x, int pixels, int32_t first, int32_t channels) {
+inline __attribute__((always_inline)) void prefetch(const ConvRow& row, int64_t x, int pixels, int32_t first,
+                                                    int32_t channels) {
   constexpr int32_t kLine = 16;  // floats of a cache line
   for (int64_t p = x; p < x + pixels; ++p) {
     for (int32_t c = first; c < first + channels; c += kLine) {
@@ -284,9 +287,9 @@ namespace bitsr {
 namespace BITSR_ISA {
 namespace {
 
-constexpr RowKernels kKernels = {Popcount::kWordBytes, pack_row,     weight_bytes,       pack_weights, conv_row,
-                                 gate_sums,            gate_finish,  quantize_row,       quantized_gate_row,
-                                 sum_row,              add_row,      fully_connected,    sigmoid};
+constexpr RowKernels kKernels = {
+    Popcount::kWordBytes, pack_row,           weight_bytes, pack_weights, conv_row,        gate_sums, gate_finish,
+    quantize_row,         quantized_gate_row, sum_row,      add_row,      fully_connected, sigmoid};
 
 }  // namespace
 }  // namespace BITSR_ISA

@@ -1,9 +1,9 @@
 // Every rule that the executor relies on, so that it never has to ask again.
-#include "graph.h"
-#include "status.h"
-
 #include <cstdarg>
 #include <cstdio>
+
+#include "graph.h"
+#include "status.h"
 
 namespace bitsr {
 namespace {
@@ -34,8 +34,10 @@ struct Checker {
   Status value(int32_t id, const char* role, ValueKind kind, int32_t channels, const ValueSpec* size) const {
     if (id == kAbsent) return bad("%s is missing", role);
     const ValueSpec& v = graph.values[id];
-    if (v.kind != kind) return bad("%s is of kind %d, expected %d", role, static_cast<int>(v.kind), static_cast<int>(kind));
-    if (channels > 0 && v.channels != channels) return bad("%s has %d channels, expected %d", role, v.channels, channels);
+    if (v.kind != kind)
+      return bad("%s is of kind %d, expected %d", role, static_cast<int>(v.kind), static_cast<int>(kind));
+    if (channels > 0 && v.channels != channels)
+      return bad("%s has %d channels, expected %d", role, v.channels, channels);
     if (size && kind != ValueKind::vector &&
         static_cast<int64_t>(v.up) * size->down != static_cast<int64_t>(size->up) * v.down)
       return bad("%s has another picture size than x", role);
@@ -59,10 +61,10 @@ struct Checker {
   Status pixel_shuffle() const;
 };
 
-#define BITSR_CHECK(expression)             \
-  do {                                      \
-    const Status status_ = (expression);    \
-    if (!status_.ok()) return status_;      \
+#define BITSR_CHECK(expression)          \
+  do {                                   \
+    const Status status_ = (expression); \
+    if (!status_.ok()) return status_;   \
   } while (false)
 
 Status Checker::binary_conv2d() const {
@@ -203,12 +205,18 @@ Status Checker::bad(const char* format, ...) const {
 
 const char* op_kind_name(OpKind kind) {
   switch (kind) {
-    case OpKind::binary_conv2d: return "binary_conv2d";
-    case OpKind::channel_gate: return "channel_gate";
-    case OpKind::spatial_gate: return "spatial_gate";
-    case OpKind::add: return "add";
-    case OpKind::pixel_shuffle: return "pixel_shuffle";
-    case OpKind::quantized_spatial_gate: return "quantized_spatial_gate";
+    case OpKind::binary_conv2d:
+      return "binary_conv2d";
+    case OpKind::channel_gate:
+      return "channel_gate";
+    case OpKind::spatial_gate:
+      return "spatial_gate";
+    case OpKind::add:
+      return "add";
+    case OpKind::pixel_shuffle:
+      return "pixel_shuffle";
+    case OpKind::quantized_spatial_gate:
+      return "quantized_spatial_gate";
   }
   return "unknown op";
 }
@@ -228,7 +236,8 @@ Status validate(const Graph& graph) {
   }
   // A value is written once, before it is read.
   Buffer written_memory;
-  if (!written_memory.reserve(static_cast<size_t>(count) + 1)) return failure(StatusCode::out_of_memory, "out of memory");
+  if (!written_memory.reserve(static_cast<size_t>(count) + 1))
+    return failure(StatusCode::out_of_memory, "out of memory");
   auto* written = written_memory.as<uint8_t>();
   const auto inside = [count](int32_t id) { return id >= 0 && id < count; };
   for (int32_t i = 0; i < graph.inputs.count(); ++i) {
@@ -252,13 +261,26 @@ Status validate(const Graph& graph) {
       if (op.outputs[k] != kAbsent && (!inside(op.outputs[k]) || written[op.outputs[k]]))
         return checker.bad("output %d names value %d, which does not exist or is written already", k, op.outputs[k]);
     switch (op.kind) {
-      case OpKind::binary_conv2d: BITSR_CHECK(checker.binary_conv2d()); break;
-      case OpKind::channel_gate: BITSR_CHECK(checker.channel_gate()); break;
-      case OpKind::spatial_gate: BITSR_CHECK(checker.spatial_gate()); break;
-      case OpKind::add: BITSR_CHECK(checker.add()); break;
-      case OpKind::pixel_shuffle: BITSR_CHECK(checker.pixel_shuffle()); break;
-      case OpKind::quantized_spatial_gate: BITSR_CHECK(checker.quantized_spatial_gate()); break;
-      default: return checker.bad("kind %u is unknown to this version", static_cast<unsigned>(op.kind));
+      case OpKind::binary_conv2d:
+        BITSR_CHECK(checker.binary_conv2d());
+        break;
+      case OpKind::channel_gate:
+        BITSR_CHECK(checker.channel_gate());
+        break;
+      case OpKind::spatial_gate:
+        BITSR_CHECK(checker.spatial_gate());
+        break;
+      case OpKind::add:
+        BITSR_CHECK(checker.add());
+        break;
+      case OpKind::pixel_shuffle:
+        BITSR_CHECK(checker.pixel_shuffle());
+        break;
+      case OpKind::quantized_spatial_gate:
+        BITSR_CHECK(checker.quantized_spatial_gate());
+        break;
+      default:
+        return checker.bad("kind %u is unknown to this version", static_cast<unsigned>(op.kind));
     }
     for (int32_t k = 0; k < op.output_count; ++k)
       if (op.outputs[k] != kAbsent) {

@@ -106,8 +106,8 @@ struct Trace {
 
 void trace_begin(void* context, int32_t op, const char*) {
   auto* trace = static_cast<Trace*>(context);
-  trace->entry = et::event_tracer_start_profiling_delegate(
-      trace->tracer, trace->events[op].text, et::kUnsetDelegateDebugIntId);
+  trace->entry =
+      et::event_tracer_start_profiling_delegate(trace->tracer, trace->events[op].text, et::kUnsetDelegateDebugIntId);
 }
 
 void trace_end(void* context, int32_t) {
@@ -205,10 +205,8 @@ class Backend final : public et::BackendInterface {
  public:
   bool is_available() const override { return true; }
 
-  et::Result<et::DelegateHandle*> init(
-      et::BackendInitContext& context,
-      et::FreeableBuffer* processed,
-      et::ArrayRef<et::CompileSpec>) const override {
+  et::Result<et::DelegateHandle*> init(et::BackendInitContext& context, et::FreeableBuffer* processed,
+                                       et::ArrayRef<et::CompileSpec>) const override {
     bitsr::Kernel kernel = bitsr::Kernel::automatic;
     if (const Error error = wanted_kernel(context, &kernel); error != Error::Ok) return error;
     bitsr::Program* loaded = nullptr;
@@ -238,8 +236,8 @@ class Backend final : public et::BackendInterface {
     return delegate.release();
   }
 
-  Error execute(et::BackendExecutionContext& context, et::DelegateHandle* handle, et::Span<et::EValue*> args)
-      const override {
+  Error execute(et::BackendExecutionContext& context, et::DelegateHandle* handle,
+                et::Span<et::EValue*> args) const override {
     auto* delegate = static_cast<Delegate*>(handle);
     const int32_t inputs = delegate->program->input_count();
     const int32_t outputs = delegate->program->output_count();

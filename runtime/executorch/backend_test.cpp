@@ -1,5 +1,5 @@
-// The backend as ExecuTorch's C++ runtime sees it: refusals, options, layouts and buffers. The numbers that networks give
-// are tested from Python (tests/export), where the same backend runs behind XNNPACK.
+// The backend as ExecuTorch's C++ runtime sees it: refusals, options, layouts and buffers. The numbers that networks
+// give are tested from Python (tests/export), where the same backend runs behind XNNPACK.
 #include <executorch/runtime/backend/interface.h>
 #include <executorch/runtime/platform/runtime.h>
 #include <gtest/gtest.h>
@@ -41,14 +41,15 @@ uint32_t crc32(const uint8_t* data, size_t size) {
 Bytes add_program(uint32_t version = 1) {
   const uint32_t body[] = {
       0, kChannels, 1, 1, 0, kChannels, 1, 1, 0, kChannels, 1, 1,  // three maps
-      4, 2, 1, 0, 0, 0, 1, 2,                                      // add: values 0 and 1 to value 2
-      0, 1, 2,                                                     // inputs 0 and 1, output 2
+      4, 2,         1, 0, 0, 0,         1, 2,                      // add: values 0 and 1 to value 2
+      0, 1,         2,                                             // inputs 0 and 1, output 2
   };
   Bytes blob(64 + sizeof(body));
   std::memcpy(blob.data() + 64, body, sizeof(body));
   const uint32_t ops = 64 + 12 * 4, inputs = ops + 8 * 4;
   const uint32_t header[] = {
-      0, version, uint32_t(blob.size()), crc32(blob.data() + 64, sizeof(body)), 3, 1, 2, 1, 64, ops, inputs, inputs + 8};
+      0,      version,   uint32_t(blob.size()), crc32(blob.data() + 64, sizeof(body)), 3, 1, 2, 1, 64, ops,
+      inputs, inputs + 8};
   std::memcpy(blob.data(), header, sizeof(header));
   std::memcpy(blob.data(), "BSRP", 4);
   return blob;

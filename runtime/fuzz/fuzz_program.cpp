@@ -40,7 +40,8 @@ bool add_view(const Shape& s, std::vector<std::vector<float>>* memory, TensorVie
 }
 
 void run(Program* program) {
-  const auto inputs = static_cast<size_t>(program->input_count()), outputs = static_cast<size_t>(program->output_count());
+  const auto inputs = static_cast<size_t>(program->input_count()),
+             outputs = static_cast<size_t>(program->output_count());
   if (program->op_count() > kMostOps) return;
   std::vector<std::vector<float>> memory;
   memory.reserve(inputs + outputs);

@@ -1,5 +1,5 @@
-// What bitsr-run reads beside models: pictures, the lines of a replay, sidecars, its command line, and the first bytes of a
-// model. The first byte of the input chooses; the rest is the content.
+// What bitsr-run reads beside models: pictures, the lines of a replay, sidecars, its command line, and the first bytes
+// of a model. The first byte of the input chooses; the rest is the content.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -71,14 +71,23 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Shape shape{};
   Format format{};
   switch (data[0] % 6) {
-    case 0: picture(content); break;
-    case 1: cases(text); break;
-    case 2: sidecar(text); break;
-    case 3: command_line(text); break;
+    case 0:
+      picture(content);
+      break;
+    case 1:
+      cases(text);
+      break;
+    case 2:
+      sidecar(text);
+      break;
+    case 3:
+      command_line(text);
+      break;
     case 4:
       if (parse_shape(text, &shape)) check(shape.n > 0 && shape.c > 0 && shape.h > 0 && shape.w > 0);
       break;
-    default: sniff(content.data(), content.size(), &format);
+    default:
+      sniff(content.data(), content.size(), &format);
   }
   return 0;
 }

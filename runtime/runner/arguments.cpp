@@ -9,7 +9,8 @@ namespace bitsr {
 
 const char kUsage[] =
     "usage: bitsr-run MODEL[@KERNEL]... [--info] [--input FILE]... [--output FILE] [--shape N,C,H,W] [--threads N]\n"
-    "                 [--kernel auto|portable|avx2|avx512|neon] [--warmup N] [--runs N] [--profile] [--dump-layers DIR]\n"
+    "                 [--kernel auto|portable|avx2|avx512|neon] [--warmup N] [--runs N] [--profile] [--dump-layers "
+    "DIR]\n"
     "                 [--json FILE|-] [--delegate LIB] [--litert LIB]\n"
     "       bitsr-run --replay DIR [--kernel NAME] [--threads N] [--json FILE|-]\n"
     "MODEL is a .pte or .tflite; inputs and outputs are .ppm or .f32 (raw float32 NCHW).\n"
@@ -59,7 +60,8 @@ Outcome check(const Arguments& a) {
   const std::string in = extension(map);
   if (in == "f32" && a.shape.n == 0) return wrong("a .f32 input needs --shape N,C,H,W", map);
   if (in == "ppm" && a.shape.n != 0) return wrong("a picture has its own size: no --shape", map);
-  if (a.info && (!a.inputs.empty() || !a.output.empty())) return wrong("--info does not run the model: no --input, no --output", "--info");
+  if (a.info && (!a.inputs.empty() || !a.output.empty()))
+    return wrong("--info does not run the model: no --input, no --output", "--info");
   return {};
 }
 
@@ -104,10 +106,14 @@ Outcome parse_arguments(int count, const char* const* words, Arguments* a) {
         if (word == text.flag) *text.place = value;
       for (const Number& number : numbers)
         if (word == number.flag && !parse_count(value, number.least, number.most, number.place))
-          return wrong((word + " needs a number from " + std::to_string(number.least) + " to " + std::to_string(number.most)).c_str(), value);
+          return wrong(
+              (word + " needs a number from " + std::to_string(number.least) + " to " + std::to_string(number.most))
+                  .c_str(),
+              value);
       if (word == "--input") a->inputs.emplace_back(value);
       if (word == "--shape" && !parse_shape(value, &a->shape)) return wrong("--shape needs N,C,H,W", value);
-      if (word == "--kernel" && !parse_kernel(value, &a->kernel)) return wrong("--kernel needs auto, portable, avx2, avx512 or neon", value);
+      if (word == "--kernel" && !parse_kernel(value, &a->kernel))
+        return wrong("--kernel needs auto, portable, avx2, avx512 or neon", value);
     }
   }
   for (const std::string& model : models) a->models.push_back(parse_model(model, a->kernel));

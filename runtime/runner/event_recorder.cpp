@@ -11,7 +11,9 @@ constexpr char kDelegateCall[] = "DELEGATE_CALL";
 constexpr char kOperatorCall[] = "OPERATOR_CALL";
 
 // The backend names its ops "NUMBER NAME" and their results "NUMBER NAME/OUTPUT".
-bool parse_name(const char* text, int* op, char (&name)[64]) { return std::sscanf(text, "%d %63[a-z0-9_]", op, name) == 2; }
+bool parse_name(const char* text, int* op, char (&name)[64]) {
+  return std::sscanf(text, "%d %63[a-z0-9_]", op, name) == 2;
+}
 
 }  // namespace
 
@@ -65,7 +67,8 @@ EventRecorder::Entry EventRecorder::start_profiling_delegate(const char* name, D
 void EventRecorder::end_profiling_delegate(Entry entry, const void*, size_t) { end(entry); }
 
 // Delegates that measure themselves give times in units that only they know: their call as a whole is there already.
-void EventRecorder::log_profiling_delegate(const char*, DelegateId, et_timestamp_t, et_timestamp_t, const void*, size_t) {}
+void EventRecorder::log_profiling_delegate(const char*, DelegateId, et_timestamp_t, et_timestamp_t, const void*,
+                                           size_t) {}
 
 EventRecorder::Result<bool> EventRecorder::log_intermediate_output_delegate(const char* name, DelegateId,
                                                                             const Tensor& output) {

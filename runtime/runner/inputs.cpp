@@ -52,8 +52,8 @@ Outcome read_map(const Arguments& a, const SessionInfo& info, Input* input) {
 Outcome read_other(const std::string& path, const OtherInput& other, const std::string& model, Bytes* values) {
   const char* expected = other.type == ElementType::float32 ? "f32" : "i64";
   if (extension(path) != expected)
-    return failed(ErrorKind::argument, "%s takes %s there, got %s; give it a raw .%s", model.c_str(), type_name(other.type),
-                  path.c_str(), expected);
+    return failed(ErrorKind::argument, "%s takes %s there, got %s; give it a raw .%s", model.c_str(),
+                  type_name(other.type), path.c_str(), expected);
   BITSR_TRY(read_file(path, values));
   if (values->size() != byte_count(other))
     return failed(ErrorKind::format, "%s has %zu bytes, expected %zu: %lld values of %s", path.c_str(), values->size(),

@@ -112,13 +112,26 @@ struct Scanner {
     ++depth;
     bool good = false;
     switch (peek()) {
-      case '{': good = object(); break;
-      case '[': good = array(); break;
-      case '"': good = string(); break;
-      case 't': good = word("true"); break;
-      case 'f': good = word("false"); break;
-      case 'n': good = word("null"); break;
-      default: good = number();
+      case '{':
+        good = object();
+        break;
+      case '[':
+        good = array();
+        break;
+      case '"':
+        good = string();
+        break;
+      case 't':
+        good = word("true");
+        break;
+      case 'f':
+        good = word("false");
+        break;
+      case 'n':
+        good = word("null");
+        break;
+      default:
+        good = number();
     }
     --depth;
     return good;

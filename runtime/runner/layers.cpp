@@ -23,8 +23,8 @@ void LayerDump::add(int32_t partition, int32_t op, const char* name, int32_t out
           values.push_back(result.data[c * result.channel + y * result.row + x * result.column]);
     char file[96];
     std::snprintf(file, sizeof(file), "%04d_%s_%d.f32", count_, name, output);
-    table_ += std::to_string(count_++) + "\t" + name + "\t" + std::to_string(partition) + "/" + std::to_string(op) + "/" +
-              std::to_string(output) + "\t1," + std::to_string(result.c) + "," + std::to_string(result.h) + "," +
+    table_ += std::to_string(count_++) + "\t" + name + "\t" + std::to_string(partition) + "/" + std::to_string(op) +
+              "/" + std::to_string(output) + "\t1," + std::to_string(result.c) + "," + std::to_string(result.h) + "," +
               std::to_string(result.w) + "\t" + file + "\n";
     return write_file(folder_ + "/" + file, values.data(), values.size() * sizeof(float));
   });

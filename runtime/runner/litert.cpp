@@ -7,7 +7,8 @@ namespace bitsr::litert {
 Outcome open(const std::string& path, Api* api) {
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr)
-    return failed(ErrorKind::unsupported, "LiteRT does not load: %s; install ai-edge-litert or pass its libLiteRt.so", dlerror());
+    return failed(ErrorKind::unsupported, "LiteRT does not load: %s; install ai-edge-litert or pass its libLiteRt.so",
+                  dlerror());
   const char* missing = nullptr;
   const auto find = [&](auto& function, const char* name) {
     function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));

@@ -1,5 +1,5 @@
-// The part of LiteRT's C API (2.3) that runs a model, opened at run time: no package ships its headers, and programs that
-// only run a .pte do not need the library. The declarations change between minor versions.
+// The part of LiteRT's C API (2.3) that runs a model, opened at run time: no package ships its headers, and programs
+// that only run a .pte do not need the library. The declarations change between minor versions.
 #pragma once
 
 #include <cstddef>
@@ -69,9 +69,12 @@ struct Api {
   Status (*WrapDelegate)(void* delegate, void (*destroy)(void*), Handle* wrapper);
   Status (*CreateCompiledModel)(Handle environment, Handle model, Handle options, Handle* compiled);
   void (*DestroyCompiledModel)(Handle compiled);
-  Status (*CompiledModelResizeInputTensor)(Handle compiled, size_t signature, size_t index, const int* sides, size_t rank);
-  Status (*GetCompiledModelOutputTensorLayouts)(Handle compiled, size_t signature, size_t count, Layout* layouts, bool update);
-  Status (*CreateManagedTensorBuffer)(Handle environment, int kind, const TensorType* type, size_t bytes, Handle* buffer);
+  Status (*CompiledModelResizeInputTensor)(Handle compiled, size_t signature, size_t index, const int* sides,
+                                           size_t rank);
+  Status (*GetCompiledModelOutputTensorLayouts)(Handle compiled, size_t signature, size_t count, Layout* layouts,
+                                                bool update);
+  Status (*CreateManagedTensorBuffer)(Handle environment, int kind, const TensorType* type, size_t bytes,
+                                      Handle* buffer);
   void (*DestroyTensorBuffer)(Handle buffer);
   Status (*LockTensorBuffer)(Handle buffer, void** memory, int mode);
   Status (*UnlockTensorBuffer)(Handle buffer);

@@ -34,7 +34,8 @@ double median(std::vector<double> values) {
 void say(const Measured& m) {
   std::fprintf(stderr, "%s: kernel %s, %d thread%s, loaded in %.1f ms", m.path.c_str(), kernel_name(m.info.kernel),
                static_cast<int>(m.info.threads), m.info.threads == 1 ? "" : "s", m.load_ms);
-  if (!m.samples_ms.empty()) std::fprintf(stderr, ", median of %zu runs %.3f ms", m.samples_ms.size(), median(m.samples_ms));
+  if (!m.samples_ms.empty())
+    std::fprintf(stderr, ", median of %zu runs %.3f ms", m.samples_ms.size(), median(m.samples_ms));
   std::fprintf(stderr, "\n");
 }
 
@@ -48,7 +49,8 @@ Outcome run_models(const Arguments& arguments) {
 
 Outcome run_replay(const Arguments& arguments) {
   if (!kernel_available(arguments.kernel))
-    return failed(ErrorKind::unsupported, "this processor or build lacks the kernel '%s'", kernel_name(arguments.kernel));
+    return failed(ErrorKind::unsupported, "this processor or build lacks the kernel '%s'",
+                  kernel_name(arguments.kernel));
   std::vector<ReplayResult> results;
   BITSR_TRY(replay(arguments.replay, arguments.kernel, arguments.threads, &results));
   std::fprintf(stderr, "%zu cases replayed in %s\n", results.size(), arguments.replay.c_str());
@@ -64,7 +66,8 @@ int run(int count, char** words) {
     std::fputs(kUsage, stdout);
     return 0;
   }
-  const Outcome done = guarded([&] { return arguments.replay.empty() ? run_models(arguments) : run_replay(arguments); });
+  const Outcome done =
+      guarded([&] { return arguments.replay.empty() ? run_models(arguments) : run_replay(arguments); });
   return done.ok() ? 0 : report_error(done, kFailed);
 }
 

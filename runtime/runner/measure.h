@@ -17,7 +17,7 @@ struct ProfileRow {
 // What one model gave.
 struct Measured {
   std::string path;
-  SessionInfo info{};       // its strings are the session's
+  SessionInfo info{};  // its strings are the session's
   double load_ms = 0, first_ms = 0;
   std::vector<double> samples_ms, samples_cpu_ms;
   Shape input{}, output{};  // n of the output is 0 where the model did not run

@@ -24,13 +24,13 @@ class Network {
   Outcome set_other(const std::string& path, int32_t number, ElementType type, const void* values, int64_t count);
 
   // Filled when the model is loaded.
-  Shape input{};              // sides are 0 where any will do
+  Shape input{};                   // sides are 0 where any will do
   std::vector<OtherInput> others;  // in the order of the model
-  int64_t max_pixels = 0;     // 0: no limit is known
-  std::string sidecar;        // where it lies in the model file itself
+  int64_t max_pixels = 0;          // 0: no limit is known
+  std::string sidecar;             // where it lies in the model file itself
   const char* runtime = "";
   const char* runtime_version = "";
-  Shape output{};             // of the last run
+  Shape output{};  // of the last run
 
  protected:
   // Fails where one of the other inputs was never set.

@@ -17,12 +17,17 @@ Outcome failed(ErrorKind kind, const char* format, ...) {
 
 Outcome from_status(const Status& status) {
   switch (status.code) {
-    case StatusCode::ok: return {};
+    case StatusCode::ok:
+      return {};
     case StatusCode::invalid_program:
-    case StatusCode::newer_version: return failed(ErrorKind::format, "%s", status.message);
-    case StatusCode::invalid_argument: return failed(ErrorKind::argument, "%s", status.message);
-    case StatusCode::out_of_memory: return failed(ErrorKind::memory, "%s", status.message);
-    case StatusCode::unsupported_kernel: return failed(ErrorKind::unsupported, "%s", status.message);
+    case StatusCode::newer_version:
+      return failed(ErrorKind::format, "%s", status.message);
+    case StatusCode::invalid_argument:
+      return failed(ErrorKind::argument, "%s", status.message);
+    case StatusCode::out_of_memory:
+      return failed(ErrorKind::memory, "%s", status.message);
+    case StatusCode::unsupported_kernel:
+      return failed(ErrorKind::unsupported, "%s", status.message);
   }
   return failed(ErrorKind::runtime, "%s", status.message);
 }

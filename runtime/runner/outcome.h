@@ -11,10 +11,10 @@ namespace bitsr {
 __attribute__((format(printf, 2, 3))) Outcome failed(ErrorKind kind, const char* format, ...);
 Outcome from_status(const Status& status);
 
-#define BITSR_TRY(expression)              \
-  do {                                     \
+#define BITSR_TRY(expression)                 \
+  do {                                        \
     ::bitsr::Outcome outcome_ = (expression); \
-    if (!outcome_.ok()) return outcome_;   \
+    if (!outcome_.ok()) return outcome_;      \
   } while (false)
 
 // The standard library throws when memory ends; callers in other languages must not see that.

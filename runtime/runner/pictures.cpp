@@ -35,15 +35,18 @@ Outcome parse_ppm(const uint8_t* data, size_t size, const std::string& name, Pic
   size_t at = 2;
   int64_t width = 0, height = 0, largest = 0;
   if (size < 2 || std::memcmp(data, "P6", 2) != 0 || !next_number(data, size, &at, &width) ||
-      !next_number(data, size, &at, &height) || !next_number(data, size, &at, &largest) || at >= size || !is_space(data[at]) ||
-      width < 1 || height < 1)
-    return failed(ErrorKind::format, "%s is no binary PPM (P6) with sides of 1 to %lld", name.c_str(), static_cast<long long>(kMaxSide));
+      !next_number(data, size, &at, &height) || !next_number(data, size, &at, &largest) || at >= size ||
+      !is_space(data[at]) || width < 1 || height < 1)
+    return failed(ErrorKind::format, "%s is no binary PPM (P6) with sides of 1 to %lld", name.c_str(),
+                  static_cast<long long>(kMaxSide));
   if (largest != 255)
-    return failed(ErrorKind::format, "%s has values up to %lld, expected 255: 8 bits", name.c_str(), static_cast<long long>(largest));
+    return failed(ErrorKind::format, "%s has values up to %lld, expected 255: 8 bits", name.c_str(),
+                  static_cast<long long>(largest));
   ++at;
   const auto bytes = static_cast<size_t>(3 * width * height);
   if (size - at != bytes)
-    return failed(ErrorKind::format, "%s has %zu bytes of pixels, its header says %zu; the file is damaged", name.c_str(), size - at, bytes);
+    return failed(ErrorKind::format, "%s has %zu bytes of pixels, its header says %zu; the file is damaged",
+                  name.c_str(), size - at, bytes);
   *picture = {width, height, Bytes(data + at, data + size)};
   return {};
 }
@@ -76,9 +79,9 @@ Outcome read_floats(const std::string& path, const Shape& shape, std::vector<flo
   BITSR_TRY(read_file(path, &content));
   const auto count = static_cast<size_t>(shape.n * shape.c * shape.h * shape.w);
   if (content.size() != count * sizeof(float))
-    return failed(ErrorKind::format, "%s has %zu bytes, expected %zu: %lldx%lldx%lldx%lld values of float32", path.c_str(),
-                  content.size(), count * sizeof(float), static_cast<long long>(shape.n), static_cast<long long>(shape.c),
-                  static_cast<long long>(shape.h), static_cast<long long>(shape.w));
+    return failed(ErrorKind::format, "%s has %zu bytes, expected %zu: %lldx%lldx%lldx%lld values of float32",
+                  path.c_str(), content.size(), count * sizeof(float), static_cast<long long>(shape.n),
+                  static_cast<long long>(shape.c), static_cast<long long>(shape.h), static_cast<long long>(shape.w));
   values->resize(count);
   std::memcpy(values->data(), content.data(), content.size());
   return {};

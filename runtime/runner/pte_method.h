@@ -17,8 +17,9 @@ constexpr size_t kLargePage = size_t{2} << 20;
 class Arena {
  public:
   explicit Arena(size_t size) : size_(size) {
-    void* mapped = size == 0 ? nullptr
-                             : mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* mapped =
+        size == 0 ? nullptr
+                  : mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapped == MAP_FAILED) throw std::bad_alloc();
     data_ = static_cast<uint8_t*>(mapped);
 #if defined(MADV_HUGEPAGE)
@@ -68,7 +69,8 @@ struct TensorForm {
 };
 
 // `data` is of that form, and stays where it is until the method has run.
-inline executorch::runtime::Error give_tensor(executorch::runtime::Method* method, size_t index, TensorForm form, void* data) {
+inline executorch::runtime::Error give_tensor(executorch::runtime::Method* method, size_t index, TensorForm form,
+                                              void* data) {
   std::vector<executorch::aten::StridesType> strides(form.sizes.size());
   executorch::aten::StridesType stride = 1;
   for (size_t i = form.sizes.size(); i-- > 0;) {

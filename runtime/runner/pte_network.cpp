@@ -1,5 +1,5 @@
-// A .pte in ExecuTorch, by its Program and Method: the memory plan's arenas are mapped, not touched, so that a model that
-// was exported for large pictures costs only what the picture at hand needs.
+// A .pte in ExecuTorch, by its Program and Method: the memory plan's arenas are mapped, not touched, so that a model
+// that was exported for large pictures costs only what the picture at hand needs.
 #include <executorch/extension/data_loader/buffer_data_loader.h>
 #include <executorch/runtime/backend/backend_options_map.h>
 #include <executorch/runtime/backend/interface.h>
@@ -38,7 +38,8 @@ constexpr char kBackend[] = "BitsrBackend";
 // The framework says why something failed in its log; the last error of the thread becomes part of ours.
 thread_local char last_error[320];
 
-void keep_errors(et_timestamp_t, et_pal_log_level_t level, const char*, const char*, size_t, const char* message, size_t size) {
+void keep_errors(et_timestamp_t, et_pal_log_level_t level, const char*, const char*, size_t, const char* message,
+                 size_t size) {
   if (level != kError && level != kFatal) return;
   const size_t kept = size < sizeof(last_error) - 1 ? size : sizeof(last_error) - 1;
   std::memcpy(last_error, message, kept);
@@ -129,7 +130,8 @@ Outcome PteNetwork::read_inputs(const et::MethodMeta& meta) {
     const ScalarType type = forms_[i].type;
     if (i == 0) continue;
     if (type != ScalarType::Float && type != ScalarType::Long)
-      return failed(ErrorKind::model, "input %zu of %s is neither float32 nor int64; export it by bitsr", i, path_.c_str());
+      return failed(ErrorKind::model, "input %zu of %s is neither float32 nor int64; export it by bitsr", i,
+                    path_.c_str());
     others.push_back({type == ScalarType::Float ? ElementType::float32 : ElementType::int64, forms_[i].count()});
   }
   const TensorForm& map = forms_[0];
@@ -153,7 +155,8 @@ Outcome PteNetwork::load(EventRecorder* recorder, std::unique_ptr<LoadedMethod>*
   made->manager.emplace(&made->method_memory, &*made->planned, &made->temporary);
   et::BackendOptions<1> kernel;
   et::LoadBackendOptionsMap options;
-  if (kernel.set_option("kernel", kernel_name(kernel_)) != Error::Ok || options.set_options(kBackend, kernel.view()) != Error::Ok)
+  if (kernel.set_option("kernel", kernel_name(kernel_)) != Error::Ok ||
+      options.set_options(kBackend, kernel.view()) != Error::Ok)
     return failed(ErrorKind::runtime, "ExecuTorch does not take the option 'kernel'");
   et::Result<et::Method> method = program_->load_method(kMethod, &*made->manager, recorder, nullptr, &options);
   if (!method.ok()) return error_of(ErrorKind::model, "does not load", path_, method.error());
@@ -164,10 +167,10 @@ Outcome PteNetwork::load(EventRecorder* recorder, std::unique_ptr<LoadedMethod>*
 
 Outcome PteNetwork::set_input(const float* nchw, const Shape& shape) {
   if (shape.n != input.n || shape.c != input.c || shape.h < 1 || shape.w < 1 || shape.h * shape.w > max_pixels)
-    return failed(ErrorKind::argument, "%s takes %lldx%lldxHxW of at most %lld pixels, got %lldx%lldx%lldx%lld", path_.c_str(),
-                  static_cast<long long>(input.n), static_cast<long long>(input.c), static_cast<long long>(max_pixels),
-                  static_cast<long long>(shape.n), static_cast<long long>(shape.c), static_cast<long long>(shape.h),
-                  static_cast<long long>(shape.w));
+    return failed(ErrorKind::argument, "%s takes %lldx%lldxHxW of at most %lld pixels, got %lldx%lldx%lldx%lld",
+                  path_.c_str(), static_cast<long long>(input.n), static_cast<long long>(input.c),
+                  static_cast<long long>(max_pixels), static_cast<long long>(shape.n), static_cast<long long>(shape.c),
+                  static_cast<long long>(shape.h), static_cast<long long>(shape.w));
   input_.resize(static_cast<size_t>(shape.n * shape.c * shape.h * shape.w));
   if (input_is_nhwc_)
     change_layout(nchw, shape, true, input_.data());
@@ -209,8 +212,8 @@ Outcome PteNetwork::run(LoadedMethod* loaded, const RunHooks& hooks, RunTime* ti
   return error == Error::Ok ? Outcome{} : error_of(ErrorKind::runtime, "failed on", path_, error);
 }
 
-// After a run by steps that was cancelled or failed the method goes to its start. It can do so from its end only; one that
-// stands elsewhere is loaded anew.
+// After a run by steps that was cancelled or failed the method goes to its start. It can do so from its end only; one
+// that stands elsewhere is loaded anew.
 Outcome PteNetwork::rewind() {
   if (!loaded_->stepping) return {};
   if (loaded_->method->reset_execution() != Error::Ok) return load(nullptr, &loaded_);

@@ -52,15 +52,17 @@ Outcome run_case(const std::string& folder, const ReplayCase& one, Kernel kernel
   Program* loaded = nullptr;
   BITSR_TRY(from_status(Program::load(blob.data(), blob.size(), kernel, &loaded)));
   const std::unique_ptr<Program, Destroy> program(loaded);
-  const auto inputs = static_cast<size_t>(program->input_count()), outputs = static_cast<size_t>(program->output_count());
+  const auto inputs = static_cast<size_t>(program->input_count()),
+             outputs = static_cast<size_t>(program->output_count());
   if (inputs != one.inputs.size() || outputs != one.outputs.size())
-    return failed(ErrorKind::argument, "the program has %zu inputs and %zu outputs, the line names %zu and %zu", inputs, outputs,
-                  one.inputs.size(), one.outputs.size());
+    return failed(ErrorKind::argument, "the program has %zu inputs and %zu outputs, the line names %zu and %zu", inputs,
+                  outputs, one.inputs.size(), one.outputs.size());
   std::vector<std::vector<float>> values(inputs + outputs);
   std::vector<TensorView> views(inputs + outputs);
   for (size_t i = 0; i < inputs; ++i) {
     Shape s{};
-    BITSR_TRY(from_status(ProgramBuilder::input_shape(*program, static_cast<int32_t>(i), 1, one.height, one.width, &s)));
+    BITSR_TRY(
+        from_status(ProgramBuilder::input_shape(*program, static_cast<int32_t>(i), 1, one.height, one.width, &s)));
     BITSR_TRY(read_floats(folder + "/" + one.inputs[i], s, &values[i]));
     views[i] = {values[i].data(), s.n, s.c, s.h, s.w, Layout::nchw};
   }
@@ -101,10 +103,11 @@ Outcome parse_cases(const std::string& text, std::vector<ReplayCase>* cases) {
         for (const std::string& name : *names) good = good && is_plain_name(name);
     }
     if (!good)
-      return failed(ErrorKind::format,
-                    "cases.tsv line %d: expected name, program, height, width, inputs, outputs, separated by tabs, files without "
-                    "folders",
-                    number);
+      return failed(
+          ErrorKind::format,
+          "cases.tsv line %d: expected name, program, height, width, inputs, outputs, separated by tabs, files without "
+          "folders",
+          number);
     cases->push_back(std::move(one));
   }
   return {};

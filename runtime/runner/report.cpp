@@ -23,44 +23,46 @@ std::string shape_text(const Shape& s) {
 }
 
 std::string device_text(Kernel kernel, int32_t threads) {
-  return "{" + pair("machine", json_string(machine_name())) + ", " + pair("processor", json_string(processor_name())) + ", " +
-         pair("isa", list(instruction_sets(), [](const std::string& name) { return json_string(name); })) + ", " +
-         pair("kernel", json_string(kernel_name(kernel))) + ", " + pair("threads", std::to_string(threads)) + ", " +
-         pair("cores", std::to_string(core_count())) + "}";
+  return "{" + pair("machine", json_string(machine_name())) + ", " + pair("processor", json_string(processor_name())) +
+         ", " + pair("isa", list(instruction_sets(), [](const std::string& name) { return json_string(name); })) +
+         ", " + pair("kernel", json_string(kernel_name(kernel))) + ", " + pair("threads", std::to_string(threads)) +
+         ", " + pair("cores", std::to_string(core_count())) + "}";
 }
 
 std::string build_text() {
-  return "{" + pair("type", json_string(BITSR_BUILD_TYPE)) + ", " + pair("compiler", json_string(compiler_name())) + ", " +
-         pair("bitsr", json_string(BITSR_VERSION)) + "}";
+  return "{" + pair("type", json_string(BITSR_BUILD_TYPE)) + ", " + pair("compiler", json_string(compiler_name())) +
+         ", " + pair("bitsr", json_string(BITSR_VERSION)) + "}";
 }
 
 std::string model_text(const Measured& m) {
-  std::string text = "{" + pair("path", json_string(m.path)) + ", " + pair("bytes", std::to_string(m.info.bytes)) + ", " +
-                     pair("format", m.info.format == Format::pte ? "\"pte\"" : "\"tflite\"");
-  if (m.info.scale != 0) text += ", " + pair("scale", std::to_string(m.info.scale)) + ", " + pair("sidecar", m.info.sidecar);
+  std::string text = "{" + pair("path", json_string(m.path)) + ", " + pair("bytes", std::to_string(m.info.bytes)) +
+                     ", " + pair("format", m.info.format == Format::pte ? "\"pte\"" : "\"tflite\"");
+  if (m.info.scale != 0)
+    text += ", " + pair("scale", std::to_string(m.info.scale)) + ", " + pair("sidecar", m.info.sidecar);
   return text + "}";
 }
 
 std::string one_model(const Measured& m, int64_t peak) {
   std::string text = std::string("{") + kSchema + ",\n " + pair("model", model_text(m)) + ",\n " +
-                     pair("device", device_text(m.info.kernel, m.info.threads)) + ",\n " + pair("build", build_text()) + ",\n " +
-                     pair("versions", "{" + pair(m.info.runtime, json_string(m.info.runtime_version)) + "}") + ",\n " +
-                     pair("load_ms", json_number(m.load_ms)) + ",\n " + pair("peak_rss_bytes", std::to_string(peak)) + ",\n " +
-                     pair("input_shape", shape_text(m.input));
+                     pair("device", device_text(m.info.kernel, m.info.threads)) + ",\n " + pair("build", build_text()) +
+                     ",\n " + pair("versions", "{" + pair(m.info.runtime, json_string(m.info.runtime_version)) + "}") +
+                     ",\n " + pair("load_ms", json_number(m.load_ms)) + ",\n " +
+                     pair("peak_rss_bytes", std::to_string(peak)) + ",\n " + pair("input_shape", shape_text(m.input));
   if (m.info.other_count != 0)
-    text += ",\n " + pair("other_inputs", list(std::vector<OtherInput>(m.info.others, m.info.others + m.info.other_count),
-                                              [](const OtherInput& other) {
-                                                return "{" + pair("dtype", json_string(type_name(other.type))) + ", " +
-                                                       pair("values", std::to_string(other.count)) + "}";
-                                              }));
+    text +=
+        ",\n " + pair("other_inputs", list(std::vector<OtherInput>(m.info.others, m.info.others + m.info.other_count),
+                                           [](const OtherInput& other) {
+                                             return "{" + pair("dtype", json_string(type_name(other.type))) + ", " +
+                                                    pair("values", std::to_string(other.count)) + "}";
+                                           }));
   if (m.output.n != 0)
-    text += ",\n " + pair("output_shape", shape_text(m.output)) + ",\n " + pair("first_ms", json_number(m.first_ms)) + ",\n " +
-            pair("samples_ms", list(m.samples_ms, json_number)) + ",\n " +
+    text += ",\n " + pair("output_shape", shape_text(m.output)) + ",\n " + pair("first_ms", json_number(m.first_ms)) +
+            ",\n " + pair("samples_ms", list(m.samples_ms, json_number)) + ",\n " +
             pair("samples_cpu_ms", list(m.samples_cpu_ms, json_number));
   if (m.profiled)
     text += ",\n " + pair("profile", list(m.profile, [](const ProfileRow& row) {
-                            return "\n  {" + pair("name", json_string(row.name)) + ", " + pair("kind", json_string(row.kind)) +
-                                   ", " + pair("ms", json_number(row.ms)) + "}";
+                            return "\n  {" + pair("name", json_string(row.name)) + ", " +
+                                   pair("kind", json_string(row.kind)) + ", " + pair("ms", json_number(row.ms)) + "}";
                           }));
   return text + "}";
 }
@@ -75,11 +77,14 @@ std::string report_models(const std::vector<Measured>& measured) {
 }
 
 std::string report_replay(const std::vector<ReplayResult>& results, Kernel kernel, int32_t threads) {
-  return std::string("{") + kSchema + ",\n " + pair("device", device_text(kernel, threads)) + ",\n " + pair("build", build_text()) +
-         ",\n " + pair("cases", list(results, [](const ReplayResult& r) {
-                         return "\n  {" + pair("name", json_string(r.name)) + ", " + pair("ms", json_number(r.ms)) + ", " +
-                                pair("output_shapes", list(r.shapes, shape_text)) + "}";
-                       })) +
+  return std::string("{") + kSchema + ",\n " + pair("device", device_text(kernel, threads)) + ",\n " +
+         pair("build", build_text()) + ",\n " +
+         pair("cases", list(results,
+                            [](const ReplayResult& r) {
+                              return "\n  {" + pair("name", json_string(r.name)) + ", " +
+                                     pair("ms", json_number(r.ms)) + ", " +
+                                     pair("output_shapes", list(r.shapes, shape_text)) + "}";
+                            })) +
          "}\n";
 }
 

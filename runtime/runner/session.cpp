@@ -56,14 +56,17 @@ void change_layout(const float* from, const Shape& shape, bool from_nchw, float*
       }
 }
 
-Outcome Network::set_other(const std::string& path, int32_t number, ElementType type, const void* values, int64_t count) {
+Outcome Network::set_other(const std::string& path, int32_t number, ElementType type, const void* values,
+                           int64_t count) {
   const auto place = static_cast<size_t>(number);
   if (number < 0 || place >= others.size())
-    return failed(ErrorKind::argument, "%s has %zu inputs beside the map, got one of number %d", path.c_str(), others.size(), number);
+    return failed(ErrorKind::argument, "%s has %zu inputs beside the map, got one of number %d", path.c_str(),
+                  others.size(), number);
   const OtherInput& other = others[place];
   if (type != other.type || count != other.count)
-    return failed(ErrorKind::argument, "input %d of %s takes %lld values of %s, got %lld of %s", number + 1, path.c_str(),
-                  static_cast<long long>(other.count), type_name(other.type), static_cast<long long>(count), type_name(type));
+    return failed(ErrorKind::argument, "input %d of %s takes %lld values of %s, got %lld of %s", number + 1,
+                  path.c_str(), static_cast<long long>(other.count), type_name(other.type),
+                  static_cast<long long>(count), type_name(type));
   const auto* bytes = static_cast<const uint8_t*>(values);
   other_values.resize(others.size());
   other_values[place].assign(bytes, bytes + byte_count(other));
@@ -73,7 +76,8 @@ Outcome Network::set_other(const std::string& path, int32_t number, ElementType 
 Outcome Network::check_others(const std::string& path) const {
   for (size_t i = 0; i < others.size(); ++i)
     if (i >= other_values.size() || other_values[i].empty())
-      return failed(ErrorKind::argument, "%s takes %zu inputs, and number %zu has no values yet", path.c_str(), 1 + others.size(), i + 1);
+      return failed(ErrorKind::argument, "%s takes %zu inputs, and number %zu has no values yet", path.c_str(),
+                    1 + others.size(), i + 1);
   return {};
 }
 
@@ -133,9 +137,11 @@ Outcome Session::Impl::read_sidecar(size_t bytes) {
   int64_t scale = 0, stated = 0;
   if (!is_json_object(sidecar) || !json_integer(sidecar, "scale", &scale) || scale < 1 || scale > kMaxScale ||
       !json_integer(sidecar, "artifact_bytes", &stated))
-    return failed(ErrorKind::format, "the sidecar of %s (%s) is damaged; export the model again", path.c_str(), source.c_str());
+    return failed(ErrorKind::format, "the sidecar of %s (%s) is damaged; export the model again", path.c_str(),
+                  source.c_str());
   if (stated != static_cast<int64_t>(bytes))
-    return failed(ErrorKind::format, "%s has %zu bytes, its sidecar says %lld: they do not belong together; export the model again",
+    return failed(ErrorKind::format,
+                  "%s has %zu bytes, its sidecar says %lld: they do not belong together; export the model again",
                   path.c_str(), bytes, static_cast<long long>(stated));
   info.scale = static_cast<int32_t>(scale);
   return {};
@@ -176,7 +182,8 @@ Outcome Session::get_output(float* nchw, size_t count) const {
   const Shape& shape = impl_->network->output;
   const auto needed = static_cast<size_t>(shape.n * shape.c * shape.h * shape.w);
   if (needed == 0) return failed(ErrorKind::argument, "there is no output: the network has not run");
-  if (count != needed) return failed(ErrorKind::argument, "the output has %zu values, got memory for %zu", needed, count);
+  if (count != needed)
+    return failed(ErrorKind::argument, "the output has %zu values, got memory for %zu", needed, count);
   return guarded([&] { return impl_->network->get_output(nchw); });
 }
 
@@ -192,7 +199,8 @@ Outcome Session::run_picture(const uint8_t* rgb, int64_t height, int64_t width, 
                              const RunHooks& hooks) {
   return guarded([&]() -> Outcome {
     if (height < 1 || width < 1 || height > kMaxSide || width > kMaxSide)
-      return failed(ErrorKind::argument, "a picture of %lldx%lld", static_cast<long long>(width), static_cast<long long>(height));
+      return failed(ErrorKind::argument, "a picture of %lldx%lld", static_cast<long long>(width),
+                    static_cast<long long>(height));
     int64_t out_height = 0, out_width = 0;
     BITSR_TRY(picture_size(height, width, &out_height, &out_width));
     const int64_t pixels = height * width;
@@ -208,7 +216,8 @@ Outcome Session::run_picture(const uint8_t* rgb, int64_t height, int64_t width, 
                     static_cast<long long>(out_height), static_cast<long long>(out_width));
     const int64_t count = out_height * out_width;
     if (out_bytes != static_cast<size_t>(3 * count))
-      return failed(ErrorKind::argument, "the output has %lld bytes, got memory for %zu", static_cast<long long>(3 * count), out_bytes);
+      return failed(ErrorKind::argument, "the output has %lld bytes, got memory for %zu",
+                    static_cast<long long>(3 * count), out_bytes);
     std::vector<float> result(static_cast<size_t>(3 * count));
     BITSR_TRY(get_output(result.data(), result.size()));
     to_pixels(result.data(), count, out);

@@ -1,5 +1,5 @@
-// Session as an application sees it. The model is the .pte that the environment variable BITSR_TEST_MODEL names; its scale
-// is 2. Built and run by tests/runtime/test_runner.py.
+// Session as an application sees it. The model is the .pte that the environment variable BITSR_TEST_MODEL names; its
+// scale is 2. Built and run by tests/runtime/test_runner.py.
 #include "bitsr/session.h"
 
 #include <gtest/gtest.h>
@@ -146,7 +146,8 @@ TEST_F(SessionTest, RefusesWhatDoesNotFit) {
   EXPECT_EQ(ErrorKind::argument, session->get_output(values.data(), values.size()).kind);
   EXPECT_EQ(ErrorKind::argument, session->set_input(values.data(), {1, 4, 2, 2}).kind);
   EXPECT_EQ(ErrorKind::argument, session->run_picture(rgb.data(), 0, kWidth, out.data(), out.size(), {}).kind);
-  EXPECT_EQ(ErrorKind::argument, session->run_picture(rgb.data(), kHeight, kWidth, out.data(), out.size() - 1, {}).kind);
+  EXPECT_EQ(ErrorKind::argument,
+            session->run_picture(rgb.data(), kHeight, kWidth, out.data(), out.size() - 1, {}).kind);
   EXPECT_TRUE(run().ok());
 }
 

@@ -49,7 +49,8 @@ Outcome Delegate::open(const std::string& name, const litert::Api& api, Kernel k
   const std::string path = name.empty() ? kDelegate : name;
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr)
-    return failed(ErrorKind::unsupported, "the delegate does not load: %s; build it with `make build`, or pass its path", dlerror());
+    return failed(ErrorKind::unsupported,
+                  "the delegate does not load: %s; build it with `make build`, or pass its path", dlerror());
   const auto find = [library](auto& function, const char* symbol) {
     function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, symbol));
     return function != nullptr;

@@ -18,7 +18,8 @@ class Delegate {
   // Makes it known to the environment, beside XNNPACK.
   litert::Status add_to(litert::Handle environment);
   // CreateCompiledModel, which asks for the delegate.
-  litert::Status compile(litert::Handle environment, litert::Handle model, litert::Handle options, litert::Handle* compiled);
+  litert::Status compile(litert::Handle environment, litert::Handle model, litert::Handle options,
+                         litert::Handle* compiled);
   // Before the model that it made goes away, on the same thread.
   void before_destruction() const;
 

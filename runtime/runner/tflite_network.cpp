@@ -40,9 +40,9 @@ class TfliteNetwork final : public Network {
   litert::Api api_{};
   Delegate delegate_;
   Handle environment_ = nullptr, model_ = nullptr, options_ = nullptr, compiled_ = nullptr;
-  size_t map_ = 0;                        // which input the map is: the converter orders them by name
+  size_t map_ = 0;                         // which input the map is: the converter orders them by name
   std::vector<litert::TensorType> types_;  // of all inputs
-  std::vector<Handle> in_;                // likewise
+  std::vector<Handle> in_;                 // likewise
   Handle out_ = nullptr;
   Shape input_shape_{}, output_shape_{};  // of the buffers
 };
@@ -111,11 +111,14 @@ Outcome TfliteNetwork::read_inputs() {
     int64_t count = 1;
     for (unsigned d = 0; d < type.layout.rank; ++d) count *= sides[d] > 0 ? sides[d] : 0;
     if ((type.element != litert::kFloat32 && type.element != litert::kInt64) || count == 0)
-      return failed(ErrorKind::model, "input %zu of %s is neither float32 nor int64 of a fixed size; export it by bitsr", i, path_.c_str());
+      return failed(ErrorKind::model,
+                    "input %zu of %s is neither float32 nor int64 of a fixed size; export it by bitsr", i,
+                    path_.c_str());
     others.push_back({type.element == litert::kFloat32 ? ElementType::float32 : ElementType::int64, count});
   }
   if (maps != 1)
-    return failed(ErrorKind::model, "%s takes %zu float32 maps (N, H, W, C), expected 1; export it by bitsr", path_.c_str(), maps);
+    return failed(ErrorKind::model, "%s takes %zu float32 maps (N, H, W, C), expected 1; export it by bitsr",
+                  path_.c_str(), maps);
   return {};
 }
 
@@ -135,7 +138,8 @@ Outcome TfliteNetwork::compile(int32_t count) {
   for (size_t i = 0, other = 0; i < in_.size(); ++i) {
     if (i == map_) continue;
     const size_t bytes = byte_count(others[other++]);
-    BITSR_TRY(call(api_.CreateManagedTensorBuffer(environment_, litert::kHostMemory, &types_[i], bytes, &in_[i]), "has no memory for"));
+    BITSR_TRY(call(api_.CreateManagedTensorBuffer(environment_, litert::kHostMemory, &types_[i], bytes, &in_[i]),
+                   "has no memory for"));
   }
   return {};
 }
@@ -147,7 +151,8 @@ Outcome TfliteNetwork::resize(const Shape& shape) {
   for (int i = 0; i < 4; ++i) in.layout.dimensions[i] = sides[i];
   input_shape_ = output = {};  // the first stays so if the new size is refused, the second until the next run
   BITSR_TRY(call(api_.CompiledModelResizeInputTensor(compiled_, 0, map_, sides, 4), "does not take the input size of"));
-  BITSR_TRY(call(api_.GetCompiledModelOutputTensorLayouts(compiled_, 0, 1, &out.layout, true), "has no output size for"));
+  BITSR_TRY(
+      call(api_.GetCompiledModelOutputTensorLayouts(compiled_, 0, 1, &out.layout, true), "has no output size for"));
   const int32_t* to = out.layout.dimensions;
   if (out.layout.rank != 4 || to[0] < 1 || to[1] < 1 || to[2] < 1 || to[3] < 1)
     return failed(ErrorKind::model, "%s gives no map (N, H, W, C); export it by bitsr", path_.c_str());
@@ -157,15 +162,18 @@ Outcome TfliteNetwork::resize(const Shape& shape) {
     if (*buffer != nullptr) api_.DestroyTensorBuffer(*buffer);
     *buffer = nullptr;
   }
-  BITSR_TRY(call(api_.CreateManagedTensorBuffer(environment_, litert::kHostMemory, &in, bytes(shape), &in_[map_]), "has no memory for"));
-  BITSR_TRY(call(api_.CreateManagedTensorBuffer(environment_, litert::kHostMemory, &out, bytes(output_shape_), &out_), "has no memory for"));
+  BITSR_TRY(call(api_.CreateManagedTensorBuffer(environment_, litert::kHostMemory, &in, bytes(shape), &in_[map_]),
+                 "has no memory for"));
+  BITSR_TRY(call(api_.CreateManagedTensorBuffer(environment_, litert::kHostMemory, &out, bytes(output_shape_), &out_),
+                 "has no memory for"));
   input_shape_ = shape;
   return {};
 }
 
 Outcome TfliteNetwork::set_input(const float* nchw, const Shape& shape) {
   const bool fits = shape.n == input.n && shape.c == input.c && (input.h == 0 || input.h == shape.h) &&
-                    (input.w == 0 || input.w == shape.w) && shape.h > 0 && shape.w > 0 && shape.h <= kMaxSide && shape.w <= kMaxSide;
+                    (input.w == 0 || input.w == shape.w) && shape.h > 0 && shape.w > 0 && shape.h <= kMaxSide &&
+                    shape.w <= kMaxSide;
   if (!fits)
     return failed(ErrorKind::argument, "%s takes %lldx%lldx%lldx%lld (0: any), got %lldx%lldx%lldx%lld", path_.c_str(),
                   static_cast<long long>(input.n), static_cast<long long>(input.c), static_cast<long long>(input.h),
@@ -185,7 +193,9 @@ Outcome TfliteNetwork::fill(Handle buffer, const Bytes& values) const {
   return call(api_.UnlockTensorBuffer(buffer), "has no input for");
 }
 
-litert::Status TfliteNetwork::run_once() { return api_.RunCompiledModel(compiled_, 0, in_.size(), in_.data(), 1, &out_); }
+litert::Status TfliteNetwork::run_once() {
+  return api_.RunCompiledModel(compiled_, 0, in_.size(), in_.data(), 1, &out_);
+}
 
 Outcome TfliteNetwork::observe(const RunHooks& hooks) {
   if (!delegate_.in_use()) return failed(ErrorKind::unsupported, "%s has no op of bitsr to look at", path_.c_str());

@@ -1,6 +1,6 @@
 // Session over LiteRT as an application sees it: which output there is. The environment variables name the .tflite
-// (BITSR_TEST_MODEL; its scale is 2), our delegate (BITSR_TEST_DELEGATE) and LiteRT (BITSR_TEST_LITERT). Built and run by
-// tests/runtime/test_runner.py.
+// (BITSR_TEST_MODEL; its scale is 2), our delegate (BITSR_TEST_DELEGATE) and LiteRT (BITSR_TEST_LITERT). Built and run
+// by tests/runtime/test_runner.py.
 #include <gtest/gtest.h>
 
 #include <cstdio>

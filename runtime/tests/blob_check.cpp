@@ -1,5 +1,5 @@
-// Says which blobs the loader accepts, for tests/runtime/test_blob_readers.py: reads (u32 size, blob)... from the standard
-// input and writes '1' or '0' for each.
+// Says which blobs the loader accepts, for tests/runtime/test_blob_readers.py: reads (u32 size, blob)... from the
+// standard input and writes '1' or '0' for each.
 #include <cstdint>
 #include <cstdio>
 #include <vector>

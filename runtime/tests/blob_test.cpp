@@ -1,8 +1,7 @@
 // The parser believes nothing: every damaged blob gives a Status with a message, none a crash.
-#include "blob_writer.h"
-
 #include <cstring>
 
+#include "blob_writer.h"
 #include "random.h"
 #include "random_conv.h"
 
@@ -15,12 +14,12 @@ Net every_op() {
   Net net;
   const int x = net.input(ValueKind::map, 8);
   const int linear = net.value(ValueKind::vector, 8), sigmoid = net.value(ValueKind::vector, 8);
-  net.ops.push_back({OpKind::channel_gate,
-                     {x},
-                     {linear, sigmoid},
-                     {to_bytes(random.reals(16)), to_bytes(random.reals(2)), to_bytes(random.reals(32)),
-                      to_bytes(random.reals(16))},
-                     {2, 16, 8}});
+  net.ops.push_back(
+      {OpKind::channel_gate,
+       {x},
+       {linear, sigmoid},
+       {to_bytes(random.reals(16)), to_bytes(random.reals(2)), to_bytes(random.reals(32)), to_bytes(random.reals(16))},
+       {2, 16, 8}});
   const int spatial = net.value(ValueKind::plane, 1);
   net.ops.push_back(
       {OpKind::spatial_gate, {x}, {spatial}, {to_bytes(random.reals(72)), to_bytes(random.reals(1))}, {3}});
@@ -188,9 +187,10 @@ TEST(Blob, HostileCountsOffsetsAndIds) {
   for (size_t at = kValueCountAt; at + 4 <= tables_end; at += 4) {
     SCOPED_TRACE(at);
     const uint32_t old = get_u32(blob, at), size = static_cast<uint32_t>(blob.size());
-    for (const uint32_t value : {0u, 1u, 2u, 3u, 5u, 7u, 16u, 64u, old + 1, old - 1, old * 2, size, size - 1, size - 4,
-                                 0x10000u, 0x10001u, 0xffffffu, 0x40000000u, 0x7fffffffu, 0x80000000u, 0xfffffffeu,
-                                 0xffffffffu}) {
+    for (const uint32_t value :
+         {0u,        1u,          2u,          3u,          5u,          7u,         16u,      64u,
+          old + 1,   old - 1,     old * 2,     size,        size - 1,    size - 4,   0x10000u, 0x10001u,
+          0xffffffu, 0x40000000u, 0x7fffffffu, 0x80000000u, 0xfffffffeu, 0xffffffffu}) {
       Bytes changed = blob;
       put_u32(&changed, at, value);
       seal(&changed);

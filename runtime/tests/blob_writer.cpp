@@ -45,8 +45,8 @@ Bytes write_blob(const Net& net) {
   section(kOpsAt);
   std::vector<size_t> constants_at;  // of every constant, where its (offset, bytes) stand
   for (const NetOp& op : net.ops) {
-    for (const size_t word : {static_cast<size_t>(op.kind), op.inputs.size(), op.outputs.size(), op.constants.size(),
-                              op.attributes.size()})
+    for (const size_t word :
+         {static_cast<size_t>(op.kind), op.inputs.size(), op.outputs.size(), op.constants.size(), op.attributes.size()})
       put(word);
     for (const int id : op.inputs) put(static_cast<size_t>(id));  // kNone becomes 0xffffffff
     for (const int id : op.outputs) put(static_cast<size_t>(id));

@@ -1,5 +1,5 @@
-// Programs of several ops: memory that is shared, overwritten and kept must not change a bit. What a chain should give is
-// computed op by op, each as a program of its own.
+// Programs of several ops: memory that is shared, overwritten and kept must not change a bit. What a chain should give
+// is computed op by op, each as a program of its own.
 #include "random.h"
 #include "random_conv.h"
 
@@ -75,14 +75,15 @@ struct Builder {
   }
   // Returns the sigmoid part's id; the linear part's is the one before, where `linear` is not 0.
   int channel_gate(int x, int all, int linear) {
-    const auto channels = static_cast<size_t>(net.values[static_cast<size_t>(x)].channels), outs = static_cast<size_t>(all);
+    const auto channels = static_cast<size_t>(net.values[static_cast<size_t>(x)].channels),
+               outs = static_cast<size_t>(all);
     const int first = linear ? net.value(ValueKind::vector, linear) : kNone;
     const int second = net.value(ValueKind::vector, all - linear);
     net.ops.push_back({OpKind::channel_gate,
                        {x},
                        {first, second},
-                       {to_bytes(random.reals(4 * channels)), to_bytes(random.reals(4)), to_bytes(random.reals(4 * outs)),
-                        to_bytes(random.reals(outs))},
+                       {to_bytes(random.reals(4 * channels)), to_bytes(random.reals(4)),
+                        to_bytes(random.reals(4 * outs)), to_bytes(random.reals(outs))},
                        {4, all, linear}});
     return second;
   }
@@ -90,11 +91,8 @@ struct Builder {
     const NetValue from = net.values[static_cast<size_t>(x)];
     const auto taps = static_cast<size_t>(kernel * kernel * from.channels);
     const int s = net.value(ValueKind::plane, 1, from.up, from.down);
-    net.ops.push_back({OpKind::spatial_gate,
-                       {x},
-                       {s},
-                       {to_bytes(random.reals(taps)), to_bytes(random.reals(1))},
-                       {kernel}});
+    net.ops.push_back(
+        {OpKind::spatial_gate, {x}, {s}, {to_bytes(random.reals(taps)), to_bytes(random.reals(1))}, {kernel}});
     return s;
   }
   int shuffle(int x, int factor, int skip) {
@@ -105,9 +103,7 @@ struct Builder {
   }
 };
 
-void check(Builder* b, const std::vector<Map>& inputs) {
-  expect_everywhere(b->net, inputs, op_by_op(b->net, inputs));
-}
+void check(Builder* b, const std::vector<Map>& inputs) { expect_everywhere(b->net, inputs, op_by_op(b->net, inputs)); }
 
 // A residual block whose input lives on, and one whose input dies in it (and is overwritten in place).
 TEST(Chain, ResidualsKeptAndOverwritten) {
@@ -167,7 +163,8 @@ TEST(Chain, ConvolutionsAfterAShuffle) {
   check(&b, {random_map(&random, 1, 64, 3, 5)});
 }
 
-// Rows are worked on in chunks: tall pictures have chunks with an inside, edges that two of them need, and a short last one.
+// Rows are worked on in chunks: tall pictures have chunks with an inside, edges that two of them need, and a short last
+// one.
 TEST(Chain, TallPictures) {
   Builder b(run_seed());
   const int x = b.net.input(ValueKind::map, 64);
@@ -254,7 +251,8 @@ TEST(Chain, PicturesOfChangingSizes) {
     ASSERT_TRUE(build(b.net, kernel, &program).ok());
     Random random(run_seed());
     for (const auto& size : sizes) {
-      SCOPED_TRACE(std::string(bitsr::kernel_name(kernel)) + ", " + std::to_string(size[0]) + "x" + std::to_string(size[1]));
+      SCOPED_TRACE(std::string(bitsr::kernel_name(kernel)) + ", " + std::to_string(size[0]) + "x" +
+                   std::to_string(size[1]));
       const std::vector<Map> inputs = {random_map(&random, 1, 40, size[0], size[1])};
       const std::vector<Map> expected = op_by_op(b.net, inputs), got = run(program.get(), inputs);
       for (size_t i = 0; i < expected.size(); ++i) ASSERT_TRUE(same_bits(expected[i], got.at(i))) << "output " << i;

@@ -9,8 +9,9 @@ namespace {
 
 Gate random_gate(Random* random, int channels, int hidden, int all, int linear) {
   const auto r = static_cast<size_t>(hidden), k = static_cast<size_t>(all);
-  return {channels,          hidden,           all, linear, random->reals(r * channels), random->reals(r),
-          random->reals(k * r, 3.0f), random->reals(k)};
+  return {
+      channels,        hidden, all, linear, random->reals(r * channels), random->reals(r), random->reals(k * r, 3.0f),
+      random->reals(k)};
 }
 
 Net gate_net(const Gate& gate) {
@@ -43,8 +44,8 @@ Map joined(const std::vector<Map>& parts) {
 
 void check_channel_gate(const Gate& gate, const Map& x) {
   SCOPED_TRACE(std::to_string(gate.channels) + " channels, " + std::to_string(gate.hidden) + " hidden, " +
-               std::to_string(gate.linear) + " of " + std::to_string(gate.all) + " linear, " + std::to_string(x.h) + "x" +
-               std::to_string(x.w));
+               std::to_string(gate.linear) + " of " + std::to_string(gate.all) + " linear, " + std::to_string(x.h) +
+               "x" + std::to_string(x.w));
   const Net net = gate_net(gate);
   const std::vector<Map> got = run(net, {x}, Kernel::portable);
   ASSERT_TRUE(within(channel_gate(gate, x), joined(got)));
@@ -89,7 +90,8 @@ TEST(SpatialGate, RandomShapes) {
       for (int i = 0; i < 3; ++i) {
         const auto taps = static_cast<size_t>(kernel * kernel * channels);
         const int64_t h = 1 + random.below(6), w = 1 + random.below(40);
-        check_spatial_gate(kernel, random.reals(taps), random.real(), random_map(&random, 1 + random.below(2), channels, h, w));
+        check_spatial_gate(kernel, random.reals(taps), random.real(),
+                           random_map(&random, 1 + random.below(2), channels, h, w));
         if (HasFatalFailure()) return;
       }
 }

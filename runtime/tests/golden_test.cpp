@@ -1,7 +1,7 @@
 // The bits of a fixed list of cases, as CRC-32: the same on every processor, kernel and number of threads.
 //
-// A change of these numbers is a change of results in every program in the field. It is right only together with a change
-// of laws 5 and 6 of ARCHITECTURE.md.
+// A change of these numbers is a change of results in every program in the field. It is right only together with a
+// change of laws 5 and 6 of ARCHITECTURE.md.
 #include "blob_writer.h"
 #include "random_conv.h"
 
@@ -63,7 +63,8 @@ TEST(Golden, GatedChain) {
   const int plane = net.value(ValueKind::plane, 1);
   net.ops.push_back(
       {OpKind::spatial_gate, {x}, {plane}, {to_bytes(random.reals(9 * 64)), to_bytes(random.reals(1))}, {3}});
-  const int y = net.value(ValueKind::map, 64), z = net.value(ValueKind::map, 48), large = net.value(ValueKind::map, 3, 4);
+  const int y = net.value(ValueKind::map, 64), z = net.value(ValueKind::map, 48),
+            large = net.value(ValueKind::map, 3, 4);
   const int parts = ConvCase::kVectorThreshold | ConvCase::kShift | ConvCase::kInnerSlope | ConvCase::kInnerShift;
   net.ops.push_back(random_conv(&random, 64, 64, 3, 1, 1, 1, 1, parts).op({x, linear, gain, plane, x}, y));
   net.ops.push_back(

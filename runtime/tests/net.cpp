@@ -52,9 +52,10 @@ testing::AssertionResult same_bits(const Map& expected, const Map& got) {
     if (std::memcmp(&expected.data[i], &got.data[i], sizeof(float)) != 0) {
       const auto at = static_cast<int64_t>(i);
       return testing::AssertionFailure() << "image " << at / (got.w * got.h * got.c) << ", channel "
-                                         << at / (got.w * got.h) % got.c << ", row " << at / got.w % got.h << ", column "
-                                         << at % got.w << ": expected " << testing::PrintToString(expected.data[i])
-                                         << ", got " << testing::PrintToString(got.data[i]);
+                                         << at / (got.w * got.h) % got.c << ", row " << at / got.w % got.h
+                                         << ", column " << at % got.w << ": expected "
+                                         << testing::PrintToString(expected.data[i]) << ", got "
+                                         << testing::PrintToString(got.data[i]);
     }
   return testing::AssertionSuccess();
 }

@@ -33,7 +33,9 @@ struct Map {
   float& at(int64_t i, int64_t channel, int64_t y, int64_t x) {
     return data[static_cast<size_t>(((i * c + channel) * h + y) * w + x)];
   }
-  float at(int64_t i, int64_t channel, int64_t y, int64_t x) const { return const_cast<Map*>(this)->at(i, channel, y, x); }
+  float at(int64_t i, int64_t channel, int64_t y, int64_t x) const {
+    return const_cast<Map*>(this)->at(i, channel, y, x);
+  }
 };
 
 // Same shape and, bit for bit, the same values.

@@ -1,5 +1,5 @@
-// The quantized spatial gate: its sums are integers and exact, so that a gate without a sigmoid's rounding in between is
-// known to the bit; the kernels among each other bit for bit.
+// The quantized spatial gate: its sums are integers and exact, so that a gate without a sigmoid's rounding in between
+// is known to the bit; the kernels among each other bit for bit.
 #include <cmath>
 #include <limits>
 
@@ -66,14 +66,15 @@ std::vector<Map> expected(const QuantizedGate& gate, const Map& x) {
 
 void check(const QuantizedGate& gate, const Map& x) {
   SCOPED_TRACE(std::to_string(x.c) + " channels, kernel " + std::to_string(gate.kernel) + ", levels -" +
-               std::to_string(gate.negative) + " to " + std::to_string(gate.positive) + ", " + std::to_string(x.h) + "x" +
-               std::to_string(x.w));
+               std::to_string(gate.negative) + " to " + std::to_string(gate.positive) + ", " + std::to_string(x.h) +
+               "x" + std::to_string(x.w));
   expect_everywhere(net_of(gate, static_cast<int>(x.c)), {x}, expected(gate, x));
 }
 
 QuantizedGate random_gate(Random* random, int kernel, int channels, int negative, int positive) {
   QuantizedGate gate = {kernel, negative, positive, {}, 0.7f + static_cast<float>(positive), 0.0f, random->real()};
-  for (int i = 0; i < kernel * kernel * channels; ++i) gate.weight.push_back(static_cast<int8_t>(random->below(256) - 128));
+  for (int i = 0; i < kernel * kernel * channels; ++i)
+    gate.weight.push_back(static_cast<int8_t>(random->below(256) - 128));
   // Sums of the usual size end up between -4 and 4, where the sigmoid shows every one of them.
   gate.scale = 4.0f / (std::sqrt(static_cast<float>(gate.weight.size())) * 64.0f * static_cast<float>(positive + 1));
   return gate;
@@ -86,7 +87,8 @@ TEST(QuantizedGate, RandomShapesAndLevels) {
     for (const int kernel : {1, 3})
       for (const auto& pair : levels) {
         const int64_t h = 1 + random.below(5), w = 1 + random.below(35);
-        check(random_gate(&random, kernel, channels, pair[0], pair[1]), random_map(&random, 1 + random.below(2), channels, h, w));
+        check(random_gate(&random, kernel, channels, pair[0], pair[1]),
+              random_map(&random, 1 + random.below(2), channels, h, w));
         if (HasFatalFailure()) return;
       }
 }

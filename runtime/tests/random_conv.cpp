@@ -37,7 +37,8 @@ Map random_map(Random* random, int64_t n, int64_t c, int64_t h, int64_t w) {
   return map;
 }
 
-ConvCase random_conv(Random* random, int in, int out, int kernel, int planes, int64_t n, int64_t h, int64_t w, int parts) {
+ConvCase random_conv(Random* random, int in, int out, int kernel, int planes, int64_t n, int64_t h, int64_t w,
+                     int parts) {
   ConvCase test;
   const auto outs = static_cast<size_t>(out);
   test.conv = {in, out, kernel, planes, {}, {}, {}, {}, {}, {}};
@@ -59,8 +60,8 @@ ConvCase random_conv(Random* random, int in, int out, int kernel, int planes, in
     test.in.x.at(image, c, y, column) = test.in.threshold.at(test.vector_threshold ? image : 0, c, 0, 0);
   }
   test.name = std::to_string(in) + " to " + std::to_string(out) + " channels, kernel " + std::to_string(kernel) + ", " +
-              std::to_string(planes) + " planes, " + std::to_string(n) + "x" + std::to_string(h) + "x" + std::to_string(w) +
-              ", parts " + std::to_string(parts);
+              std::to_string(planes) + " planes, " + std::to_string(n) + "x" + std::to_string(h) + "x" +
+              std::to_string(w) + ", parts " + std::to_string(parts);
   test.finish();
   return test;
 }

@@ -10,8 +10,8 @@ namespace bitsr_test {
 
 struct ConvCase {
   // Bits of a choice of parts.
-  static constexpr int kPlain = 0, kVectorThreshold = 1, kShift = 2, kInnerSlope = 4, kInnerShift = 8, kChannelGain = 16,
-                       kSpatialGain = 32, kResidual = 64, kSlope = 128;
+  static constexpr int kPlain = 0, kVectorThreshold = 1, kShift = 2, kInnerSlope = 4, kInnerShift = 8,
+                       kChannelGain = 16, kSpatialGain = 32, kResidual = 64, kSlope = 128;
 
   Conv conv;
   ConvInputs in;
@@ -27,7 +27,8 @@ struct ConvCase {
   Map expected() const { return binary_conv2d(conv, in); }
 };
 
-ConvCase random_conv(Random* random, int in, int out, int kernel, int planes, int64_t n, int64_t h, int64_t w, int parts);
+ConvCase random_conv(Random* random, int in, int out, int kernel, int planes, int64_t n, int64_t h, int64_t w,
+                     int parts);
 // With any choice of parts.
 ConvCase random_conv(Random* random, int in, int out, int kernel, int planes, int64_t n, int64_t h, int64_t w);
 

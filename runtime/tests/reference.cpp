@@ -18,7 +18,8 @@ int dot(const Conv& conv, const ConvInputs& in, int plane, int o, int64_t i, int
         if (row < 0 || row >= in.x.h || column < 0 || column >= in.x.w) continue;
         const float threshold = in.threshold.at(in.threshold.n == 1 ? 0 : i, c, 0, 0);
         const int activation = in.x.at(i, c, row, column) >= threshold ? 1 : -1;
-        const size_t tap = (((static_cast<size_t>(plane) * conv.out + o) * conv.in + c) * conv.kernel + ky) * conv.kernel + kx;
+        const size_t tap =
+            (((static_cast<size_t>(plane) * conv.out + o) * conv.in + c) * conv.kernel + ky) * conv.kernel + kx;
         sum += activation * conv.signs[tap];
       }
   return sum;
@@ -61,8 +62,10 @@ std::vector<Bytes> constants(const Conv& conv, const std::vector<float>& thresho
       for (int tap = 0; tap < taps; ++tap)
         if (conv.signs[(row * conv.in + c) * taps + tap] > 0)
           bits[(row * taps + tap) * words + c / 64] |= uint64_t{1} << (c % 64);
-  return {to_bytes(threshold),        to_bytes(bits),             to_bytes(conv.scale), to_bytes(conv.shift),
-          to_bytes(conv.inner_slope), to_bytes(conv.inner_shift), to_bytes(conv.slope)};
+  return {to_bytes(threshold),        to_bytes(bits),
+          to_bytes(conv.scale),       to_bytes(conv.shift),
+          to_bytes(conv.inner_slope), to_bytes(conv.inner_shift),
+          to_bytes(conv.slope)};
 }
 
 std::vector<Bounded> channel_gate(const Gate& gate, const Map& x) {

@@ -1,7 +1,7 @@
 // The ops of ARCHITECTURE.md as plain loops over (N, C, H, W). Nothing here is shared with the core.
 //
-// Laws 1, 2, 4 and 5 fix every bit of binary_conv2d, add and pixel_shuffle, so these references are exact. The gates are
-// computed in double and come with a bound of the float error.
+// Laws 1, 2, 4 and 5 fix every bit of binary_conv2d, add and pixel_shuffle, so these references are exact. The gates
+// are computed in double and come with a bound of the float error.
 #pragma once
 
 #include "net.h"
@@ -10,8 +10,8 @@ namespace bitsr_test {
 
 struct Conv {
   int in, out, kernel, planes;
-  std::vector<int> signs;  // [planes][out][in][kernel][kernel], +1 or -1
-  std::vector<float> scale;  // [planes][out]
+  std::vector<int> signs;                                     // [planes][out][in][kernel][kernel], +1 or -1
+  std::vector<float> scale;                                   // [planes][out]
   std::vector<float> shift, inner_slope, inner_shift, slope;  // [out]; empty: absent
 };
 

@@ -1,5 +1,5 @@
-// The part of TensorFlow Lite's C struct ABI that an external delegate needs, declared anew: no package ships the headers,
-// and the stock wheels hide all of their symbols. Names are the framework's (tensorflow/lite/core/c/common.h,
+// The part of TensorFlow Lite's C struct ABI that an external delegate needs, declared anew: no package ships the
+// headers, and the stock wheels hide all of their symbols. Names are the framework's (tensorflow/lite/core/c/common.h,
 // Apache-2.0); only what 64-bit platforms have in common since TensorFlow 2.14 is declared.
 #pragma once
 
@@ -122,7 +122,8 @@ static_assert(sizeof(TfLiteTensor) == 112 && offsetof(TfLiteTensor, allocation_t
                   offsetof(TfLiteTensor, dims_signature) == 104,
               "TfLiteTensor");
 static_assert(sizeof(TfLiteNode) == 80 && offsetof(TfLiteNode, custom_initial_data_size) == 56, "TfLiteNode");
-static_assert(sizeof(TfLiteRegistration) == 88 && offsetof(TfLiteRegistration, builtin_code) == 40, "TfLiteRegistration");
+static_assert(sizeof(TfLiteRegistration) == 88 && offsetof(TfLiteRegistration, builtin_code) == 40,
+              "TfLiteRegistration");
 static_assert(offsetof(TfLiteContext, recommended_num_threads) == 72, "TfLiteContext");
 static_assert(sizeof(TfLiteDelegateParams) == 32, "TfLiteDelegateParams");
 static_assert(sizeof(TfLiteDelegate) == 56, "TfLiteDelegate");

@@ -1,6 +1,9 @@
 // The external delegate: load it with load_delegate() of ai_edge_litert or tf.lite, or from the C or Java API.
 //
-// Options: "kernel" (auto, portable, avx2, avx512, neon), "threads" (0: what the interpreter recommends), "verbose" (0, 1).
+// Options: "kernel" (auto, portable, avx2, avx512, neon), "threads" (0: what the interpreter recommends), "verbose" (0,
+// 1).
+
+#include "delegate.h"
 
 #include <cerrno>
 #include <cstdio>
@@ -10,8 +13,6 @@
 #include <memory>
 #include <new>
 #include <vector>
-
-#include "delegate.h"
 
 #include "ops.h"
 #include "partition.h"

@@ -65,7 +65,8 @@ bool OptionMap::find(const char* name, int64_t* value) const {
     if (length > size_ - key || std::memcmp(data_ + key, name, length) != 0) continue;
     const int type = data_[values_ + count_ * width_ + i] >> 2;
     uint64_t raw = 0;
-    if ((type != kTypeInt && type != kTypeUint) || !read(data_, size_, values_ + i * width_, width_, &raw)) return false;
+    if ((type != kTypeInt && type != kTypeUint) || !read(data_, size_, values_ + i * width_, width_, &raw))
+      return false;
     const int unused = 64 - 8 * static_cast<int>(width_);
     *value = type == kTypeInt ? static_cast<int64_t>(raw << unused) >> unused : static_cast<int64_t>(raw);
     return true;

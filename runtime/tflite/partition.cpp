@@ -6,8 +6,8 @@
 #include <map>
 
 #include "bitsr/builder.h"
-#include "options.h"
 #include "ops.h"
+#include "options.h"
 
 namespace bitsr::tflite {
 namespace {
@@ -46,8 +46,8 @@ class Translation {
       return fail(name, "its options are corrupt, bytes:", node.custom_initial_data_size);
     if (!options.find("version", &version)) return fail(name, "its options have no version");
     if (version != kOptionsVersion) {
-      context_->ReportError(context_, "bitsr: %s has options of version %lld, this library reads version %lld; %s", name,
-                            static_cast<long long>(version), static_cast<long long>(kOptionsVersion),
+      context_->ReportError(context_, "bitsr: %s has options of version %lld, this library reads version %lld; %s",
+                            name, static_cast<long long>(version), static_cast<long long>(kOptionsVersion),
                             version > kOptionsVersion ? "update bitsr" : "export the model again");
       return false;
     }
@@ -258,8 +258,10 @@ TfLiteStatus Partition::prepare(TfLiteContext* context) {
   float unread = 0;  // tensors have no memory yet, and the core refuses null pointers
   for (size_t i = 0; i < inputs_.size(); ++i) {
     if (context->tensors[inputs_[i]].allocation_type == kTfLiteDynamic) {
-      context->ReportError(context, "bitsr: the size of tensor %d is only known when the model runs; resize its inputs "
-                           "before, and allocate the tensors", inputs_[i]);
+      context->ReportError(context,
+                           "bitsr: the size of tensor %d is only known when the model runs; resize its inputs "
+                           "before, and allocate the tensors",
+                           inputs_[i]);
       return kTfLiteError;
     }
     input_views_[i] = view(context, inputs_[i]);

@@ -37,7 +37,7 @@ class Partition {
 
   std::unique_ptr<Program, Destroy> program_;
   const Settings* settings_ = nullptr;  // the delegate's, which lives longer
-  std::vector<int> inputs_, outputs_;  // tensors, in the program's order
+  std::vector<int> inputs_, outputs_;   // tensors, in the program's order
   std::vector<TensorView> input_views_, output_views_;
   std::vector<Shape> shapes_;
   std::shared_ptr<ThreadPool> pool_;  // the delegate's other partitions use it too

@@ -20,9 +20,9 @@ class ThreadPool {
  public:
   using Task = void (*)(void* arg, int64_t begin, int64_t end);
 
-  // `threads` includes the caller of run(). Where `processors` has one for each of them they wait awake for a while before
-  // they sleep; with fewer, a thread that waits awake only keeps another from its work.
-  // Throws std::system_error where the system has no more threads.
+  // `threads` includes the caller of run(). Where `processors` has one for each of them they wait awake for a while
+  // before they sleep; with fewer, a thread that waits awake only keeps another from its work. Throws std::system_error
+  // where the system has no more threads.
   explicit ThreadPool(int threads, int processors = available_processors());
   ~ThreadPool();
 

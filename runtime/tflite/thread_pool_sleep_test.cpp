@@ -10,8 +10,8 @@
 
 #include "thread_pool.h"
 
-// In place of the C library's: the moment between the last look at a condition and the sleep, else too short for chance to
-// hit it, is made long.
+// In place of the C library's: the moment between the last look at a condition and the sleep, else too short for chance
+// to hit it, is made long.
 extern "C" int pthread_cond_wait(pthread_cond_t* condition, pthread_mutex_t* mutex) {
   std::this_thread::sleep_for(std::chrono::microseconds(50));
   const timespec never = {std::time(nullptr) + 1000000, 0};

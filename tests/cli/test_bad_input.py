@@ -214,7 +214,7 @@ def test_contradicting_options(bitsr: Bitsr, picture: Path, tmp_path: Path, weig
 
 def test_debug_shows_the_traceback_and_nothing_else_does(tmp_path: Path, weights: Path) -> None:
     (tmp_path / "empty.png").touch()
-    command = [sys.executable, "-m", "bitsr.cli", *map(str, eager(weights, tmp_path / "empty.png", tmp_path / "o.png"))]
+    command = [sys.executable, "-m", "bitsr", *map(str, eager(weights, tmp_path / "empty.png", tmp_path / "o.png"))]
     plain = subprocess.run(command, capture_output=True, text=True, check=False)
     assert plain.returncode == 1
     assert plain.stderr.startswith("error: ")

@@ -166,7 +166,7 @@ def test_an_interruption_leaves_finished_files_only(tmp_path: Path, weights: Pat
     command = [
         sys.executable,
         "-m",
-        "bitsr.cli",
+        "bitsr",
         "upscale",
         "-i",
         source,
@@ -199,7 +199,7 @@ def test_an_interruption_leaves_finished_files_only(tmp_path: Path, weights: Pat
 
 @pytest.mark.parametrize("arguments", [["models"], ["summary", "ebsr_light_x4"]])
 def test_a_closed_pipe_is_no_error_report(arguments: list[str]) -> None:
-    command = f"{sys.executable} -m bitsr.cli {' '.join(arguments)} | head -n 1"
+    command = f"{sys.executable} -m bitsr {' '.join(arguments)} | head -n 1"
     outcome = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert "Traceback" not in outcome.stderr
     assert "Exception ignored" not in outcome.stderr

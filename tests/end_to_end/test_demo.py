@@ -20,7 +20,7 @@ def test_demo_shows_both_runtimes(photo: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     weights, folder = tmp_path / f"{MODEL}.safetensors", tmp_path / "demo"
     save_weights(weights, create_model(MODEL).state_dict(), WeightsInfo(model=MODEL))
-    command = ["-m", "bitsr.cli", "demo", "-i", photo, "-o", folder, "-m", weights]
+    command = ["-m", "bitsr", "demo", "-i", photo, "-o", folder, "-m", weights]
 
     def demo() -> subprocess.CompletedProcess[str]:
         arguments = [sys.executable, *map(str, command)]

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-PACKAGES = ("common", "training", "export", "inference", "validation", "cli", "runtime")
+PACKAGES = ("bitsr", "training", "export", "validation")
 ALLOWED = (
     r"bitsr/[a-z_/0-9]+\.py",
+    r"bitsr/py\.typed",
     r"bitsr/training/recipes/[a-z0-9_]+\.yaml",
     r"bitsr/training/weights/[a-z0-9_]+\.(safetensors|md)",
     r"bitsr/validation/report/page\.(html\.j2|css|js)",
@@ -42,7 +43,10 @@ def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_contains_the_product(wheel: Path, repository: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for package in PACKAGES:
-        sources = {f"bitsr/{path.relative_to(repository)}" for path in (repository / package).rglob("*.py")}
+        sources = {
+            str(path.relative_to(repository)) if package == "bitsr" else f"bitsr/{path.relative_to(repository)}"
+            for path in (repository / package).rglob("*.py")
+        }
         assert sources, package
         assert sources <= names
     for folder, pattern in (("recipes", "*.yaml"), ("weights", "*.safetensors"), ("weights", "*.md")):

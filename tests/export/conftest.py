@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bitsr.artifact.program import Op, OpKind, Program, ValueKind
 from bitsr.export import ops
-from bitsr.export.program import Op, OpKind, Program, ValueKind
 from bitsr.training.models import SuperResolutionModel, create_model, list_models
 from bitsr.training.models.ebsr import EbsrConfig, ebsr
 

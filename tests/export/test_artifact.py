@@ -7,17 +7,16 @@ from typing import Any
 import pytest
 import torch
 
-from bitsr.common.errors import BitsrError
-from bitsr.export.artifact import (
+from bitsr.artifact.info import (
     ArtifactInfo,
     SizeRules,
     parse_info,
     read_artifact,
     sidecar_path,
-    weights_digest,
     write_artifact,
 )
-from bitsr.export.errors import ArtifactError
+from bitsr.common.errors import ArtifactError, BitsrError
+from bitsr.export.source import weights_digest
 
 FACTS: dict[str, Any] = {
     "kind": "pte",

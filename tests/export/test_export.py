@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bitsr.artifact.info import read_artifact
 from bitsr.common.errors import UnknownNameError, UsageError, WeightsError
 from bitsr.export import export
-from bitsr.export.artifact import read_artifact, weights_digest
 from bitsr.export.delegation import OURS
 from bitsr.export.deploy import fold
 from bitsr.export.errors import ExportError
 from bitsr.export.export import export_model
+from bitsr.export.source import weights_digest
 from bitsr.export.verification import agreement
 from bitsr.runtime import DIRECTORY_VARIABLE
 from bitsr.runtime.pte import PteNetwork

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bitsr.artifact.program import OpKind, Program, read_program
 from bitsr.export.delegation import OURS
 from bitsr.export.deploy import FusedBinaryConv2d, SuperResolver, fold
 from bitsr.export.errors import ExportError
 from bitsr.export.executorch import lower as lowering
-from bitsr.export.program import OpKind, Program, read_program
 from bitsr.training.models import SuperResolutionModel
 from bitsr.training.models.swinir import FLOAT_PARTS, TINY, SwinIr
 
@@ -171,7 +171,7 @@ def test_a_module_without_dynamic_sizes_is_refused() -> None:
 def test_shifted_windows_share_one_mask_in_a_tflite() -> None:
     """The converter would sum the mask and each layer's bias to a constant as large as the scores: 75 of 80 MB once."""
     pytest.importorskip("onnx2tf")
-    from bitsr.export.tflite.container import parse_model
+    from bitsr.artifact.flatbuffer import parse_model
     from bitsr.export.tflite.lower import lower
 
     torch.manual_seed(1)
@@ -195,7 +195,7 @@ class ReluShuffle(nn.Module):
 
 def test_a_shuffle_of_a_known_size_needs_no_matrix_in_a_tflite() -> None:
     pytest.importorskip("onnx2tf")
-    from bitsr.export.tflite.container import graph_ops
+    from bitsr.artifact.flatbuffer import graph_ops
     from bitsr.export.tflite.lower import lower
     from bitsr.runtime.litert import TfliteNetwork
 

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitsr.export.packing import pack_weight, unpack_weight, words_per_tap
+from bitsr.artifact.program.words import words_per_tap
+from bitsr.export.packing import pack_weight, unpack_weight
 
 
 def random_signs(shape: tuple[int, ...], seed: int) -> torch.Tensor:

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
-from bitsr.export.program import (
+from bitsr.artifact.program import (
     HEADER_BYTES,
     VERSION,
     Op,

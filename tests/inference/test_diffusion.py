@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
+from bitsr.artifact.info import DiffusionFacts, SizeRules, write_artifact
 from bitsr.common.errors import UsageError
-from bitsr.export.artifact import DiffusionFacts, SizeRules, write_artifact
 from bitsr.inference.diffusion import DiffusionSession, tile_starts
 from bitsr.inference.open import open_session
 from bitsr.inference.session import Sampling, SamplingSession, SessionInfo

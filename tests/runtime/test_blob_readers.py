@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitsr.export.program import HEADER_BYTES, Op, OpKind, Program, ProgramError, Value, ValueKind, read_program
-from bitsr.export.program import write_program as write
+from bitsr.artifact.program import HEADER_BYTES, Op, OpKind, Program, ProgramError, Value, ValueKind, read_program
+from bitsr.artifact.program import write_program as write
 
 SEED = 20
 MUTANTS = 6000

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import torch
 
+from bitsr.artifact.program import Op, OpKind, Program, Value, ValueKind, write_program
+from bitsr.artifact.program.words import words_per_tap
 from bitsr.export import ops
 from bitsr.export.executorch.lower import lower
 from bitsr.export.export import ExportResult, export_model
-from bitsr.export.packing import words_per_tap
-from bitsr.export.program import Op, OpKind, Program, Value, ValueKind, write_program
 from bitsr.runtime import RuntimeLibraryError, find_library
 from bitsr.runtime.litert import TFLITE_LIBRARY
 from bitsr.runtime.pte import PteNetwork

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from bitsr.artifact.flatbuffer import graph_ops
 from bitsr.cli import main
-from bitsr.common.errors import UsageError
-from bitsr.export.errors import ArtifactError, ExportError
-from bitsr.export.tflite.container import graph_ops
+from bitsr.common.errors import ArtifactError, UsageError
+from bitsr.export.errors import ExportError
 from bitsr.export.tflite.conversion import convert
 from bitsr.runtime.litert import TfliteNetwork
 

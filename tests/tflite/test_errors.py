@@ -12,9 +12,9 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 from torch import Tensor
 
+from bitsr.artifact.flatbuffer import pack
 from bitsr.common.errors import UsageError
 from bitsr.export.export import ExportResult
-from bitsr.export.tflite.container import pack
 from bitsr.export.tflite.roles import VERSION
 from bitsr.runtime import DIRECTORY_VARIABLE, KERNEL_VARIABLE, RuntimeLibraryError
 from bitsr.runtime.litert import INTERPRETERS, TfliteError, TfliteNetwork

@@ -7,12 +7,11 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, load_delegate
 
-from bitsr.common.errors import UsageError
-from bitsr.export.artifact import read_artifact
+from bitsr.artifact.flatbuffer import METADATA, graph_ops
+from bitsr.artifact.info import read_artifact
+from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.export.delegation import OURS
-from bitsr.export.errors import ArtifactError
 from bitsr.export.export import FLOAT_TWIN, ExportResult, export_model
-from bitsr.export.tflite.container import METADATA, graph_ops
 from bitsr.runtime import find_library
 from bitsr.runtime.litert import TFLITE_LIBRARY
 from bitsr.training.models import SuperResolutionModel

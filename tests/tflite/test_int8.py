@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bitsr.artifact.flatbuffer import graph_ops, parse_model, schema
 from bitsr.export.deploy import FusedBinaryConv2d
 from bitsr.export.errors import ExportError
-from bitsr.export.tflite.container import graph_ops, parse_model, schema
 from bitsr.runtime.litert import TfliteNetwork
 
 

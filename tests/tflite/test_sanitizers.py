@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+from bitsr.artifact.flatbuffer import pack
 from bitsr.export.export import ExportResult
-from bitsr.export.tflite.container import pack
 from bitsr.runtime.litert import TFLITE_LIBRARY
 
 HOST = Path(__file__).with_name("sanitized_host.py")

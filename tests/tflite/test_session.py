@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from bitsr.common.errors import UsageError
-from bitsr.export.errors import ArtifactError
+from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.export.export import FLOAT_TWIN, ExportResult
 from bitsr.inference.open import open_session
 from bitsr.inference.tflite import TfliteSession

@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 from torch import nn
 
+from bitsr.artifact.program import HEADER_BYTES, MAGIC, OpKind, Program, read_program, write_program
 from bitsr.export.deploy import fold
 from bitsr.export.export import export_model
-from bitsr.export.program import HEADER_BYTES, MAGIC, OpKind, Program, read_program, write_program
 from bitsr.training.models import create_model
 from bitsr.training.weights import WeightsInfo, load_model, save_weights
 

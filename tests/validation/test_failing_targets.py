@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bitsr.common.errors import UsageError
-from bitsr.export.errors import ArtifactError
+from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.validation.errors import TargetError
 from bitsr.validation.request import Request
 from bitsr.validation.results import Run

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from bitsr.artifact.program import OpKind, read_program, write_program
 from bitsr.export import ops
-from bitsr.export.program import OpKind, read_program, write_program
 from bitsr.validation import op_parity
 from bitsr.validation.artifact_ops import artifact_ops
 from bitsr.validation.errors import TargetError

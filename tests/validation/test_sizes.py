@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import nn
 
+from bitsr.artifact.info import SizeRules, read_artifact
 from bitsr.common.errors import UsageError
-from bitsr.export.artifact import SizeRules, read_artifact
 from bitsr.export.export import export_model
 from bitsr.training.models import create_model
 from bitsr.training.weights import WeightsInfo, save_weights

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bitsr.artifact.info import parse_info, read_sidecar
+from bitsr.artifact.program import Op, OpKind, Program, Value, ValueKind, read_program, write_program
 from bitsr.common.errors import BitsrError
-from bitsr.export.artifact import parse_info, read_sidecar
-from bitsr.export.program import Op, OpKind, Program, Value, ValueKind, read_program, write_program
 from bitsr.validation.errors import ResultsError, TargetError
 from bitsr.validation.results import read_results, write_results
 from bitsr.validation.runner_files import Layer, parse_output, read_cases, read_layers, read_map

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bitsr.artifact.program import Program, Value, ValueKind, read_program
 from bitsr.common.errors import BitsrError
 from bitsr.common.quiet import quiet
-from bitsr.export.program import Program, Value, ValueKind, read_program
 from bitsr.runtime import EXECUTORCH_BACKEND, load_executorch_backend
 from bitsr.validation.errors import TargetError
 from bitsr.validation.runner_files import ReplayCase, read_cases, read_map, write_map
@@ -78,7 +78,7 @@ def methods(cases: Sequence[tuple[ReplayCase, Program]]) -> bytes:
             TensorShapeDynamism,
         )
         from executorch.exir.schema import Program as PteProgram
-    from bitsr.export.program import write_program
+    from bitsr.artifact.program import write_program
 
     plans, blobs = [], []
     for number, (case, program) in enumerate(cases):

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bitsr.artifact.info import read_artifact, sidecar_path
 from bitsr.common.errors import BitsrError
 from bitsr.common.files import atomic_write
 from bitsr.common.quiet import silent_stderr
-from bitsr.export.artifact import read_artifact, sidecar_path
 from bitsr.runtime import KERNEL_VARIABLE
 from bitsr.runtime.litert import TfliteNetwork
 from bitsr.runtime.pte import PteNetwork
@@ -75,7 +75,7 @@ class HostRunner:
 
 def _open(path: Path, threads: int) -> tuple[Network, int]:
     if path.suffix == ".tflite":
-        from bitsr.export.tflite.container import graph_ops, parse_model
+        from bitsr.artifact.flatbuffer import graph_ops, parse_model
 
         content = path.read_bytes()
         needs_delegate = any(op.custom for op in graph_ops(content, name=str(path)))

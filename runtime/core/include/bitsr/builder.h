@@ -1,5 +1,5 @@
-// Builds a program op by op, in memory. The blob parser uses it, and so does every shim whose framework hands over single
-// ops: there is one validation and one planner.
+// Builds a program op by op, in memory. The blob parser uses it, and so does every shim whose framework hands over
+// single ops: there is one validation and one planner.
 #pragma once
 
 #include "bitsr/program.h"
@@ -56,8 +56,8 @@ struct OpResult {
   int64_t channel, row, column;
 };
 
-// Called for each result of an op when the op is done; `output` is its place in the table of ARCHITECTURE.md. The data is
-// read only during the call.
+// Called for each result of an op when the op is done; `output` is its place in the table of ARCHITECTURE.md. The data
+// is read only during the call.
 struct Observer {
   void* context = nullptr;
   void (*result)(void* context, int32_t op, int32_t output, const OpResult& result) = nullptr;

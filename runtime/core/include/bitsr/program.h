@@ -1,7 +1,7 @@
 // Public interface of the bitsr core: load a program blob, run it on float maps.
 //
-// The core is freestanding C++17: no exceptions, no RTTI, no standard-library runtime, no framework header. The laws that
-// its results obey, the ops and the blob format are in ARCHITECTURE.md.
+// The core is freestanding C++17: no exceptions, no RTTI, no standard-library runtime, no framework header. The laws
+// that its results obey, the ops and the blob format are in ARCHITECTURE.md.
 #pragma once
 
 #include <cstddef>
@@ -11,9 +11,9 @@ namespace bitsr {
 
 enum class StatusCode {
   ok,
-  invalid_program,     // the blob is no valid program
-  newer_version,       // the blob was written for a later version of this library
-  invalid_argument,    // a call's tensors do not fit the program
+  invalid_program,   // the blob is no valid program
+  newer_version,     // the blob was written for a later version of this library
+  invalid_argument,  // a call's tensors do not fit the program
   out_of_memory,
   unsupported_kernel,  // this processor lacks the instructions of the wanted kernel
 };
@@ -37,8 +37,9 @@ struct Shape {
   int64_t n, c, h, w;
 };
 
-// The caller's thread pool. `run` splits [0, count) into ranges, calls `task(arg, begin, end)` for each, possibly at the
-// same time, and returns when all are done. A null `run` means the calling thread. Results do not depend on the split.
+// The caller's thread pool. `run` splits [0, count) into ranges, calls `task(arg, begin, end)` for each, possibly at
+// the same time, and returns when all are done. A null `run` means the calling thread. Results do not depend on the
+// split.
 struct Parallel {
   void* context = nullptr;
   void (*run)(void* context, int64_t count, void (*task)(void* arg, int64_t begin, int64_t end), void* arg) = nullptr;

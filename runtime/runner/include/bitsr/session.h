@@ -1,6 +1,7 @@
 // Public interface of the runner: open a .pte or .tflite, run it on pictures or tensors.
 //
-// Nothing is thrown across this interface and nothing in it belongs to a framework, so that other languages can sit on it.
+// Nothing is thrown across this interface and nothing in it belongs to a framework, so that other languages can sit on
+// it.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +20,7 @@ enum class ErrorKind {
   unsupported,  // this build or this machine lacks a runtime, a library or a kernel
   argument,     // the call does not fit the model
   memory,
-  runtime,      // the network failed while it ran
+  runtime,  // the network failed while it ran
   cancelled,
 };
 
@@ -53,16 +54,16 @@ struct SessionOptions {
 // Strings live as long as the session.
 struct SessionInfo {
   Format format;
-  int64_t bytes;              // of the file
-  int32_t scale;              // 0: unknown, there is no sidecar
-  const char* sidecar;        // JSON text; empty where there is none
-  Shape input;                // sides are 0 where any will do
-  const OtherInput* others;   // inputs beside the map, in the order of the model
+  int64_t bytes;             // of the file
+  int32_t scale;             // 0: unknown, there is no sidecar
+  const char* sidecar;       // JSON text; empty where there is none
+  Shape input;               // sides are 0 where any will do
+  const OtherInput* others;  // inputs beside the map, in the order of the model
   int32_t other_count;
-  int64_t max_pixels;         // of an input; 0: no limit is known
-  Kernel kernel;              // the one in use, never `automatic`
+  int64_t max_pixels;  // of an input; 0: no limit is known
+  Kernel kernel;       // the one in use, never `automatic`
   int32_t threads;
-  const char* runtime;        // "executorch" or "litert"
+  const char* runtime;  // "executorch" or "litert"
   const char* runtime_version;
 };
 
@@ -73,8 +74,8 @@ struct ProfileEntry {
   double ms;
 };
 
-// Time of one execution: on the clock, and of the processor in all threads of the process. With one thread the second is
-// what the network takes where other programs share the processor.
+// Time of one execution: on the clock, and of the processor in all threads of the process. With one thread the second
+// is what the network takes where other programs share the processor.
 struct RunTime {
   double ms = 0, cpu_ms = 0;
 };
@@ -86,8 +87,8 @@ struct RunHooks {
   bool (*proceed)(void* context) = nullptr;
   void (*profile)(void* context, const ProfileEntry& entry) = nullptr;
   // Results of the ops of our programs: partition, op and output number, op name as in ARCHITECTURE.md.
-  void (*result)(void* context, int32_t partition, int32_t op, const char* name, int32_t output, const OpResult& result) =
-      nullptr;
+  void (*result)(void* context, int32_t partition, int32_t op, const char* name, int32_t output,
+                 const OpResult& result) = nullptr;
 };
 
 // One loaded network with an input map, maybe other inputs, and an output map. One call at a time.
@@ -100,9 +101,11 @@ class Session {
   const SessionInfo& info() const;
 
   // The steps of a run, apart for timing. `set_input` takes dense NCHW float32 and keeps nothing of it. The output is
-  // (N, C, H, W) of the last execute(); there is none if that did not succeed, or after an input of another size for a .tflite.
+  // (N, C, H, W) of the last execute(); there is none if that did not succeed, or after an input of another size for a
+  // .tflite.
   Outcome set_input(const float* nchw, const Shape& shape);
-  // Input `number` of info().others, dense; all must be set once before the first run, and stay until they are set again.
+  // Input `number` of info().others, dense; all must be set once before the first run, and stay until they are set
+  // again.
   Outcome set_other(int32_t number, ElementType type, const void* values, int64_t count);
   Outcome execute(const RunHooks& hooks, RunTime* time);
   Shape output_shape() const;

@@ -25,7 +25,7 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace artefacts that exist.")] = False,
 ) -> None:
     """Fold a trained model and write the artefacts that run on the phone."""
-    from bitsr.export.artifact import sidecar_path
+    from bitsr.artifact.info import sidecar_path
     from bitsr.export.export import export_model
     from bitsr.inference.open import find_weights
 

@@ -1,8 +1,8 @@
 """What one delegate partition executes, and its blob (ARCHITECTURE.md, "Program blob")."""
 
-from bitsr.export.program.blob import HEADER_BYTES, MAGIC, VERSION, read_program, write_program
-from bitsr.export.program.content import Op, OpKind, Program, ProgramError, Value, ValueKind
-from bitsr.export.program.rules import MAX_CHANNELS, check_program
+from bitsr.artifact.program.blob import HEADER_BYTES, MAGIC, VERSION, read_program, write_program
+from bitsr.artifact.program.program import Op, OpKind, Program, ProgramError, Value, ValueKind
+from bitsr.artifact.program.validate import MAX_CHANNELS, check_program
 
 __all__ = [
     "HEADER_BYTES",

@@ -32,7 +32,7 @@ def library_directories() -> list[Path]:
     if override:
         return [Path(override)]
     here = Path(__file__).resolve().parent
-    return [here / "lib", here.parent / "build" / "native"]
+    return [here / "lib", here.parents[1] / "build" / "native"]
 
 
 def find_library(name: str) -> Path:

@@ -7,9 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bitsr.common.errors import UsageError
-from bitsr.export.artifact import ArtifactInfo, read_artifact
-from bitsr.export.errors import ArtifactError
+from bitsr.artifact.info import ArtifactInfo, read_artifact
+from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.inference.footprint import bytes_per_pixel
 from bitsr.inference.session import SessionInfo
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bitsr.export.packing import WORD_BITS, words_per_tap
-from bitsr.export.program.content import Op, OpKind, Program, ProgramError, Value, ValueKind
+from bitsr.artifact.program.program import Op, OpKind, Program, ProgramError, Value, ValueKind
+from bitsr.artifact.program.words import WORD_BITS, words_per_tap
 
 MAX_COUNT = 1 << 12  # values, ops, inputs, outputs; a network of 32 layers has about 100 ops
 MAX_CHANNELS = 1 << 16  # 9 taps of so many channels still fit the int32 accumulator (law 4)

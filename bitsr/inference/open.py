@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from bitsr.artifact.info import read_artifact
 from bitsr.common.errors import UsageError
-from bitsr.export.artifact import read_artifact
 from bitsr.inference.cache import Say, cached_artifact
 from bitsr.inference.session import Sampling, Session
 

@@ -6,8 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bitsr.common.errors import MissingExtraError
-from bitsr.export.errors import ArtifactError
+from bitsr.common.errors import ArtifactError, MissingExtraError
 
 # Name of the metadata entry.
 METADATA = "bitsr"

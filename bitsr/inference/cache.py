@@ -10,9 +10,8 @@ from pathlib import Path
 
 import bitsr.export
 import bitsr.training
-from bitsr.common.errors import BitsrError
-from bitsr.export import artifact
-from bitsr.export.errors import ArtifactError
+from bitsr.artifact import info as artifact
+from bitsr.common.errors import ArtifactError, BitsrError
 
 Say = Callable[[str], None]
 

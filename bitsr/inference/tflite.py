@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bitsr.export.tflite.container import graph_ops
+from bitsr.artifact.flatbuffer import graph_ops
 from bitsr.inference.artifact import PictureArtifact
 from bitsr.runtime.litert import TfliteNetwork
 

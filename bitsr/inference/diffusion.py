@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bitsr.artifact.info import ArtifactInfo, read_artifact
 from bitsr.common.errors import UsageError
-from bitsr.export.artifact import ArtifactInfo, read_artifact
 from bitsr.export.deploy import fold
 from bitsr.export.steps import CHANNELS, DEFAULT_TILE_PIXELS, tile_sizes
 from bitsr.inference.footprint import bytes_per_pixel
@@ -179,7 +179,7 @@ def _check_form(path: Path, facts: ArtifactInfo) -> None:
 def step_network(path: Path, facts: ArtifactInfo) -> StepNetwork:
     """One step of an artefact whose metadata are ``facts``; errors as :meth:`DiffusionSession.of_artifact`."""
     if facts.kind == "tflite":
-        from bitsr.export.tflite.container import graph_ops
+        from bitsr.artifact.flatbuffer import graph_ops
         from bitsr.runtime.litert import TfliteNetwork
 
         content = path.read_bytes()

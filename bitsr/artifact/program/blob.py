@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bitsr.export.program.content import Op, OpKind, Program, ProgramError, Value, ValueKind
-from bitsr.export.program.rules import ARITY, check_counts, check_program, constant_shapes, constant_type, require
+from bitsr.artifact.program.program import Op, OpKind, Program, ProgramError, Value, ValueKind
+from bitsr.artifact.program.validate import ARITY, check_counts, check_program, constant_shapes, constant_type, require
 
 MAGIC = b"BSRP"
 VERSION = 1

@@ -43,3 +43,7 @@ class WeightsError(BitsrError):
 
 class TrainingError(BitsrError):
     """A training that cannot start or go on."""
+
+
+class ArtifactError(BitsrError):
+    """An artefact or its sidecar that is missing, corrupt, newer than this bitsr, or not what it claims to be."""

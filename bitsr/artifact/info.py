@@ -11,11 +11,10 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from bitsr.common.errors import ArtifactError
 from bitsr.common.files import atomic_write
-from bitsr.export.errors import ArtifactError
 
 FORMAT: Literal["bitsr-artifact"] = "bitsr-artifact"
 FORMAT_VERSION: Literal[1] = 1
@@ -153,7 +152,7 @@ def write_artifact(path: Path, content: bytes, **facts: Any) -> ArtifactInfo:
 
 
 def _write_embedded(path: Path, content: bytes, facts: dict[str, Any]) -> ArtifactInfo:
-    from bitsr.export.tflite.container import finish
+    from bitsr.artifact.flatbuffer import finish
 
     # Size and digest are known last; the text keeps its length, so that only its own bytes change.
     draft = ArtifactInfo(**facts, artifact_bytes=1, artifact_sha256=_NO_DIGEST).model_dump_json(exclude_none=True)
@@ -208,7 +207,7 @@ def read_artifact(path: Path | str) -> ArtifactInfo:
 
 
 def _read_embedded(content: bytes, path: Path) -> ArtifactInfo:
-    from bitsr.export.tflite.container import read_metadata
+    from bitsr.artifact.flatbuffer import read_metadata
 
     text = read_metadata(content, name=str(path))
     if text is None:
@@ -249,13 +248,3 @@ def parse_info(data: Any, *, source: str) -> ArtifactInfo:
             f"the sidecar {source} is not valid: {field}: {first['msg']}, got {first.get('input')!r}; "
             "export the model again"
         ) from error
-
-
-def weights_digest(state: dict[str, torch.Tensor]) -> str:
-    """SHA-256 over names, shapes, types and values of a state dict, in the order of the names."""
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        tensor = state[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.numpy().tobytes())
-    return digest.hexdigest()

@@ -1,0 +1,7 @@
+"""``python -m bitsr``: the command line."""
+
+import sys
+
+from bitsr.cli import main
+
+sys.exit(main())
