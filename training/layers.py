@@ -127,7 +127,7 @@ class RPReLU(nn.Module):
         self.shift_after = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.prelu(x + self.shift_before.reshape(-1, 1, 1)) + self.shift_after.reshape(-1, 1, 1)  # type: ignore[no-any-return]
+        return self.prelu(x + self.shift_before.reshape(-1, 1, 1)) + self.shift_after.reshape(-1, 1, 1)
 
 
 class SubtractMean(nn.Module):

@@ -87,7 +87,7 @@ class PteNetwork:
                 f"{self._name} failed on an input of shape {tuple(x.shape)} ({_first_line(error)}); the lines above "
                 "say why"
             ) from error
-        return y  # type: ignore[no-any-return]
+        return y
 
     def _read(self, path: Path) -> bytes:
         try:

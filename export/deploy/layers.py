@@ -67,7 +67,7 @@ class FusedBinaryConv2d(nn.Module):
         """(N, Ci, H, W) -> (N, Co, H, W); ``threshold`` (N, Ci) is for layers without a constant one."""
         if (threshold is None) == (self.threshold is None):
             raise ValueError("a binary layer needs either a constant threshold or one for each picture, not both")
-        y: Tensor = ops.binary_conv2d(
+        return ops.binary_conv2d(
             x,
             self.threshold if threshold is None else threshold,
             self.weight_bits,
@@ -80,7 +80,6 @@ class FusedBinaryConv2d(nn.Module):
             residual,
             self.slope,
         )
-        return y
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
@@ -95,8 +94,7 @@ class ChannelGate(nn.Module):
         _register_linears(self, fc1, fc2)
 
     def forward(self, x: Tensor) -> Tensor:
-        v: Tensor = ops.channel_gate(x, self.w1, self.b1, self.w2, self.b2, self.sigmoid)
-        return v
+        return ops.channel_gate(x, self.w1, self.b1, self.w2, self.b2, self.sigmoid)
 
 
 class ChannelShiftGate(nn.Module):
@@ -120,8 +118,7 @@ class SpatialGate(nn.Module):
         self.register_buffer("bias", _constant(_bias(conv)))
 
     def forward(self, x: Tensor) -> Tensor:
-        gain: Tensor = ops.spatial_gate(x, self.weight, self.bias)
-        return gain
+        return ops.spatial_gate(x, self.weight, self.bias)
 
 
 class QuantizedSpatialGate(nn.Module):
@@ -153,10 +150,9 @@ class QuantizedSpatialGate(nn.Module):
         self.register_buffer("bias", _constant(bias))
 
     def forward(self, x: Tensor) -> Tensor:
-        gain: Tensor = ops.quantized_spatial_gate(
+        return ops.quantized_spatial_gate(
             x, self.weight, self.inverse_step, self.scale, self.bias, self.negative, self.positive
         )
-        return gain
 
 
 class GatedBinaryConv2d(nn.Module):
@@ -171,9 +167,7 @@ class GatedBinaryConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         threshold, channel_gain = (None, None) if self.channel is None else self.channel(x)
         spatial_gain = None if self.spatial is None else self.spatial(x)
-        return self.conv(  # type: ignore[no-any-return]
-            x, threshold=threshold, channel_gain=channel_gain, spatial_gain=spatial_gain, residual=x
-        )
+        return self.conv(x, threshold=threshold, channel_gain=channel_gain, spatial_gain=spatial_gain, residual=x)
 
 
 class PixelShuffle(nn.Module):
@@ -184,8 +178,7 @@ class PixelShuffle(nn.Module):
         self.factor = factor
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
-        y: Tensor = ops.pixel_shuffle(x, skip, self.factor)
-        return y
+        return ops.pixel_shuffle(x, skip, self.factor)
 
 
 class SuperResolver(nn.Module):

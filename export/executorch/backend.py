@@ -158,8 +158,7 @@ class _Translation:
         tensor = constant(self.edge_program, source)
         if tensor is None:
             raise ExportError(f"BitsrBackend needs '{source}' as a constant, but it is computed; report this")
-        array: NDArray[Any] = tensor.detach().contiguous().numpy()
-        return array
+        return tensor.detach().contiguous().numpy()
 
     def _optional_array(self, source: Any) -> NDArray[Any] | None:
         return None if source is None else self._array(source)

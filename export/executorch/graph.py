@@ -60,5 +60,4 @@ def constant(program: ExportedProgram, node: Any) -> torch.Tensor | None:
 
 def fake(node: torch.fx.Node) -> torch.Tensor:
     """The fake tensor of a node with one output."""
-    value: torch.Tensor = node.meta["val"]
-    return value
+    return node.meta["val"]

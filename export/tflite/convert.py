@@ -34,8 +34,7 @@ def to_tflite(model: onnx.ModelProto, *, fused: bool) -> bytes:
     with _saved_model(model, fused=fused) as path:
         converter = _converter(path)
         converter.allow_custom_ops = fused
-        content: bytes = converter.convert()
-        return content
+        return converter.convert()
 
 
 def to_int8(model: onnx.ModelProto, *, samples: list[NDArray[np.float32]]) -> bytes:

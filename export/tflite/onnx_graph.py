@@ -124,8 +124,7 @@ def _with_our_nodes(program: ExportedProgram) -> ExportedProgram:
             torch.ops.bitsr.pixel_shuffle.default: _pixel_shuffle,
         }
     )
-    decomposed: ExportedProgram = program.run_decompositions(table)
-    return decomposed
+    return program.run_decompositions(table)
 
 
 def _node(

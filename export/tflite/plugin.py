@@ -118,10 +118,7 @@ def _entry(op: str, output: Any, tensors: dict[str, Any], result: Any) -> dict[s
 
 
 def _decorated(make_node: Callable[..., None]) -> Callable[..., None]:
-    decorated: Callable[..., None] = print_node_info(
-        inverted_operation_enable_disable(get_replacement_parameter(make_node))
-    )
-    return decorated
+    return print_node_info(inverted_operation_enable_disable(get_replacement_parameter(make_node)))
 
 
 def _layer_name(output: str) -> str:
@@ -194,4 +191,4 @@ class _Layer(tf_keras.layers.Layer):  # type: ignore[misc]
             tensors = {role: operand for role, operand in zip(roles, operands, strict=True) if role in self._op.inputs}
             return self._outline(tensors)
 
-        return function  # type: ignore[no-any-return]
+        return function

@@ -19,8 +19,7 @@ class Network(nn.Module):
         self.shuffle = nn.PixelShuffle(2)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.shuffle(self.layers(x))
-        return y
+        return self.shuffle(self.layers(x))
 
 
 def test_int8_inside_in_and_out() -> None:

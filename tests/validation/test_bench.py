@@ -143,8 +143,7 @@ def test_a_candidate_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatc
     def without_ours(*arguments: object, ours: bool, **more: object) -> Candidate:
         if ours:
             raise RuntimeError("this one can not be lowered")
-        found: Candidate = lowered(*arguments, ours=ours, **more)
-        return found
+        return lowered(*arguments, ours=ours, **more)
 
     monkeypatch.setattr(executorch, "lowered", without_ours)
     monkeypatch.setattr(timed, "find_library", lambda _: Path("/bin/false"))

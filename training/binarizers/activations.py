@@ -54,7 +54,7 @@ def scaled_sign(x: Tensor, threshold: Tensor, alpha: Tensor) -> Tensor:
     (Liu et al., ECCV 2018, eq. 6) the gradients are ``d/dx = F'(u)``, ``d/dthreshold = -F'(u)`` and
     ``d/dalpha = sign(u) - u F'(u)`` (EBSR, arXiv 2303.12270v1, eq. 3 and 4).
     """
-    return _ScaledSign.apply(x, threshold, alpha)  # type: ignore[no-untyped-call,no-any-return]
+    return _ScaledSign.apply(x, threshold, alpha)  # type: ignore[no-untyped-call]
 
 
 class ActivationBinarizer(nn.Module):

@@ -30,7 +30,7 @@ class _SurrogateSign(torch.autograd.Function):
 
 def surrogate_sign(x: Tensor, slope: Tensor) -> Tensor:
     """-1 where ``x < 0``, else +1, with ``slope`` (same shape) as its derivative."""
-    return _SurrogateSign.apply(x, slope.detach().to(x.dtype))  # type: ignore[no-untyped-call,no-any-return]
+    return _SurrogateSign.apply(x, slope.detach().to(x.dtype))  # type: ignore[no-untyped-call]
 
 
 class HardTanhSign(ActivationBinarizer):

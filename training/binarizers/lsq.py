@@ -50,7 +50,7 @@ def lsq(x: Tensor, step: Tensor, *, negative: int, positive: int, factor: float 
         x: any shape and float dtype.
         step: positive scalar.
     """
-    return _Lsq.apply(x, step, negative, positive, factor)  # type: ignore[no-untyped-call,no-any-return]
+    return _Lsq.apply(x, step, negative, positive, factor)  # type: ignore[no-untyped-call]
 
 
 class LsqQuantizer(nn.Module):

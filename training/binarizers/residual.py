@@ -53,7 +53,7 @@ class ResidualWeight(WeightBinarizer):
 
     def forward(self, weight: Tensor) -> Tensor:
         planes, scale = residual_planes(weight)
-        return _ResidualSum.apply(weight, planes, scale if self.scale is None else self.scale)  # type: ignore[no-untyped-call,no-any-return]
+        return _ResidualSum.apply(weight, planes, scale if self.scale is None else self.scale)  # type: ignore[no-untyped-call]
 
     def deploy(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         planes, scale = residual_planes(weight)

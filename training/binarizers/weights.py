@@ -27,7 +27,7 @@ class _StraightThrough(torch.autograd.Function):
 
 
 def _straight_through(weight: Tensor, scale: Tensor, *, clip: bool) -> Tensor:
-    return _StraightThrough.apply(weight, scale, clip)  # type: ignore[no-untyped-call,no-any-return]
+    return _StraightThrough.apply(weight, scale, clip)  # type: ignore[no-untyped-call]
 
 
 class WeightBinarizer(nn.Module):

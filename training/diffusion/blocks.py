@@ -29,7 +29,7 @@ class TimeEncoding(nn.Module):
     def forward(self, timestep: Tensor) -> Tensor:
         angles = timestep.float().reshape(-1, 1) * self.frequencies
         encoding = torch.cat([angles.sin(), angles.cos()], dim=1)
-        return self.reduce(F.silu(self.expand(encoding)))  # type: ignore[no-any-return]
+        return self.reduce(F.silu(self.expand(encoding)))
 
 
 class NormActivation(nn.Module):
@@ -57,7 +57,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.qkv(self.norm(x)).chunk(3, dim=1)
-        return self.out(attend(q, k, v)) + x  # type: ignore[no-any-return]
+        return self.out(attend(q, k, v)) + x
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ class AttentionGain(Gain):
         self.divisor = divisor
 
     def forward(self, z: Tensor) -> Tensor:
-        return z * (self.mask(z / self.divisor) * self.factor())  # type: ignore[no-any-return]
+        return z * (self.mask(z / self.divisor) * self.factor())
 
 
 class SqueezeExcitation(nn.Module):
@@ -102,7 +102,7 @@ class AttentionUnit(nn.Module):
         self.residual = _branch(residual, channels, divisor=input_scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.binary(self.rprelu(self.conv(x))) + self.residual(x)  # type: ignore[no-any-return]
+        return self.binary(self.rprelu(self.conv(x))) + self.residual(x)
 
 
 class BinEdsr(SuperResolutionModel):
@@ -147,7 +147,7 @@ class BinEdsr(SuperResolutionModel):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.tail(self.upsampler(self.body(self.head(self.normalize(x)))))
-        return y / self.normalize.input_scale + self.normalize.mean  # type: ignore[no-any-return]
+        return y / self.normalize.input_scale + self.normalize.mean
 
 
 def row_name(residual: Attention, binary: Attention) -> str:

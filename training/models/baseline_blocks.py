@@ -39,7 +39,7 @@ class BnnBlock(nn.Module):
         self.norm2 = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm2(self.conv2(self.norm1(self.conv1(x)))) + x  # type: ignore[no-any-return]
+        return self.norm2(self.conv2(self.norm1(self.conv1(x)))) + x
 
 
 class XnorUnit(nn.Module):
@@ -56,7 +56,7 @@ class XnorUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         z = self.norm(x)
         k = F.avg_pool2d(z.abs().mean(dim=1, keepdim=True), 3, stride=1, padding=1)
-        return self.conv(z) * k  # type: ignore[no-any-return]
+        return self.conv(z) * k
 
 
 class DorefaUnit(nn.Module):
@@ -72,7 +72,7 @@ class DorefaUnit(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x))  # type: ignore[no-any-return]
+        return self.norm(self.conv(x))
 
 
 class TwoUnits(nn.Module):
@@ -84,7 +84,7 @@ class TwoUnits(nn.Module):
         self.unit2 = unit2
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.unit2(self.unit1(x)) + x  # type: ignore[no-any-return]
+        return self.unit2(self.unit1(x)) + x
 
 
 class SkipUnit(nn.Module):
@@ -103,7 +103,7 @@ class SkipUnit(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x)) + x  # type: ignore[no-any-return]
+        return self.norm(self.conv(x)) + x
 
 
 class ReactnetUnit(nn.Module):
@@ -116,7 +116,7 @@ class ReactnetUnit(nn.Module):
         self.rprelu = RPReLU(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.rprelu(self.norm(self.conv(x)) + x)  # type: ignore[no-any-return]
+        return self.rprelu(self.norm(self.conv(x)) + x)
 
 
 class ReactnetBody(nn.Sequential):
@@ -178,7 +178,7 @@ class BamBody(nn.Module):
 
 
 def _scaled(conv: BinaryConv2d, x: Tensor) -> Tensor:
-    return conv(x) * filter_scale(conv.weight)  # type: ignore[no-any-return]
+    return conv(x) * filter_scale(conv.weight)
 
 
 class BtmBlock(nn.Module):
@@ -193,7 +193,7 @@ class BtmBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.activation1(_scaled(self.conv1, x))
-        return self.activation2(_scaled(self.conv2, y)) + x  # type: ignore[no-any-return]
+        return self.activation2(_scaled(self.conv2, y)) + x
 
 
 class DilatedBinaryConv2d(nn.Module):
@@ -240,4 +240,4 @@ class IbtmBlock(nn.Module):
         signs = self.sign(x)
         y = torch.cat([branch(signs) for branch in self.branches], dim=1)
         y = self.activation1(_scaled(self.conv1, y))
-        return self.activation2(_scaled(self.conv2, y)) + x  # type: ignore[no-any-return]
+        return self.activation2(_scaled(self.conv2, y)) + x

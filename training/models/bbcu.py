@@ -33,7 +33,7 @@ class BbcuUnit(nn.Module):
         self.rprelu = RPReLU(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.rprelu(self.conv(x)) + x  # type: ignore[no-any-return]
+        return self.rprelu(self.conv(x)) + x
 
 
 class BbcuUpsampler(nn.Module):

@@ -78,7 +78,7 @@ class BiConv(nn.Module):
         self.activation = TimestepRPReLU(channels, groups=groups)
 
     def forward(self, x: Tensor, group: Tensor) -> Tensor:
-        return self.activation(self.conv(x, self.threshold[group][:, :, None, None]), group) + x  # type: ignore[no-any-return]
+        return self.activation(self.conv(x, self.threshold[group][:, :, None, None]), group) + x
 
 
 class FloatConv(nn.Conv2d):
@@ -109,7 +109,7 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor, time: Tensor, group: Tensor) -> Tensor:
         """``time`` (1, config.channels) is the encoded timestep after its Swish, which all blocks share."""
         h = self.conv1(self.norm1(x), group) + self.time(time)[:, :, None, None]
-        return self.conv2(self.dropout(self.norm2(h)), group) + x  # type: ignore[no-any-return]
+        return self.conv2(self.dropout(self.norm2(h)), group) + x
 
 
 class Down(nn.Module):
@@ -161,7 +161,7 @@ class ChannelFusion(nn.Module):
 
     def forward(self, decoder: Tensor, skip: Tensor, group: Tensor) -> Tensor:
         first, second = mix_channels(decoder, skip, self.fusion)
-        return self.conv1(first, group) + self.conv2(second, group)  # type: ignore[no-any-return]
+        return self.conv1(first, group) + self.conv2(second, group)
 
 
 class AddFusion(nn.Module):
@@ -192,7 +192,7 @@ class BinaryAttention(nn.Module):
     def forward(self, x: Tensor, group: Tensor) -> Tensor:
         normed = self.norm(x)
         y = attend(self.query(normed, group), self.key(normed, group), self.value(normed, group))
-        return self.out(y, group) + x  # type: ignore[no-any-return]
+        return self.out(y, group) + x
 
 
 class BiDiffSr(DiffusionModel):
@@ -258,12 +258,12 @@ class BiDiffSr(DiffusionModel):
                 h = block(fusion(h, skips.pop(), group), time, group)
             if level:
                 h = self.ups[level - 1](h, group)
-        return self.tail(self.norm(h))  # type: ignore[no-any-return]
+        return self.tail(self.norm(h))
 
     def _attend(self, h: Tensor, group: Tensor) -> Tensor:
         if isinstance(self.attention, BinaryAttention):
-            return self.attention(h, group)  # type: ignore[no-any-return]
-        return self.attention(h)  # type: ignore[no-any-return]
+            return self.attention(h, group)
+        return self.attention(h)
 
 
 def convolution_reach(blocks: int, *, levels: int, scale: int) -> int:

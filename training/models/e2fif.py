@@ -25,7 +25,7 @@ class E2fifUnit(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x)) + x  # type: ignore[no-any-return]
+        return self.norm(self.conv(x)) + x
 
 
 class E2fifBlock(nn.Module):
@@ -38,7 +38,7 @@ class E2fifBlock(nn.Module):
         self.unit2 = E2fifUnit(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.unit2(self.activation(self.unit1(x)))  # type: ignore[no-any-return]
+        return self.unit2(self.activation(self.unit1(x)))
 
 
 def e2fif(model_id: str, scale: int, *, family: str, channels: int = 64, blocks: int = 16) -> LightFrame:

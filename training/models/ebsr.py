@@ -116,7 +116,7 @@ class EbsrBlock(nn.Module):
         self.conv2 = EConv(config)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv2(self.activation(self.conv1(x)))  # type: ignore[no-any-return]
+        return self.conv2(self.activation(self.conv1(x)))
 
 
 def ebsr(model_id: str, scale: int, config: EbsrConfig, *, family: str, paper: str = PAPER) -> LightFrame:

@@ -27,7 +27,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv2(F.relu(self.conv1(x)))
-        return x + (y if self.residual_scale == 1.0 else y * self.residual_scale)  # type: ignore[no-any-return]
+        return x + (y if self.residual_scale == 1.0 else y * self.residual_scale)
 
 
 class Upsampler(nn.Module):
@@ -74,7 +74,7 @@ class Edsr(SuperResolutionModel):
     def forward(self, x: Tensor) -> Tensor:
         head = self.head(self.normalize(x))
         features = self.body_end(self.body(head)) + head
-        return self.tail(self.upsampler(features)) + self.normalize.mean  # type: ignore[no-any-return]
+        return self.tail(self.upsampler(features)) + self.normalize.mean
 
 
 @register_model("srresnet_x{scale}")

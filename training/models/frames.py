@@ -84,7 +84,7 @@ class SrResNetFrame(SuperResolutionModel):
             y = stage(y)
         y = self.conv_last(F.leaky_relu(self.conv_hr(y), LEAKY_SLOPE))
         y = y + F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)
-        return y / self.input_scale  # type: ignore[no-any-return]
+        return y / self.input_scale
 
 
 class LightFrame(SuperResolutionModel):

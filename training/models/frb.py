@@ -52,7 +52,7 @@ class FrbUnit(nn.Module):
         self.rprelu = RPReLU(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.rprelu(self.conv(x)) + x  # type: ignore[no-any-return]
+        return self.rprelu(self.conv(x)) + x
 
 
 def _block(channels: int, *, learned_scales: bool) -> nn.Sequential:
@@ -96,7 +96,7 @@ class BinaryHidden(nn.Module):
         self.rprelu = RPReLU(hidden)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.rprelu(self.conv(x))  # type: ignore[no-any-return]
+        return self.rprelu(self.conv(x))
 
 
 def _frbt(model_id: str, scale: int, *, family: str, learned_scales: bool = True, **size: Any) -> SwinIr:

@@ -48,7 +48,7 @@ class SuperResolutionModel(nn.Module):
 
     def upscale(self, low: Tensor) -> Tensor:
         """Enlarge a batch of pictures; the model is in evaluation mode and on the device of ``low``."""
-        return self(low)  # type: ignore[no-any-return]
+        return self(low)
 
     def training_loss(self, network: nn.Module, low: Tensor, high: Tensor) -> Tensor:
         """The loss of a batch, a scalar: by default the mean absolute error.

@@ -33,7 +33,7 @@ class Sr3Block(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         h = self.conv1(self.norm1(x)) + self.time(time)[:, :, None, None]
-        return self.conv2(self.dropout(self.norm2(h))) + self.skip(x)  # type: ignore[no-any-return]
+        return self.conv2(self.dropout(self.norm2(h))) + self.skip(x)
 
 
 class Sr3(DiffusionModel):
@@ -113,7 +113,7 @@ class Sr3(DiffusionModel):
                 h = block(torch.cat([h, skips.pop()], dim=1), time)
             if level < len(self.ups):
                 h = self.ups[level](F.interpolate(h, scale_factor=2, mode="nearest"))
-        return self.tail(self.norm(h))  # type: ignore[no-any-return]
+        return self.tail(self.norm(h))
 
 
 @register_model("sr3_x{scale}", scales=(2, 4), kind="diffusion")

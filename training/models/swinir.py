@@ -174,7 +174,7 @@ class SwinLayer(nn.Module):
         else:
             y = self.attention(self.qkv(y), None)
         x = x + self.proj(y)
-        return x + self.fc2(self.hidden(self.norm2(x)))  # type: ignore[no-any-return]
+        return x + self.fc2(self.hidden(self.norm2(x)))
 
 
 class SwinGroup(nn.Module):
@@ -195,7 +195,7 @@ class SwinGroup(nn.Module):
         for layer in self.layers:
             y = layer(y, mask)
         y = self.end(y)
-        return y + x if self.skip else y  # type: ignore[no-any-return]
+        return y + x if self.skip else y
 
 
 class SwinIr(SuperResolutionModel):

@@ -57,8 +57,7 @@ class _Evaluated(nn.Module):
         self._call = traced.forward
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self._call(x)
-        return y
+        return self._call(x)
 
 
 def loaded(candidate: Candidate, *, kernel: str, x: Tensor) -> Call:

@@ -40,8 +40,7 @@ class BinaryLayer(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.conv(x, residual=x)
-        return y
+        return self.conv(x, residual=x)
 
 
 class FloatTwin(nn.Module):

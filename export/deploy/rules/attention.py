@@ -28,7 +28,7 @@ class FoldedAttention(nn.Module):
         self.register_buffer("gain", torch.full((1, 1, 1, 1), gain))
 
     def forward(self, z: Tensor) -> Tensor:
-        return z * (self.mask(z) * self.gain)  # type: ignore[no-any-return]
+        return z * (self.mask(z) * self.gain)
 
 
 class FoldedAttentionUnit(nn.Module):
@@ -43,8 +43,8 @@ class FoldedAttentionUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         skip = x if self.residual is None else self.residual(x)
         if self.binary is None:
-            return self.conv(x, residual=skip)  # type: ignore[no-any-return]
-        return self.binary(self.conv(x)) + skip  # type: ignore[no-any-return]
+            return self.conv(x, residual=skip)
+        return self.binary(self.conv(x)) + skip
 
 
 def _unit(module: AttentionUnit, *, trunk: float) -> tuple[FoldedAttentionUnit, float]:
@@ -93,7 +93,7 @@ class FoldedBinEdsr(nn.Module):
         """(N, 3, H, W) -> (N, 3, H s, W s), not clamped."""
         y = self.head(x - self.mean).to(memory_format=torch.channels_last)
         y = self.tail(self.upsampler(self.body(y)))
-        return y.to(memory_format=torch.contiguous_format)  # type: ignore[no-any-return]
+        return y.to(memory_format=torch.contiguous_format)
 
 
 @fold_rule(BinEdsr)

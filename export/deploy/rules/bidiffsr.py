@@ -82,7 +82,7 @@ class TimedBinaryConv(nn.Module):
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
         y = self.conv(x, threshold=self.threshold(step)) + self.before(step)
-        return F.relu(y) + self.slope(step) * y.clamp(max=0) + self.after(step) + x  # type: ignore[no-any-return]
+        return F.relu(y) + self.slope(step) * y.clamp(max=0) + self.after(step) + x
 
 
 class PlainConv(nn.Module):
@@ -93,7 +93,7 @@ class PlainConv(nn.Module):
         self.conv = conv
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
-        return self.conv(x)  # type: ignore[no-any-return]
+        return self.conv(x)
 
 
 class FoldedResBlock(nn.Module):
@@ -107,7 +107,7 @@ class FoldedResBlock(nn.Module):
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
         h = self.conv1(self.norm1(x), step) + self.time(step.encoding)
-        return self.conv2(self.norm2(h), step) + x  # type: ignore[no-any-return]
+        return self.conv2(self.norm2(h), step) + x
 
 
 class FoldedDown(nn.Module):
@@ -121,7 +121,7 @@ class FoldedDown(nn.Module):
     def forward(self, x: Tensor, step: Step) -> Tensor:
         half = x.shape[1] // 2
         first, second = (part.contiguous(memory_format=torch.channels_last) for part in (x[:, :half], x[:, half:]))
-        return self.unshuffle(self.conv1(first, step) + self.conv2(second, step))  # type: ignore[no-any-return]
+        return self.unshuffle(self.conv1(first, step) + self.conv2(second, step))
 
 
 class FoldedUp(nn.Module):
@@ -133,7 +133,7 @@ class FoldedUp(nn.Module):
         self.shuffle = PixelShuffle(2)
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
-        return self.shuffle(torch.cat([self.conv1(x, step), self.conv2(x, step)], dim=1))  # type: ignore[no-any-return]
+        return self.shuffle(torch.cat([self.conv1(x, step), self.conv2(x, step)], dim=1))
 
 
 class FoldedFloatFusion(nn.Module):
@@ -151,7 +151,7 @@ class FoldedFloatFusion(nn.Module):
         self.decoder, self.skip = pixel_conv(weight[:, :channels]), pixel_conv(weight[:, channels:], bias)
 
     def forward(self, decoder: Tensor, skip: Tensor, step: Step) -> Tensor:
-        return self.decoder(decoder) + self.skip(skip)  # type: ignore[no-any-return]
+        return self.decoder(decoder) + self.skip(skip)
 
 
 class FoldedFusion(nn.Module):
@@ -172,7 +172,7 @@ class FoldedFusion(nn.Module):
             first = torch.cat([even if same else odd, self.even(skip)], dim=1)
             second = torch.cat([odd if same else even, self.odd(skip)], dim=1)
         first, second = (map_.contiguous(memory_format=torch.channels_last) for map_ in (first, second))
-        return self.conv1(first, step) + self.conv2(second, step)  # type: ignore[no-any-return]
+        return self.conv1(first, step) + self.conv2(second, step)
 
 
 class FoldedBinaryAttention(nn.Module):
@@ -191,7 +191,7 @@ class FoldedBinaryAttention(nn.Module):
         normed = self.norm(x)
         query = self.query(normed, step) * self.factor
         y = self.attend(query, self.key(normed, step), self.value(normed, step))
-        return self.out(y.contiguous(memory_format=torch.channels_last), step) + x  # type: ignore[no-any-return]
+        return self.out(y.contiguous(memory_format=torch.channels_last), step) + x
 
 
 class BiDiffSrStep(nn.Module):
@@ -238,7 +238,7 @@ class BiDiffSrStep(nn.Module):
                 h = block(fusion(h, skips.pop(), step), step)
             if level:
                 h = self.ups[level - 1](h, step)
-        return self.tail(self.norm(h)).contiguous(memory_format=torch.contiguous_format)  # type: ignore[no-any-return]
+        return self.tail(self.norm(h)).contiguous(memory_format=torch.contiguous_format)
 
     def _step(self, timestep: Tensor) -> Step:
         row, pixel = (

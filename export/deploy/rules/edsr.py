@@ -29,7 +29,7 @@ class FloatSuperResolver(nn.Module):
         y = self.body_end(self.body(head)) + head
         for conv, shuffle in zip(self.convs, self.shuffles, strict=True):
             y = shuffle(conv(y))
-        return self.tail(y).to(memory_format=torch.contiguous_format)  # type: ignore[no-any-return]
+        return self.tail(y).to(memory_format=torch.contiguous_format)
 
 
 @fold_rule(Edsr)

@@ -43,7 +43,7 @@ class BilinearUpsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         ones = F.conv2d(x, self.zero, self.one)
         y = F.conv2d(x, self.weight, padding=1) / F.conv2d(ones, self.inside, padding=1)
-        return self.shuffle(y)  # type: ignore[no-any-return]
+        return self.shuffle(y)
 
 
 class UpsamplingSuperResolver(nn.Module):
@@ -66,7 +66,7 @@ class UpsamplingSuperResolver(nn.Module):
         y = F.leaky_relu(self.head(x), LEAKY_SLOPE).to(memory_format=torch.channels_last)
         y = self.stages(self.body(y))
         y = self.conv_last(self.conv_hr(y)).to(memory_format=torch.contiguous_format)
-        return y + self.skip(x)  # type: ignore[no-any-return]
+        return y + self.skip(x)
 
 
 def _with_leaky_relu(conv: nn.Module) -> nn.Module:

@@ -20,7 +20,7 @@ class FoldedSr3Block(nn.Module):
 
     def forward(self, x: Tensor, encoding: Tensor) -> Tensor:
         h = self.conv1(self.norm1(x)) + self.time(encoding)
-        return self.conv2(self.norm2(h)) + self.skip(x)  # type: ignore[no-any-return]
+        return self.conv2(self.norm2(h)) + self.skip(x)
 
 
 class NearestUp(nn.Module):
@@ -33,7 +33,7 @@ class NearestUp(nn.Module):
         self.conv = fold(conv)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(self.shuffle(self.repeat(x)))  # type: ignore[no-any-return]
+        return self.conv(self.shuffle(self.repeat(x)))
 
 
 class Sr3Step(nn.Module):
@@ -70,7 +70,7 @@ class Sr3Step(nn.Module):
                 h = block(torch.cat([h, skips.pop()], dim=1), encoding)
             if level < len(self.ups):
                 h = self.ups[level](h)
-        return self.tail(self.norm(h)).contiguous(memory_format=torch.contiguous_format)  # type: ignore[no-any-return]
+        return self.tail(self.norm(h)).contiguous(memory_format=torch.contiguous_format)
 
 
 @fold_rule(Sr3Block)

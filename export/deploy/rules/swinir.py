@@ -106,8 +106,8 @@ def _layer(module: nn.Module) -> nn.Module:
 
 def _with_skip(layer: nn.Module, y: Tensor, x: Tensor) -> Tensor:
     if isinstance(layer, FusedBinaryConv2d):
-        return layer(y, residual=x)  # type: ignore[no-any-return]
-    return x + layer(y)  # type: ignore[no-any-return]
+        return layer(y, residual=x)
+    return x + layer(y)
 
 
 def _rolled(x: Tensor, shift: int) -> Tensor:
@@ -130,7 +130,7 @@ class FoldedSwinGroup(nn.Module):
         for layer in self.layers:
             y = layer(y, mask)
         y = self.end(y)
-        return y + x if self.skip else y  # type: ignore[no-any-return]
+        return y + x if self.skip else y
 
 
 class FoldedSwinIr(nn.Module):
@@ -168,7 +168,7 @@ class FoldedSwinIr(nn.Module):
         for group in self.body:
             y = group(y, mask)
         y = self.shuffle(self.tail(self.body_end(self.norm(y)) + head))
-        return y[..., : height * self.scale, : width * self.scale].contiguous()  # type: ignore[no-any-return]
+        return y[..., : height * self.scale, : width * self.scale].contiguous()
 
 
 @fold_rule(BinaryHidden)
