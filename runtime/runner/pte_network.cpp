@@ -268,12 +268,13 @@ Outcome PteNetwork::get_output(float* nchw) const {
 }
 
 }  // namespace
+}  // namespace bitsr
 
-Outcome open_pte(Bytes content, const NetworkOptions& options, std::unique_ptr<Network>* network) {
-  auto opened = std::make_unique<PteNetwork>();
+// See pte_library.h.
+extern "C" __attribute__((visibility("default"))) bitsr::Outcome bitsr_open_pte(
+    bitsr::Bytes content, const bitsr::NetworkOptions& options, std::unique_ptr<bitsr::Network>* network) {
+  auto opened = std::make_unique<bitsr::PteNetwork>();
   BITSR_TRY(opened->open(std::move(content), options));
   *network = std::move(opened);
   return {};
 }
-
-}  // namespace bitsr

@@ -44,9 +44,9 @@ def runner(name: str) -> Path:
 
 
 def executorch_libraries(folder: Path) -> list[Path]:
-    """Shared libraries that the runner of a build loads for a .pte, where it is linked with shared ones."""
+    """Libraries that the runner of a build opens for a .pte, as far as the build has them."""
     lib = _cached_path(folder, "BITSR_EXECUTORCH_DIR") / "lib"
-    found = [folder / "executorch" / "libbitsr_executorch.so"]
+    found = [folder / "runner" / "libbitsr_pte.so", folder / "executorch" / "libbitsr_executorch.so"]
     found += [lib / f"libexecutorch{part}.so" for part in _EXECUTORCH_LIBRARIES]
     return [path for path in found if path.is_file()]
 
