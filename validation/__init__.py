@@ -1,1 +1,1 @@
-"""Prove that an artefact computes what PyTorch computes, and measure how fast."""
+"""Prove that an artifact computes what PyTorch computes, and measure how fast."""

@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import bitsr.runtime
+from bitsr.common.checkout import top_folder
 from bitsr.common.versions import package_version
-from bitsr.validation.environment import instruction_sets, processor
+from bitsr.runtime.machine import instruction_sets, processor
 
 
 def conditions(library: Path, *, packages: tuple[str, ...]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def build_type(library: Path) -> str | None:
 
 def commit() -> str | None:
     """The checkout's commit, with ``+changes`` where files of it differ."""
-    root = Path(bitsr.runtime.__file__).resolve().parents[1]
+    root = top_folder()
     if not (root / ".git").exists():
         return None
 

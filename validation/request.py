@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bitsr.common.errors import UsageError
 from bitsr.common.pictures import list_pictures
-from bitsr.validation import latency
+from bitsr.validation.timing import protocol
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Request:
     op: int | None = None
     pictures: int | None = None
     threads: str = "1,n"
-    runs: int = latency.RUNS
+    runs: int = protocol.RUNS
 
     def command(self, *, source: Path | None = None, on: str | None = None, **more: object) -> str:
         """The command line that asks for this, or for a part of it."""
@@ -37,7 +37,7 @@ class Request:
 
 
 def artifacts(source: Path) -> list[Path]:
-    """The artefacts of an export folder, or the one that is named; float twins are what others are compared with.
+    """The artifacts of an export folder, or the one that is named; float twins are what others are compared with.
 
     Raises:
         UsageError: there is none.
@@ -51,7 +51,7 @@ def artifacts(source: Path) -> list[Path]:
     return found
 
 
-def pictures(request: Request) -> list[Path]:
+def originals(request: Request) -> list[Path]:
     """The originals that are asked for; none where a single op is."""
     if request.images is None or request.op is not None:
         return []

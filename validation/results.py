@@ -1,6 +1,6 @@
-"""``results.json``: what a validation found, version 1.
+"""``results.json``: what a validation found, version 2.
 
-One file holds every artefact on every target. Times are milliseconds, PSNR dB; infinite PSNR (nothing differs) is
+One file holds every artifact on every target. Times are milliseconds, PSNR dB; infinite PSNR (nothing differs) is
 null. A list of positions is (n, c, h, w).
 """
 
@@ -15,7 +15,7 @@ from bitsr.common.files import atomic_write
 from bitsr.validation.errors import ResultsError
 
 FORMAT: Literal["bitsr-validation"] = "bitsr-validation"
-VERSION: Literal[1] = 1
+VERSION: Literal[2] = 2
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -53,7 +53,7 @@ class Worst(_Part):
 class OpResult(_Part):
     """One check of one op.
 
-    ``index`` counts the artefact's ops; ``wrong`` of ``elements`` values are beyond their bound; ``share`` is the
+    ``index`` counts the artifact's ops; ``wrong`` of ``elements`` values are beyond their bound; ``share`` is the
     largest error as a share of its bound (0 where an exact check is exact).
     """
 
@@ -69,7 +69,7 @@ class OpResult(_Part):
     worst: Worst | None
 
 
-class Parting(_Part):
+class FirstDivergence(_Part):
     """The first op whose results differ from the reference's, and how many of all signs came out differently.
 
     ``flipped`` of ``signs`` are those of all binary layers' inputs that the runner dumps; ``first_flip`` is the first
@@ -150,7 +150,7 @@ class Samples(_Part):
 
 
 class Latency(_Part):
-    """The artefact and its float twin in turns, at one thread count, on an input of ``input_shape`` (N, C, H, W)."""
+    """The artifact and its float twin in turns, at one thread count, on an input of ``input_shape`` (N, C, H, W)."""
 
     threads: Annotated[int, Field(ge=1)]
     input_shape: list[Count]
@@ -184,11 +184,11 @@ class DeviceFacts(_Part):
     kernel: str
     build: str
     versions: dict[str, str]
-    remarks: dict[str, str]
+    notes: dict[str, str]
 
 
 class Run(_Part):
-    """One artefact on one target. ``emulated`` says that the run proves parity only and has no times."""
+    """One artifact on one target. ``emulated`` says that the run proves parity only and has no times."""
 
     artifact: str
     target: str
@@ -199,18 +199,18 @@ class Run(_Part):
     ops: list[OpResult]
     pictures: list[PictureResult]
     steps: list[StepResult] = []
-    parting: Parting | None
+    first_divergence: FirstDivergence | None
     layers: list[LayerError]
     latency: list[Latency]
     profile: list[OpTime]
-    remarks: list[str]
+    notes: list[str]
 
 
 class Results(_Part):
     """The whole file."""
 
     format: Literal["bitsr-validation"] = FORMAT
-    version: Literal[1] = VERSION
+    version: Literal[2] = VERSION
     date: str
     command: str
     seed: int

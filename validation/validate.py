@@ -1,4 +1,4 @@
-"""Artefacts on targets: parity in three tiers, then times, one verdict."""
+"""Artifacts on targets: parity in three tiers, then times, one verdict."""
 
 import datetime
 import tempfile
@@ -13,12 +13,13 @@ from bitsr.export.deploy import fold
 from bitsr.export.source import weights_digest
 from bitsr.training.models.diffusion import DiffusionModel
 from bitsr.training.weights import load_model
-from bitsr.validation import op_parity, step_parity, whole
-from bitsr.validation.job import LEAST_PICTURE_DB, MOST_PSNR_DIFFERENCE_DB, Job, Say, Subject
-from bitsr.validation.request import Request, artifacts, pictures
+from bitsr.validation.parity import diffusion_steps, pictures
+from bitsr.validation.parity.ops import golden_picture
+from bitsr.validation.parity.pictures import PictureOutput, TestPicture
+from bitsr.validation.request import Request, artifacts, originals
 from bitsr.validation.results import Artifact, Results, Run
+from bitsr.validation.run import MAX_PSNR_DIFFERENCE_DB, MIN_PICTURE_PSNR_DB, ArtifactRun, ArtifactUnderTest, Say
 from bitsr.validation.targets.open import expand, open_target
-from bitsr.validation.whole import Pictured, Sample
 
 _PACKAGES = ("bitsr", "torch", "executorch", "ai-edge-litert", "tensorflow", "numpy")
 
@@ -28,23 +29,23 @@ class Outcome:
     """Results for the file, and pixels for the report: ``pictured[artifact, target]``, ``samples[artifact]``."""
 
     results: Results
-    samples: dict[str, list[Sample]] = field(default_factory=dict)
-    pictured: dict[tuple[str, str], list[Pictured]] = field(default_factory=dict)
+    samples: dict[str, list[TestPicture]] = field(default_factory=dict)
+    pictured: dict[tuple[str, str], list[PictureOutput]] = field(default_factory=dict)
 
 
 def validate(request: Request, *, say: Say = print) -> Outcome:
     """Run everything that the request asks for.
 
     Raises:
-        UsageError: wrong names, or weights that are not the artefact's.
+        UsageError: wrong names, or weights that are not the artifact's.
         EnvironmentMissingError: a target needs something that is not here.
-        BitsrError: an artefact or picture that can not be read, a device that does not answer.
+        BitsrError: an artifact or picture that can not be read, a device that does not answer.
     """
     names = expand(request.targets)
-    paths = pictures(request)
+    paths = originals(request)
     subjects = [_subject(path, request, say) for path in artifacts(request.source)]
-    outcome_samples: dict[str, list[Sample]] = {}
-    pictured: dict[tuple[str, str], list[Pictured]] = {}
+    outcome_samples: dict[str, list[TestPicture]] = {}
+    pictured: dict[tuple[str, str], list[PictureOutput]] = {}
     runs: list[Run] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bitsr-validate-")))
@@ -54,13 +55,13 @@ def validate(request: Request, *, say: Say = print) -> Outcome:
             stack.callback(target.close)
             targets.append(target)
         for subject in subjects:
-            originals = paths if subject.info.diffusion is None else []
+            own = paths if subject.info.diffusion is None else []
             if subject.info.diffusion is None:
-                say(f"{subject.path.name}: the eager reference on {len(originals)} pictures")
-            samples = whole.make_samples(originals, subject.network, scale=subject.info.scale, info=subject.info)
+                say(f"{subject.path.name}: the eager reference on {len(own)} pictures")
+            samples = pictures.make_samples(own, subject.network, scale=subject.info.scale, info=subject.info)
             outcome_samples[subject.path.name] = samples
             for target in targets:
-                job = Job(request, subject, target, samples, folder, say)
+                job = ArtifactRun(request, subject, target, samples, folder, say)
                 runs.append(job.run())
                 pictured[subject.path.name, target.name] = job.pictured
     results = Results(
@@ -69,9 +70,9 @@ def validate(request: Request, *, say: Say = print) -> Outcome:
         seed=request.seed,
         images=str(request.images or ""),
         limits={
-            "picture_psnr_db": LEAST_PICTURE_DB,
-            "psnr_difference_db": MOST_PSNR_DIFFERENCE_DB,
-            "step_psnr_db": step_parity.LEAST_STEP_DB,
+            "picture_psnr_db": MIN_PICTURE_PSNR_DB,
+            "psnr_difference_db": MAX_PSNR_DIFFERENCE_DB,
+            "step_psnr_db": diffusion_steps.MIN_STEP_PSNR_DB,
         },
         versions={name: found for name in _PACKAGES if (found := package_version(name)) is not None},
         passed=all(run.passed for run in runs),
@@ -81,7 +82,7 @@ def validate(request: Request, *, say: Say = print) -> Outcome:
     return Outcome(results, outcome_samples, pictured)
 
 
-def _subject(path: Path, request: Request, say: Say) -> Subject:
+def _subject(path: Path, request: Request, say: Say) -> ArtifactUnderTest:
     info = read_artifact(path)
     model = load_model(request.weights if request.weights is not None else info.model)
     if weights_digest(model.state_dict()) != info.weights_sha256:
@@ -108,11 +109,13 @@ def _subject(path: Path, request: Request, say: Say) -> Subject:
     )
     network = fold(model).eval()
     if not isinstance(model, DiffusionModel):
-        picture = op_parity.golden_picture(seed=request.seed, channels=info.in_channels)
-        return Subject(path, info, network, facts, (picture,), [])
-    whole_steps: list[step_parity.Step] = []
+        picture = golden_picture(seed=request.seed, channels=info.in_channels)
+        return ArtifactUnderTest(path, info, network, facts, (picture,), [])
+    whole_steps: list[diffusion_steps.Step] = []
     if request.op is None:
-        timesteps = ", ".join(map(str, step_parity.compared_timesteps(model)))
+        timesteps = ", ".join(map(str, diffusion_steps.compared_timesteps(model)))
         say(f"{path.name}: the eager reference at timesteps {timesteps}")
-        whole_steps = step_parity.make_steps(model, network, info=info, seed=request.seed)
-    return Subject(path, info, network, facts, step_parity.replayed_step(model, seed=request.seed), whole_steps)
+        whole_steps = diffusion_steps.make_steps(model, network, info=info, seed=request.seed)
+    return ArtifactUnderTest(
+        path, info, network, facts, diffusion_steps.replayed_step(model, seed=request.seed), whole_steps
+    )

@@ -94,8 +94,8 @@ def _print(rows: "list[Row]", content: dict[str, Any]) -> None:
         what = ", ".join(dict.fromkeys(row.network for row in chosen if row.ours))
         _print_ratios(f"{name}: how many times faster {what} is (by processor time)", chosen)
     table("conditions", ("", ""), _conditions(content), left=2)
-    for remark in content["notes"]:
-        note(remark)
+    for text in content["notes"]:
+        note(text)
     for what in content["left_out"]:
         note(f"left out: {what}")
     for what in content["failed"]:

@@ -20,14 +20,14 @@ def demo(
         str | None, typer.Option("--model", "-m", help="Model id or weights file.", show_default="built in")
     ] = None,
     scale: Annotated[int, typer.Option("--scale", "-s", help="Picks the built-in weights.")] = 4,
-    formats: Annotated[str, typer.Option("--to", help="Artefacts, separated by commas.")] = "pte,tflite",
+    formats: Annotated[str, typer.Option("--to", help="Artifacts, separated by commas.")] = "pte,tflite",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
 ) -> None:
     """Show the whole chain on a photo: export, upscale in both runtimes, compare with bicubic and with PyTorch."""
     from bitsr.inference.open import default_model, find_weights
 
     with needs("train", "torchmetrics", purpose="`bitsr demo`"):
-        from bitsr.validation.demo import RUNTIMES, run_demo
+        from bitsr.validation.demo.run import RUNTIMES, run_demo
 
     weights, model_id = find_weights(model or default_model(scale))
     chosen = tuple(dict.fromkeys(item.strip() for item in formats.split(",")))
@@ -58,7 +58,7 @@ def demo(
     if result.between is not None:
         parity = result.between
         typer.echo(
-            f"the two artefacts against each other: {parity.psnr:.1f} dB, {100 * parity.differing:.3f} % of the "
+            f"the two artifacts against each other: {parity.psnr:.1f} dB, {100 * parity.differing:.3f} % of the "
             f"pixels differ, by at most {parity.largest} of 255"
         )
     closing(

@@ -11,7 +11,7 @@ def register(app: typer.Typer) -> None:
 
 def doctor() -> None:
     """Show versions, tools, the native library and what is missing for which purpose."""
-    from bitsr.validation.environment import inspect
+    from bitsr.cli.inspection import inspect
 
     report = inspect()
     for section, rows in report.sections.items():

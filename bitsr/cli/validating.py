@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def validate(
-    source: Annotated[Path, typer.Argument(help="Folder of an export, or one artefact.")],
+    source: Annotated[Path, typer.Argument(help="Folder of an export, or one artifact.")],
     on: Annotated[
         str, typer.Option("--on", help="Targets, separated by commas: host, native, qemu, qemu:CPU, adb:SERIAL.")
     ] = "host",
@@ -29,15 +29,15 @@ def validate(
         "build/validation"
     ),
     weights: Annotated[
-        Path | None, typer.Option("--weights", help="What the artefact was exported from.", show_default="built in")
+        Path | None, typer.Option("--weights", help="What the artifact was exported from.", show_default="built in")
     ] = None,
     pictures: Annotated[int | None, typer.Option(min=1, help="Only so many of the pictures.")] = None,
-    op: Annotated[int | None, typer.Option(min=0, help="Only this op of the artefact, as failures name it.")] = None,
+    op: Annotated[int | None, typer.Option(min=0, help="Only this op of the artifact, as failures name it.")] = None,
     seed: Annotated[int, typer.Option(help="Of the golden picture that the ops are replayed with.")] = 0,
     threads: Annotated[str, typer.Option(help="Thread counts of the times; n is all cores.")] = "1,n",
     runs: Annotated[int, typer.Option(min=0, help="Timed runs; 0 measures no times.")] = 50,
 ) -> None:
-    """Prove that artefacts compute on targets what PyTorch computes, and measure how fast.
+    """Prove that artifacts compute on targets what PyTorch computes, and measure how fast.
 
     Exit codes: 0 passed, 1 parity failed, 2 wrong request, 3 something is missing (the error says how to get it).
     """
@@ -64,13 +64,13 @@ def validate(
 def _print(results: "Results") -> None:
     table(
         f"seed {results.seed}, {len(results.runs)} runs",
-        ("artefact", "target", "verdict", "op checks", "whole", "PSNR", "time", "faster than float"),
+        ("artifact", "target", "verdict", "op checks", "whole", "PSNR", "time", "faster than float"),
         [_row(run) for run in results.runs],
         left=3,
     )
     for run in results.runs:
-        for remark in run.remarks:
-            note(f"{run.artifact} on {run.target}: {remark}")
+        for text in run.notes:
+            note(f"{run.artifact} on {run.target}: {text}")
         for failure in run.failures:
             note(f"{run.artifact} on {run.target} failed: {failure.message}")
             note(f"  again: {failure.reproduce}")

@@ -15,7 +15,7 @@ from bitsr.inference.open import default_model, open_session
 from bitsr.inference.upscale import upscale_pixels
 from bitsr.training.models import create_model
 from bitsr.training.weights import WeightsInfo, save_weights, weights_folder
-from bitsr.validation.parity import compare
+from bitsr.validation.parity.picture_difference import compare
 
 
 @pytest.fixture(scope="session", params=["test_ebsr_plus_x2", "test_e2fif_x3"])

@@ -1,4 +1,4 @@
-"""Every registered tiny model becomes both artefacts, and they compute the same in C++ and on emulated arm64."""
+"""Every registered tiny model becomes both artifacts, and they compute the same in C++ and on emulated arm64."""
 
 import shutil
 from collections.abc import Callable
@@ -31,8 +31,8 @@ STEPS = [name for name in list_models("test_*", kind="diffusion") if name not in
 
 
 @pytest.mark.parametrize("model_id", EXPORTED)
-def test_artefacts_agree(model_id: str, check_artefacts: Callable[..., dict[str, dict[str, int]]]) -> None:
-    partitions = check_artefacts(model_id)
+def test_artifacts_agree(model_id: str, check_artifacts: Callable[..., dict[str, dict[str, int]]]) -> None:
+    partitions = check_artifacts(model_id)
     assert set(partitions) == {"pte", "tflite"}
 
 

@@ -3,15 +3,16 @@
 import numpy as np
 import torch
 
+from bitsr.validation.parity.pictures import PictureOutput, TestPicture
 from bitsr.validation.results import (
     Artifact,
     DeviceFacts,
     Failure,
+    FirstDivergence,
     Latency,
     LayerError,
     OpResult,
     OpTime,
-    Parting,
     PictureResult,
     Results,
     Run,
@@ -19,7 +20,6 @@ from bitsr.validation.results import (
     Worst,
 )
 from bitsr.validation.validate import Outcome
-from bitsr.validation.whole import Pictured, Sample
 
 FILE = "net_x2.pte"
 TARGETS = ("host", "qemu:cortex-a53")
@@ -64,7 +64,7 @@ def _run(target: str, failed: bool) -> Run:
             kernel="neon" if emulated else "avx512",
             build="Release gcc 12.2.0",
             versions={"executorch": "1.5.1"},
-            remarks={"scaling_governor": "schedutil"},
+            notes={"scaling_governor": "schedutil"},
         ),
         passed=not failed,
         failures=[
@@ -91,7 +91,7 @@ def _run(target: str, failed: bool) -> Run:
                 ssim=0.9,
             )
         ],
-        parting=Parting(
+        first_divergence=FirstDivergence(
             picture="picture<i>.png",
             index=2,
             kind="binary_conv2d",
@@ -138,12 +138,12 @@ def _run(target: str, failed: bool) -> Run:
             for threads in (1, 2)
         ],
         profile=[] if emulated else [OpTime(name=f"0/{i} binary_conv2d", kind="bitsr", ms=0.1 * i) for i in range(20)],
-        remarks=["parity only: an emulator's times say nothing of a device's"] if emulated else [],
+        notes=["parity only: an emulator's times say nothing of a device's"] if emulated else [],
     )
 
 
 def outcome(*, failed: bool = False) -> Outcome:
-    """Two runs of one artefact on one picture."""
+    """Two runs of one artifact on one picture."""
     y, x = np.mgrid[0:96, 0:120]
     waves = np.stack([127 + 90 * np.sin(x / (5 + c)) * np.cos(y / 7) for c in range(3)], axis=-1).astype(np.uint8)
     other = waves.copy()
@@ -174,8 +174,8 @@ def outcome(*, failed: bool = False) -> Outcome:
         ],
         runs=runs,
     )
-    sample = Sample("picture<i>.png", low, high, high, 31.25, 0.9)
+    sample = TestPicture("picture<i>.png", low, high, high, 31.25, 0.9)
     pictured = {
-        (FILE, run.target): [Pictured(run.pictures[0], waves, waves if run.emulated else other)] for run in runs
+        (FILE, run.target): [PictureOutput(run.pictures[0], waves, waves if run.emulated else other)] for run in runs
     }
     return Outcome(results, {FILE: [sample]}, pictured)

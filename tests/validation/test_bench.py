@@ -20,7 +20,7 @@ from bitsr.validation.bench import Bench, Row, larq, lowering, networks, run, ru
 from bitsr.validation.bench.candidates import EXECUTORCH, LITERT, Candidate
 from bitsr.validation.bench.journal import Failure, Journal
 from bitsr.validation.bench.rows import opponents, processor_ratio, ratio, report
-from bitsr.validation.timing import Timing
+from bitsr.validation.timing.interleave import Timing
 
 
 def row(kernel: str, *, ours: bool, ms: float, threads: int = 1, host: str = "python") -> Row:

@@ -9,7 +9,7 @@ import pytest
 from bitsr.common.errors import UsageError
 from bitsr.validation.bench import larq, runner
 from bitsr.validation.bench.candidates import EXECUTORCH, LITERT, Candidate
-from bitsr.validation.timing import Timing
+from bitsr.validation.timing.interleave import Timing
 
 
 def script(path: Path, text: str) -> Path:

@@ -13,8 +13,8 @@ from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.validation.errors import TargetError
 from bitsr.validation.request import Request
 from bitsr.validation.results import Run
-from bitsr.validation.runner_files import RunnerOutput
 from bitsr.validation.targets.host import HostTarget
+from bitsr.validation.targets.runner_protocol import RunnerOutput
 from bitsr.validation.validate import validate
 
 
@@ -27,7 +27,7 @@ def run_with(
 
     def run(target: HostTarget, arguments: Sequence[str], *, fresh: bool = False) -> RunnerOutput:
         nonlocal pictures
-        target.layers = True  # only such a target compares layers after the pictures
+        target.can_dump_layers = True  # only such a target compares layers after the pictures
         found = run_here(target, arguments)
         if "--output" in arguments:
             pictures += 1
@@ -41,7 +41,7 @@ def run_with(
         return found
 
     monkeypatch.setattr(HostTarget, "run", run)
-    monkeypatch.setattr("bitsr.validation.layers.compare_layers", lambda *_, **__: (None, []))
+    monkeypatch.setattr("bitsr.validation.parity.layers.compare_layers", lambda *_, **__: (None, []))
     (done,) = validate(request, say=lambda _: None).results.runs
     return done
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from bitsr.validation.errors import TargetError
-from bitsr.validation.latency import measure, profile
-from bitsr.validation.runner_files import RunnerOutput, parse_output
+from bitsr.validation.targets.runner_protocol import RunnerOutput, parse_output
+from bitsr.validation.timing.protocol import measure, profile
 
 SHAPE = (1, 3, 128, 128)
 
@@ -15,7 +15,7 @@ SHAPE = (1, 3, 128, 128)
 class Notebook:
     """A target that answers at once: loads of 10, 30, 20 ms, then samples of 1, 2, 3, ... ms."""
 
-    layers = True
+    can_dump_layers = True
 
     def __init__(self, *, emulated: bool = False, lost: int = 0) -> None:
         self.emulated = emulated
@@ -24,8 +24,8 @@ class Notebook:
         self._lost = lost
         self.name = "notebook"
 
-    def settle(self) -> None:
-        self.asked.append("settle")
+    def cool_down(self) -> None:
+        self.asked.append("cool_down")
 
     def run(self, arguments: Sequence[str], *, fresh: bool = False) -> RunnerOutput:
         assert fresh
@@ -50,7 +50,7 @@ def test_cold_loads_come_first_then_both_in_turns() -> None:
     latency = measure(target, "net.pte", "twin.pte", threads=2, shape=SHAPE)
     size = "--shape 1,3,128,128 --threads 2"
     cold = [f"{model} {size} --runs 0" for _ in range(3) for model in ("net.pte", "twin.pte")]
-    assert target.asked == [*cold, "settle", f"net.pte twin.pte {size} --warmup 10 --runs 50"]
+    assert target.asked == [*cold, "cool_down", f"net.pte twin.pte {size} --warmup 10 --runs 50"]
     assert (latency.threads, latency.warm_up, latency.input_shape) == (2, 10, list(SHAPE))
     assert latency.artifact.load_ms == [10.0, 30.0, 20.0]
     assert len(latency.artifact.samples_ms) == 50

@@ -11,22 +11,22 @@ from torch import nn
 
 from bitsr.artifact.program import OpKind, read_program, write_program
 from bitsr.export import ops
-from bitsr.validation import op_parity
-from bitsr.validation.artifact_ops import artifact_ops
 from bitsr.validation.errors import TargetError
-from bitsr.validation.golden import record
-from bitsr.validation.op_cases import OpCase, cases_of
-from bitsr.validation.pairing import pair
+from bitsr.validation.parity.artifact_ops import artifact_ops
+from bitsr.validation.parity.matching import pair
+from bitsr.validation.parity.op_cases import OpCase, make_op_cases
+from bitsr.validation.parity.ops import golden_picture, judge, make_cases, replay
+from bitsr.validation.parity.reference import record
 from bitsr.validation.targets.host import HostTarget
 
 
 @pytest.fixture(scope="module")
 def cases(exported: Path, network: nn.Module) -> list[OpCase]:
-    return op_parity.make_cases(exported, network, op_parity.golden_picture(seed=1))
+    return make_cases(exported, network, golden_picture(seed=1))
 
 
 def test_every_op_is_recorded_with_its_module(network: nn.Module) -> None:
-    x = op_parity.golden_picture(seed=1)
+    x = golden_picture(seed=1)
     calls, y = record(network, x)
     with torch.no_grad():
         assert torch.equal(y, network(x))
@@ -53,7 +53,7 @@ def test_a_binary_layer_gives_three_kinds_of_cases(cases: list[OpCase], exported
 
 def test_the_python_runtime_passes_every_case(cases: list[OpCase]) -> None:
     target = HostTarget()
-    results = op_parity.replay(target, cases)
+    results = replay(target, cases)
     target.close()
     assert len(results) == len(cases) > 12
     assert [result for result in results if result.wrong] == []
@@ -63,9 +63,9 @@ def test_the_python_runtime_passes_every_case(cases: list[OpCase]) -> None:
 
 
 def test_a_changed_weight_bit_is_named(faulty: Path, network: nn.Module) -> None:
-    cases = op_parity.make_cases(faulty, network, op_parity.golden_picture(seed=1))
+    cases = make_cases(faulty, network, golden_picture(seed=1))
     target = HostTarget()
-    results = op_parity.replay(target, cases)
+    results = replay(target, cases)
     target.close()
     wrong = [result for result in results if result.wrong]
     assert {result.module for result in wrong} == {"body.0.1.conv"}
@@ -78,36 +78,36 @@ def test_a_changed_weight_bit_is_named(faulty: Path, network: nn.Module) -> None
 def test_a_wrong_output_is_judged_by_its_bound(cases: list[OpCase]) -> None:
     for case in cases:
         outputs = [expected.values.copy() for expected in case.expected]
-        assert op_parity.judge(case, outputs).wrong == 0
+        assert judge(case, outputs).wrong == 0
         place = tuple(side - 1 for side in outputs[-1].shape)
         outputs[-1][place] += np.float32(2 * case.expected[-1].bound[place] + 1e-2)
-        result = op_parity.judge(case, outputs)
+        result = judge(case, outputs)
         assert (result.wrong, tuple(result.worst.at)) == (1, place)
         outputs[-1][place] = np.nan
-        result = op_parity.judge(case, outputs)
+        result = judge(case, outputs)
         assert (result.wrong, result.worst.got) == (1, None)
 
 
 def test_only_one_op_is_replayed_when_asked(exported: Path, network: nn.Module) -> None:
-    picture = op_parity.golden_picture(seed=2)
-    some = op_parity.make_cases(exported, network, picture, only=2)
+    picture = golden_picture(seed=2)
+    some = make_cases(exported, network, picture, only=2)
     assert {case.index for case in some} == {2}
-    assert op_parity.make_cases(exported, network, picture, only=999) == []
+    assert make_cases(exported, network, picture, only=999) == []
 
 
 def test_another_network_is_refused(exported: Path, network: nn.Module) -> None:
-    calls, _ = record(network, op_parity.golden_picture(seed=1))
+    calls, _ = record(network, golden_picture(seed=1))
     own = artifact_ops(exported)
     with pytest.raises(TargetError, match="export the model again"):
         pair(own, [call for call in calls if call.module != "body.0.0.conv"])
     index, op, call = next(entry for entry in pair(own, calls) if entry[2].kind is OpKind.BINARY_CONV2D)
     changed = type(call)(call.index, call.kind, call.module, {**call.arguments, "residual": None}, call.results)
     with pytest.raises(TargetError, match="differ in input 4"):
-        cases_of(index, op, changed)
+        make_op_cases(index, op, changed)
 
 
 def test_golden_pictures_follow_their_seed() -> None:
-    first, again, other = (op_parity.golden_picture(seed=seed) for seed in (3, 3, 4))
+    first, again, other = (golden_picture(seed=seed) for seed in (3, 3, 4))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert 0 <= float(first.min()) <= float(first.max()) <= 1
@@ -124,7 +124,7 @@ def test_arm64_passes_every_case(cases: list[OpCase], cpu: str) -> None:
         target = qemu(cpu)
     except EnvironmentMissingError as error:
         pytest.skip(str(error))
-    results = op_parity.replay(target, cases)
+    results = replay(target, cases)
     target.close()
     assert [result for result in results if result.wrong] == []
 
@@ -133,7 +133,7 @@ def test_arm64_passes_every_case(cases: list[OpCase], cpu: str) -> None:
 def test_ops_that_change_places_are_matched_by_their_constants(
     exported: Path, network: nn.Module, kind: OpKind
 ) -> None:
-    calls, _ = record(network, op_parity.golden_picture(seed=1))
+    calls, _ = record(network, golden_picture(seed=1))
     own = artifact_ops(exported)
     places = [place for place, item in enumerate(own) if item.op.kind is kind]
     own[places[0]], own[places[1]] = own[places[1]], own[places[0]]
@@ -145,7 +145,7 @@ def test_ops_that_change_places_are_matched_by_their_constants(
 def test_every_op_of_ours_is_replayed_where_the_framework_takes_some_of_its_kind(
     exported: Path, network: nn.Module
 ) -> None:
-    calls, _ = record(network, op_parity.golden_picture(seed=1))
+    calls, _ = record(network, golden_picture(seed=1))
     own = artifact_ops(exported)
     (place,) = (place for place, item in enumerate(own) if item.op.kind is OpKind.PIXEL_SHUFFLE)
     shuffle = next(call for call in calls if call.kind is OpKind.PIXEL_SHUFFLE)

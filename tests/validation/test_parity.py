@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from bitsr.validation.panels import side_by_side
-from bitsr.validation.parity import compare
-from bitsr.validation.timing import Timing, interleave
+from bitsr.validation.demo.panels import side_by_side
+from bitsr.validation.parity.picture_difference import compare
+from bitsr.validation.timing.interleave import Timing, interleave
 
 
 def test_equal_pictures() -> None:

@@ -14,11 +14,11 @@ from bitsr.common.errors import UsageError
 from bitsr.export.export import export_model
 from bitsr.training.models import create_model
 from bitsr.training.weights import WeightsInfo, save_weights
-from bitsr.validation import layers
-from bitsr.validation.golden import record
+from bitsr.validation.parity import layers
+from bitsr.validation.parity.reference import record
 from bitsr.validation.request import Request
-from bitsr.validation.runner_files import RunnerOutput
 from bitsr.validation.targets.host import HostTarget
+from bitsr.validation.targets.runner_protocol import RunnerOutput
 from bitsr.validation.validate import validate
 
 MODEL, SIDE = "test_frbt_x2", 16
@@ -43,7 +43,7 @@ def test_a_part_of_a_large_picture_is_compared_layer_by_layer(
     assert layers.compared_side(network, x, info) == 40  # all of it
     values = sum(y.numel() for call in record(network, x)[0] for y in call.results if y is not None)
     for most, side in ((values // 3, 20), (values // 12, 10)):  # 1200 pixels: 400 and 100 of them
-        monkeypatch.setattr(layers, "MOST_VALUES", most)
+        monkeypatch.setattr(layers, "MAX_DUMP_VALUES", most)
         # Vectors count for less in a larger picture: the estimate is a little too high.
         assert side - 2 <= layers.compared_side(network, x, info) <= side
 
@@ -66,9 +66,9 @@ def test_a_network_of_one_size_passes(images: Path, tmp_path: Path, monkeypatch:
     assert done.passed, done.failures
     assert [picture.low_size for picture in done.pictures] == [(SIDE, SIDE)] * 2
     assert [entry.input_shape for entry in done.latency] == [[1, 3, SIDE, SIDE]]
-    assert done.latency[0].twin is not None, done.remarks
+    assert done.latency[0].twin is not None, done.notes
 
     small = tmp_path / "small.png"
     Image.new("RGB", (2 * SIDE - 1, 100)).save(small)
-    with pytest.raises(UsageError, match=r"small\.png is 31 x 100 pixels; the artefact needs sides of 32"):
+    with pytest.raises(UsageError, match=r"small\.png is 31 x 100 pixels; the artifact needs sides of 32"):
         validate(Request(request.source, images=small, weights=weights, runs=0), say=lambda _: None)

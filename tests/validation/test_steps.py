@@ -18,12 +18,12 @@ from bitsr.training.models import create_model
 from bitsr.training.models.diffusion import DiffusionModel
 from bitsr.training.weights import WeightsInfo, save_weights
 from bitsr.validation.errors import TargetError
+from bitsr.validation.parity.diffusion_steps import MIN_STEP_PSNR_DB, compared_timesteps, disagreement
 from bitsr.validation.report.page import render
 from bitsr.validation.request import Request
 from bitsr.validation.results import Results, StepResult, read_results
-from bitsr.validation.runner_files import write_integers, write_map
-from bitsr.validation.step_parity import LEAST_STEP_DB, compared_timesteps, disagreement
 from bitsr.validation.targets.host_runner import HostRunner
+from bitsr.validation.targets.runner_protocol import write_integers, write_map
 from bitsr.validation.validate import validate
 
 from .samples import outcome
@@ -35,7 +35,7 @@ BOUNDARY = 1000
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both artefacts of a step whose groups differ, and the weights."""
+    """Both artifacts of a step whose groups differ, and the weights."""
     if not all(find_spec(package) for package in ("executorch", "ai_edge_litert", "onnx2tf", "tensorflow")):
         pytest.skip("needs bitsr[executorch,tflite]")
     made: Path = tmp_path_factory.mktemp("steps")
@@ -85,7 +85,7 @@ def test_whole_steps_agree_on_every_target(
     assert f"{min(step.agreement for step in results.runs[0].steps):.1f} dB" in capfd.readouterr().out
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count('<td data-label="timestep"') == 3 * len(results.runs)
-    assert results.limits["step_psnr_db"] == LEAST_STEP_DB
+    assert results.limits["step_psnr_db"] == MIN_STEP_PSNR_DB
 
 
 def test_a_wrong_group_of_timesteps_fails_though_every_op_is_right(
@@ -107,7 +107,7 @@ def test_a_wrong_group_of_timesteps_fails_though_every_op_is_right(
         assert run.ops
         assert not any(op.wrong for op in run.ops)
         assert [failure.tier for failure in run.failures] == ["step", "step"]
-        assert [step.timestep for step in run.steps if step.agreement < LEAST_STEP_DB] == [BOUNDARY, 1999]
+        assert [step.timestep for step in run.steps if step.agreement < MIN_STEP_PSNR_DB] == [BOUNDARY, 1999]
         assert "timestep 1000" in run.failures[0].message
         assert str(wrong) in run.failures[0].reproduce
 
@@ -120,7 +120,7 @@ def test_a_single_op_runs_no_steps_and_times_need_no_twin(folder: Path) -> None:
     (run,) = validate(Request(source, weights=weights, threads="1", runs=1), say=lambda _: None).results.runs
     assert run.passed, run.failures
     assert [(entry.input_shape, entry.twin) for entry in run.latency] == [([1, 6, 2 * SIDE, 2 * SIDE], None)]
-    assert any("none is made of a step" in remark for remark in run.remarks)
+    assert any("none is made of a step" in text for text in run.notes)
 
 
 @pytest.mark.parametrize("kind", ["pte", "tflite"])
@@ -160,8 +160,8 @@ def test_one_timestep_of_each_group_is_compared() -> None:
     ("psnr", "largest", "reason"),
     [
         (None, 0.0, ""),
-        (LEAST_STEP_DB, 0.1, ""),
-        (LEAST_STEP_DB - 0.1, 0.1, "agree to 39.9 dB"),
+        (MIN_STEP_PSNR_DB, 0.1, ""),
+        (MIN_STEP_PSNR_DB - 0.1, 0.1, "agree to 39.9 dB"),
         (None, 0.1, "do not agree"),
         (None, None, "no numbers"),
     ],
@@ -176,7 +176,7 @@ def test_what_a_disagreement_is(psnr: float | None, largest: float | None, reaso
 
 def test_the_page_shows_steps() -> None:
     made = outcome()
-    made.results.limits["step_psnr_db"] = LEAST_STEP_DB
+    made.results.limits["step_psnr_db"] = MIN_STEP_PSNR_DB
     for number, largest in enumerate([0.02, None, 0.0]):
         psnr = 55.5 if largest else None
         step = StepResult(timestep=400 * number, parity_psnr=psnr, largest_difference=largest, range=4.0)

@@ -10,17 +10,17 @@ import pytest
 from torch import nn
 
 from bitsr.common.errors import UsageError
-from bitsr.validation import op_parity
 from bitsr.validation.errors import EnvironmentMissingError, TargetError
-from bitsr.validation.latency import thread_counts
-from bitsr.validation.runner_files import write_cases
+from bitsr.validation.parity.ops import golden_picture, make_cases, write_case
 from bitsr.validation.targets import this_machine
 from bitsr.validation.targets.adb import AdbTarget, battery_celsius, parse_facts
 from bitsr.validation.targets.builds import executorch_libraries, litert_libraries
 from bitsr.validation.targets.host import HostTarget
 from bitsr.validation.targets.local import native, qemu
 from bitsr.validation.targets.open import expand
+from bitsr.validation.targets.runner_protocol import write_cases
 from bitsr.validation.targets.this_machine import run_process
+from bitsr.validation.timing.protocol import thread_counts
 
 DEVICE = Path(__file__).parent / "adb_device"
 PORT, SERVER_PORT = "5557", "5039"
@@ -121,11 +121,11 @@ def _needs(repository: Path) -> None:
 
 def test_a_device_behind_adbd(repository: Path, exported: Path, network: nn.Module, tmp_path: Path) -> None:
     _needs(repository)
-    cases = op_parity.make_cases(exported, network, op_parity.golden_picture(seed=1))
+    cases = make_cases(exported, network, golden_picture(seed=1))
     exact = [case for case in cases if not any(expected.bound.any() for expected in case.expected)]
     replay = tmp_path / "replay"
     replay.mkdir()
-    files = [op_parity.write_case(replay, number, case) for number, case in enumerate(exact)]
+    files = [write_case(replay, number, case) for number, case in enumerate(exact)]
     write_cases(replay, files)
     for case, file in zip(exact, files, strict=True):
         for name, expected in zip(file.outputs, case.expected, strict=True):

@@ -16,8 +16,8 @@ from bitsr.artifact.program import Op, OpKind, Program, Value, ValueKind, read_p
 from bitsr.common.errors import BitsrError
 from bitsr.validation.errors import ResultsError, TargetError
 from bitsr.validation.results import read_results, write_results
-from bitsr.validation.runner_files import Layer, parse_output, read_cases, read_layers, read_map
 from bitsr.validation.targets.adb import battery_celsius, parse_facts
+from bitsr.validation.targets.runner_protocol import Layer, parse_output, read_cases, read_layers, read_map
 
 from .conftest import resealed
 from .samples import outcome

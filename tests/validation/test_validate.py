@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bitsr.cli import main
-from bitsr.validation.job import LEAST_PICTURE_DB
 from bitsr.validation.request import Request
 from bitsr.validation.results import Results, read_results
+from bitsr.validation.run import MIN_PICTURE_PSNR_DB
 
 Command = Callable[..., tuple[int, Results | None, str]]
 
@@ -41,7 +41,7 @@ def test_an_export_passes_on_the_python_runtime(
     (run,) = results.runs
     assert run.passed
     assert [picture.name for picture in run.pictures] == ["ear.png", "eye.png"]
-    assert all(p.parity_psnr is None or p.parity_psnr >= LEAST_PICTURE_DB for p in run.pictures)
+    assert all(p.parity_psnr is None or p.parity_psnr >= MIN_PICTURE_PSNR_DB for p in run.pictures)
     assert {op.check for op in run.ops} == {"accumulators of plane 0", "packed bits", "values"}
     assert run.latency == []
     assert re.search(rf"{re.escape(exported.name)}\s+host\s+pass\s+{len(run.ops)} of {len(run.ops)}\s", text), text
@@ -113,9 +113,9 @@ def test_the_cpp_runner_passes_layer_by_layer(
     assert len(layers) == 4
     assert all(layer.relative_error is not None and layer.relative_error < 1e-2 for layer in layers)
     # Only the float sums and sigmoids of gates differ; few inputs of binary layers lie so near their thresholds.
-    assert run.parting is not None
-    assert run.parting.kind.endswith("gate"), run.parting
-    assert 0 <= run.parting.flipped < 0.01 * run.parting.signs
+    assert run.first_divergence is not None
+    assert run.first_divergence.kind.endswith("gate"), run.first_divergence
+    assert 0 <= run.first_divergence.flipped < 0.01 * run.first_divergence.signs
 
 
 def test_the_command_asks_for_the_same() -> None:

@@ -23,7 +23,7 @@ BINARY_NETWORK = "ebsr_light_plus_x4"
 FLOAT_GEOMETRY = "float convolutions of its geometry"
 FLOAT_NETWORK = "srresnet_x4"
 BINARY_LAYER, FLOAT_LAYER = "binary layer", "float layer"
-_MOST_CROPS = 2
+_MAX_CROPS = 2
 
 
 class BinaryLayer(nn.Module):
@@ -109,5 +109,5 @@ def _crops(rgb: NDArray[np.uint8]) -> list[Tensor]:
         for top in range(0, rgb.shape[0] - SIDE + 1, SIDE)
         for left in range(0, rgb.shape[1] - SIDE + 1, SIDE)
     ]
-    crops = [rgb[top : top + SIDE, left : left + SIDE] for top, left in corners[:_MOST_CROPS]]
+    crops = [rgb[top : top + SIDE, left : left + SIDE] for top, left in corners[:_MAX_CROPS]]
     return [torch.from_numpy(crop.transpose(2, 0, 1)[None].astype(np.float32) / 255) for crop in crops]

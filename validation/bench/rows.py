@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bitsr.validation.timing import Timing
+from bitsr.validation.timing.interleave import Timing
 
 
 @dataclass(frozen=True)

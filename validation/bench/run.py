@@ -10,6 +10,7 @@ import torch
 
 from bitsr.common.errors import MissingExtraError, UsageError
 from bitsr.runtime import load_executorch_backend
+from bitsr.runtime.machine import fast_kernels
 from bitsr.validation.bench import larq, networks
 from bitsr.validation.bench.candidates import INT8_KERNEL
 from bitsr.validation.bench.journal import Failure, Journal, Say, Step
@@ -17,10 +18,9 @@ from bitsr.validation.bench.lowering import CASES, EXTRAS, PACKAGES, RUNTIMES, l
 from bitsr.validation.bench.rows import Row, report
 from bitsr.validation.bench.timed import Stopwatch
 from bitsr.validation.conditions import conditions
-from bitsr.validation.environment import fast_kernels
 
 REPORT_VERSION = 3
-MOST_THREADS = 256
+MAX_THREADS = 256
 # A load average above it, before the run, is somebody else's work.
 _QUIET = 0.5
 _PACKAGES = ("torch", "executorch", "ai-edge-litert", "tensorflow")
@@ -165,8 +165,8 @@ def _checked(
         if name not in available_kernels():
             raise UsageError(f"the kernel '{name}' does not run here; available: {', '.join(available_kernels())}")
     for count in threads:
-        if not 1 <= count <= MOST_THREADS:
-            raise UsageError(f"the thread count is {count}, expected 1 to {MOST_THREADS}")
+        if not 1 <= count <= MAX_THREADS:
+            raise UsageError(f"the thread count is {count}, expected 1 to {MAX_THREADS}")
     for given, known, what in ((cases, CASES, "case"), (runtimes, tuple(RUNTIMES), "runtime")):
         wrong = [name for name in given if name not in known]
         if wrong or not given:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bitsr.common.errors import BitsrError
 from bitsr.validation.bench.candidates import EXECUTORCH, Candidate
-from bitsr.validation.timing import Timing
+from bitsr.validation.timing.interleave import Timing
 
 PROGRAM = "bitsr-run"
 _WARM_UP = 3

@@ -11,7 +11,7 @@ from bitsr.validation.bench.candidates import EXECUTORCH, INT8_KERNEL, LITERT, C
 from bitsr.validation.bench.journal import Journal
 from bitsr.validation.bench.lowering import Lowered
 from bitsr.validation.bench.rows import Row
-from bitsr.validation.timing import Timing, interleave
+from bitsr.validation.timing.interleave import Timing, interleave
 
 PYTHON = "python"
 # A layer takes a small part of a network's time, so that it can have more rounds.

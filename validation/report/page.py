@@ -12,20 +12,20 @@ from markupsafe import Markup
 from bitsr.common.files import atomic_write
 from bitsr.inference.upscale import to_8bit
 from bitsr.training.evaluate import bicubic_upscaler
+from bitsr.validation.parity.pictures import PictureOutput, TestPicture
 from bitsr.validation.report.pictures import heat_gradient, heat_uri, picture_uri, window
 from bitsr.validation.report.plots import Point, op_plot
 from bitsr.validation.report.scores import agreement, difference, mean_difference, picture_rows, signed, step_rows
 from bitsr.validation.report.times import faster, latency_rows, milliseconds, slowest
 from bitsr.validation.results import Artifact, LayerError, OpResult, Run
 from bitsr.validation.validate import Outcome
-from bitsr.validation.whole import Pictured, Sample
 
-# Pictures that are shown, of each artefact; those that agree least.
+# Pictures that are shown, of each artifact; those that agree least.
 SHOWN = 2
 # Differences of that many steps of 255 are the brightest.
 HEAT_SCALE = 4
 # A smaller picture is enlarged to this width in CSS pixels, where the page has room.
-LEAST_SHOWN = 560
+MIN_SHOWN = 560
 
 _LAYER_LEGEND = (("integer", "binary layers"), ("float", "gates, additions, shuffles"))
 _CHECKS = {"packed bits": "bits", "values": "float"}
@@ -102,7 +102,7 @@ def _devices(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "processor": device.processor,
             "kernel": f"{device.kernel} (of {', '.join([*device.isa, 'portable'])})" if device.kernel else "",
             "build": device.build,
-            "recorded": ", ".join(f"{name} {text}" for name, text in device.remarks.items()),
+            "recorded": ", ".join(f"{name} {text}" for name, text in device.notes.items()),
         }
         facts.update({name: text for name, text in new.items() if text})
         known = facts["runtimes"].split(", ") if "runtimes" in facts else []
@@ -147,7 +147,7 @@ def _pictures(artifact: Artifact, runs: list[Run], outcome: Outcome) -> list[dic
     ]
 
 
-def _picture(sample: Sample, enlarge: Any, done: dict[str, Pictured]) -> dict[str, Any]:
+def _picture(sample: TestPicture, enlarge: Any, done: dict[str, PictureOutput]) -> dict[str, Any]:
     part = window(int(sample.high.shape[2]), int(sample.high.shape[3]))
     eager = to_8bit(np.asarray(sample.eager[0].numpy()))[part]
     layers = [
@@ -169,7 +169,7 @@ def _picture(sample: Sample, enlarge: Any, done: dict[str, Pictured]) -> dict[st
         "name": sample.name,
         "width": eager.shape[1],
         "height": eager.shape[0],
-        "shown": max(eager.shape[1], LEAST_SHOWN),
+        "shown": max(eager.shape[1], MIN_SHOWN),
         "low": f"{sample.low.shape[3]} x {sample.low.shape[2]}",
         "layers": layers,
         "right": layers[-1][0],
@@ -178,14 +178,13 @@ def _picture(sample: Sample, enlarge: Any, done: dict[str, Pictured]) -> dict[st
 
 
 def _run(run: Run) -> dict[str, Any]:
-    parting = run.parting
+    found = run.first_divergence
     text = ""
-    if parting is not None:
+    if found is not None:
         text = (
-            f"On {parting.picture} the first op that is not bit-identical is op {parting.index} "
-            f"({parting.kind.replace('_', ' ')}, {parting.module}): {100 * parting.differing:.2f} % of its values "
-            f"differ, by at most {_number(parting.largest_error)}. "
-            + _flips(parting.flipped, parting.signs, parting.first_flip)
+            f"On {found.picture} the first op that is not bit-identical is op {found.index} "
+            f"({found.kind.replace('_', ' ')}, {found.module}): {100 * found.differing:.2f} % of its values differ, "
+            f"by at most {_number(found.largest_error)}. " + _flips(found.flipped, found.signs, found.first_flip)
         )
     elif run.layers:
         text = "On the picture that agrees least every op of our kernels is bit-identical to PyTorch's."
@@ -194,7 +193,7 @@ def _run(run: Run) -> dict[str, Any]:
         "run": run,
         "plot": Markup(_replay_plot(run.ops)) if run.ops else "",
         "layers": Markup(_layer_plot(run.layers)) if run.layers else "",
-        "parting": text,
+        "divergence": text,
         "exact": counts["exact"],
         "bounded": counts["bounded"],
     }

@@ -55,7 +55,7 @@ def op_plot(points: Sequence[Point], *, low: float, high: float, limit: float | 
         parts.append(f'<text class="tick" x="{x(index):.1f}" y="{_HEIGHT - 22}" text-anchor="middle">{index}</text>')
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(
-        f'<text class="tick" x="{middle:.0f}" y="{_HEIGHT - 5}" text-anchor="middle">op of the artefact</text>'
+        f'<text class="tick" x="{middle:.0f}" y="{_HEIGHT - 5}" text-anchor="middle">op of the artifact</text>'
     )
     if limit is not None:
         level = y(limit)

@@ -20,7 +20,7 @@ def milliseconds(value: float) -> str:
 
 
 def latency_rows(run: Run, entry: Latency) -> list[dict[str, Any]]:
-    """The artefact and its float twin, bars as long as their medians."""
+    """The artifact and its float twin, bars as long as their medians."""
     largest = max(s.median_ms for s in (entry.artifact, entry.twin) if s is not None)
     rows = [_row(run, entry, entry.artifact, run.artifact, faster(entry), largest)]
     if entry.twin is not None:

@@ -1,1 +1,1 @@
-"""Where artefacts run: this machine's Python runtimes, the C++ runner, emulated arm64, devices behind adb."""
+"""Where artifacts run: this machine's Python runtimes, the C++ runner, emulated arm64, devices behind adb."""

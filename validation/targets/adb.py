@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from bitsr.validation.errors import EnvironmentMissingError, TargetError
-from bitsr.validation.runner_files import RunnerOutput, parse_output
 from bitsr.validation.targets.base import Device
 from bitsr.validation.targets.builds import (
     DELEGATE,
@@ -22,6 +21,7 @@ from bitsr.validation.targets.builds import (
     executorch_libraries,
     litert_libraries,
 )
+from bitsr.validation.targets.runner_protocol import RunnerOutput, parse_output
 
 ROOT = PurePosixPath("/data/local/tmp")
 MACHINE = "aarch64"
@@ -57,7 +57,7 @@ class AdbTarget:
         TargetError: the device does not answer, or is not arm64.
     """
 
-    layers = True
+    can_dump_layers = True
 
     def __init__(self, serial: str) -> None:
         adb = shutil.which("adb")
@@ -81,7 +81,7 @@ class AdbTarget:
                 "name another device"
             )
         self.cores = int(facts.get("cores", "1") or 1)
-        self.without: dict[str, str] = {}
+        self.unsupported: dict[str, str] = {}
         self.emulated = _is_emulated(facts)
         # A phone's C library is not that of an arm64 Linux.
         self._build = build_folder("android-arm64" if "ro.product.cpu.abi" in facts else "arm64")
@@ -99,10 +99,10 @@ class AdbTarget:
 
     def describe(self) -> Device:
         facts = self._facts()
-        remarks = {
+        notes = {
             key: value for key, value in facts.items() if key not in ("machine", "system", "processor", "cores", "x86")
         }
-        return Device(facts.get("machine", ""), facts.get("system", ""), facts.get("processor", "").strip(), remarks)
+        return Device(facts.get("machine", ""), facts.get("system", ""), facts.get("processor", "").strip(), notes)
 
     def push(self, path: Path) -> str:
         there = self._folder / path.name
@@ -135,7 +135,7 @@ class AdbTarget:
         self._client("pull", name, str(path))
         self._shell(f"rm -rf {shlex.quote(name)}")
 
-    def settle(self) -> None:
+    def cool_down(self) -> None:
         deadline = time.monotonic() + _COOLING_SECONDS
         while (celsius := battery_celsius(self._facts())) is not None and celsius > HOTTEST_CELSIUS:
             if time.monotonic() > deadline:

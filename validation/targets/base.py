@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from bitsr.validation.runner_files import RunnerOutput
+from bitsr.validation.targets.runner_protocol import RunnerOutput
 
 
 @dataclass(frozen=True)
@@ -16,13 +16,13 @@ class Device:
         machine: "x86_64" or "aarch64".
         system: the operating system in words.
         processor: its name, where it is known.
-        remarks: whatever else was recorded, such as governor and temperature of a phone.
+        notes: whatever else was recorded, such as governor and temperature of a phone.
     """
 
     machine: str
     system: str
     processor: str
-    remarks: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 class Target(Protocol):
@@ -31,16 +31,16 @@ class Target(Protocol):
     Attributes:
         name: as on the command line.
         emulated: results count, times do not.
-        layers: the runner can write every op's results (``--dump-layers``) and their times (``--profile``).
+        can_dump_layers: the runner can write every op's results (``--dump-layers``) and their times (``--profile``).
         cores: processors that a run may use.
-        without: kinds of artefacts that can not run there, each with the reason; their ops still can.
+        unsupported: kinds of artifacts that can not run there, each with the reason; their ops still can.
     """
 
     name: str
     emulated: bool
-    layers: bool
+    can_dump_layers: bool
     cores: int
-    without: dict[str, str]
+    unsupported: dict[str, str]
 
     def describe(self) -> Device:
         """Facts of the device now."""
@@ -72,7 +72,7 @@ class Target(Protocol):
         """Move what a run wrote at ``name`` to the local ``path``, which does not exist yet."""
         ...
 
-    def settle(self) -> None:
+    def cool_down(self) -> None:
         """Wait until the device is cool enough for times.
 
         Raises:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-import bitsr.runtime
+from bitsr.common.checkout import top_folder
 from bitsr.validation.errors import EnvironmentMissingError
 
 BUILD_VARIABLE = "BITSR_BUILD_DIR"
@@ -28,7 +28,7 @@ def build_folder(name: str) -> Path:
         EnvironmentMissingError: it has no runner.
     """
     root = os.environ.get(BUILD_VARIABLE)
-    base = Path(root) if root else Path(bitsr.runtime.__file__).resolve().parent.parent / "build"
+    base = Path(root) if root else top_folder() / "build"
     folder = base / name
     if not (folder / "runner" / RUNNER).is_file():
         raise EnvironmentMissingError(

@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 
 from bitsr.common.errors import BitsrError, UsageError
-from bitsr.validation.environment import processor
+from bitsr.runtime.machine import processor
 from bitsr.validation.errors import TargetError
-from bitsr.validation.runner_files import RunnerOutput, parse_output
 from bitsr.validation.targets.base import Device
+from bitsr.validation.targets.runner_protocol import RunnerOutput, parse_output
 from bitsr.validation.targets.this_machine import ThisMachine, run_process
 
 
@@ -18,7 +18,7 @@ class HostTarget(ThisMachine):
     def __init__(self) -> None:
         from bitsr.validation.targets.host_runner import HostRunner
 
-        super().__init__("host", emulated=False, layers=False)
+        super().__init__("host", emulated=False, can_dump_layers=False)
         self._runner = HostRunner()
 
     def describe(self) -> Device:

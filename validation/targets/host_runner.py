@@ -25,11 +25,11 @@ from bitsr.common.files import atomic_write
 from bitsr.common.quiet import silent_stderr
 from bitsr.runtime import KERNEL_VARIABLE
 from bitsr.runtime.litert import TfliteNetwork
+from bitsr.runtime.machine import fast_kernels, processor
 from bitsr.runtime.pte import PteNetwork
-from bitsr.validation.environment import fast_kernels, processor
 from bitsr.validation.errors import TargetError
-from bitsr.validation.runner_files import SCHEMA, read_integers, read_map, write_map
 from bitsr.validation.targets.host_replay import replay
+from bitsr.validation.targets.runner_protocol import SCHEMA, read_integers, read_map, write_map
 
 Network = PteNetwork | TfliteNetwork
 

@@ -6,11 +6,11 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from bitsr.validation.environment import processor
+from bitsr.runtime.machine import processor
 from bitsr.validation.errors import EnvironmentMissingError
-from bitsr.validation.runner_files import RunnerOutput
 from bitsr.validation.targets.base import Device
 from bitsr.validation.targets.builds import RUNNER, runner
+from bitsr.validation.targets.runner_protocol import RunnerOutput
 from bitsr.validation.targets.this_machine import ThisMachine, run_process
 
 # Processors by default, with what the kernel of such a device says in /proc/cpuinfo: XNNPACK reads it.
@@ -37,9 +37,9 @@ class LocalTarget(ThisMachine):
         device: Device,
         *,
         emulated: bool,
-        without: dict[str, str] | None = None,
+        unsupported: dict[str, str] | None = None,
     ) -> None:
-        super().__init__(name, emulated=emulated, layers=True, without=without)
+        super().__init__(name, emulated=emulated, can_dump_layers=True, unsupported=unsupported)
         self.command = list(command)
         self._device = device
 
@@ -80,9 +80,9 @@ def qemu(cpu: str) -> LocalTarget:
         )
     version = subprocess.run([emulator, "--version"], capture_output=True, text=True, check=False).stdout
     device = Device("aarch64", f"Linux, {version.splitlines()[0] if version else 'qemu'}", f"emulated {cpu}")
-    without = {"tflite": _WITHOUT_LITERT[cpu]} if cpu in _WITHOUT_LITERT else {}
+    unsupported = {"tflite": _WITHOUT_LITERT[cpu]} if cpu in _WITHOUT_LITERT else {}
     program = str(runner("arm64"))
-    target = LocalTarget(f"qemu:{cpu}", [], device, emulated=True, without=without)
+    target = LocalTarget(f"qemu:{cpu}", [], device, emulated=True, unsupported=unsupported)
     try:
         root = _root(Path(target.folder("root")), cpu)
     except EnvironmentMissingError:

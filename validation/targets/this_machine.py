@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bitsr.validation.errors import TargetError
-from bitsr.validation.runner_files import RunnerOutput, parse_output
+from bitsr.validation.targets.runner_protocol import RunnerOutput, parse_output
 
 _SECONDS = 1800  # of one run: a picture under an emulator takes minutes
 
@@ -17,11 +17,13 @@ _SECONDS = 1800  # of one run: a picture under an emulator takes minutes
 class ThisMachine:
     """All of :class:`bitsr.validation.targets.base.Target` but what it is and how it runs."""
 
-    def __init__(self, name: str, *, emulated: bool, layers: bool, without: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, *, emulated: bool, can_dump_layers: bool, unsupported: dict[str, str] | None = None
+    ) -> None:
         self.name = name
         self.emulated = emulated
-        self.layers = layers
-        self.without = without or {}
+        self.can_dump_layers = can_dump_layers
+        self.unsupported = unsupported or {}
         self.cores = len(os.sched_getaffinity(0))
         self._folder = Path(tempfile.mkdtemp(prefix="bitsr-target-"))
 
@@ -44,7 +46,7 @@ class ThisMachine:
         except OSError as error:
             raise TargetError(f"the run did not write {name}: {error.strerror or error}") from error
 
-    def settle(self) -> None:
+    def cool_down(self) -> None:
         pass
 
     def close(self) -> None:

@@ -18,17 +18,17 @@ from bitsr.training.data import make_pair
 from bitsr.training.evaluate import score
 from bitsr.training.metrics import SSIM_WINDOW
 from bitsr.validation.errors import TargetError
-from bitsr.validation.op_parity import finite
-from bitsr.validation.parity import compare
+from bitsr.validation.parity.ops import finite
+from bitsr.validation.parity.picture_difference import compare
 from bitsr.validation.results import PictureResult
-from bitsr.validation.runner_files import Map, read_map, write_integers, write_map
 from bitsr.validation.targets.base import Target
+from bitsr.validation.targets.runner_protocol import Map, read_map, write_integers, write_map
 
 Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Sample:
+class TestPicture:
     """A test picture: low resolution (1, 3, h, w), original and eager enlargement (1, 3, s h, s w), in [0, 1]."""
 
     name: str
@@ -40,7 +40,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Pictured:
+class PictureOutput:
     """A result with the pixels it was computed from, (H, W, 3) uint8."""
 
     result: PictureResult
@@ -48,13 +48,13 @@ class Pictured:
     target: Pixels
 
 
-def make_samples(paths: Sequence[Path], network: nn.Module, *, scale: int, info: ArtifactInfo) -> list[Sample]:
+def make_samples(paths: Sequence[Path], network: nn.Module, *, scale: int, info: ArtifactInfo) -> list[TestPicture]:
     """Reduce the originals by MATLAB's bicubic, as the evaluation does, and enlarge them in eager PyTorch.
 
-    Of an artefact that takes one size alone they are the middle parts.
+    Of an artifact that takes one size alone they are the middle parts.
 
     Raises:
-        PictureError, UsageError: a picture that is broken, too small or too large for the artefact.
+        PictureError, UsageError: a picture that is broken, too small or too large for the artifact.
     """
     samples = []
     side = info.sizes.only_side
@@ -75,20 +75,20 @@ def make_samples(paths: Sequence[Path], network: nn.Module, *, scale: int, info:
         low = low.contiguous()
         with torch.no_grad():
             eager = network(low)
-        samples.append(Sample(path.name, low, high, eager, *score(eager, high, scale=scale)))
+        samples.append(TestPicture(path.name, low, high, eager, *score(eager, high, scale=scale)))
     return samples
 
 
 def _middle(pixels: Pixels, side: int, path: Path) -> Pixels:
     height, width = pixels.shape[:2]
     if min(height, width) < side:
-        raise UsageError(f"{path} is {width} x {height} pixels; the artefact needs sides of {side}; leave it out")
+        raise UsageError(f"{path} is {width} x {height} pixels; the artifact needs sides of {side}; leave it out")
     top, left = (height - side) // 2, (width - side) // 2
     return pixels[top : top + side, left : left + side]
 
 
-def run_picture(target: Target, model: str, sample: Sample, *, info: ArtifactInfo) -> Pictured:
-    """One picture through the artefact ``model`` (its path on the target).
+def run_picture(target: Target, model: str, sample: TestPicture, *, info: ArtifactInfo) -> PictureOutput:
+    """One picture through the artifact ``model`` (its path on the target).
 
     Raises:
         TargetError: the run failed, or its result has values that are not finite.
@@ -111,7 +111,7 @@ def run_picture(target: Target, model: str, sample: Sample, *, info: ArtifactInf
         psnr=psnr,
         ssim=ssim,
     )
-    return Pictured(result, eager, ours)
+    return PictureOutput(result, eager, ours)
 
 
 def run_network(target: Target, model: str, x: Tensor, *, info: ArtifactInfo, dump: Path | None = None) -> Map:
@@ -131,7 +131,7 @@ def run_raw(
     others: Sequence[NDArray[np.int64]] = (),
     dump: Path | None = None,
 ) -> Map:
-    """A map and the other inputs through the artefact, as they are; ``shape`` is the result's.
+    """A map and the other inputs through the artifact, as they are; ``shape`` is the result's.
 
     Raises:
         TargetError: the run failed, or gave a result of another size.

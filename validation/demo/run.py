@@ -1,4 +1,4 @@
-"""A photo through the whole chain: reduced, exported, upscaled by the artefacts, compared with bicubic and PyTorch."""
+"""A photo through the whole chain: reduced, exported, upscaled by the artifacts, compared with bicubic and PyTorch."""
 
 import json
 import math
@@ -24,23 +24,23 @@ from bitsr.training.evaluate import score
 from bitsr.training.resize import imresize
 from bitsr.training.weights import load_model
 from bitsr.validation.conditions import conditions
-from bitsr.validation.panels import side_by_side
-from bitsr.validation.parity import Parity, compare
-from bitsr.validation.timing import Timing, interleave
+from bitsr.validation.demo.panels import side_by_side
+from bitsr.validation.parity.picture_difference import Parity, compare
+from bitsr.validation.timing.interleave import Timing, interleave
 
 Pixels = NDArray[np.uint8]
 Say = Callable[[str], None]
 REPORT_VERSION = 2
-# Artefact formats of the demo, and the runtime of each.
+# Artifact formats of the demo, and the runtime of each.
 RUNTIMES = {"pte": "ExecuTorch", "tflite": "LiteRT"}
 _INTERPRETERS = {"pte": ("executorch",), "tflite": ("ai-edge-litert",)}
 
 
 @dataclass(frozen=True)
 class RuntimeResult:
-    """One artefact: its file, its picture's PSNR against the original in dB, and against the deploy form's picture.
+    """One artifact: its file, its picture's PSNR against the original in dB, and against the deploy form's picture.
 
-    ``time`` is from 8-bit pixels to 8-bit pixels, the artefacts in turns, each with all processors of the process.
+    ``time`` is from 8-bit pixels to 8-bit pixels, the artifacts in turns, each with all processors of the process.
     """
 
     exported: ExportedFile
@@ -75,7 +75,7 @@ def run_demo(
     rounds: int = 5,
     say: Say = print,
 ) -> Demo:
-    """Run the chain on ``photo`` and write pictures, artefacts and ``report.json`` into ``folder``.
+    """Run the chain on ``photo`` and write pictures, artifacts and ``report.json`` into ``folder``.
 
     Raises:
         UsageError: the photo is too small, a file exists and ``overwrite`` is not set, or a format is unknown.

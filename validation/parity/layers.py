@@ -12,22 +12,22 @@ from torch import Tensor, nn
 from bitsr.artifact.info import ArtifactInfo
 from bitsr.artifact.program import OpKind
 from bitsr.validation.errors import TargetError
-from bitsr.validation.golden import OpCall, record
-from bitsr.validation.op_parity import finite
-from bitsr.validation.results import LayerError, Parting, Worst
-from bitsr.validation.runner_files import Layer, Map, read_layers, read_map
+from bitsr.validation.parity.ops import finite
+from bitsr.validation.parity.pictures import run_network
+from bitsr.validation.parity.reference import OpCall, record
+from bitsr.validation.results import FirstDivergence, LayerError, Worst
 from bitsr.validation.targets.base import Target
-from bitsr.validation.whole import run_network
+from bitsr.validation.targets.runner_protocol import Layer, Map, read_layers, read_map
 
 # Most values of all maps of a dump, 256 MiB of float32: of a picture that has more a part is compared.
-MOST_VALUES = 2**26
+MAX_DUMP_VALUES = 2**26
 _PROBE = 16  # side of the picture whose maps are counted
 Key = tuple[int, int]  # call of the reference, number of its result
 
 
 def compare_layers(
     target: Target, model: str, network: nn.Module, x: Tensor, *, info: ArtifactInfo, picture: str
-) -> tuple[Parting | None, list[LayerError]]:
+) -> tuple[FirstDivergence | None, list[LayerError]]:
     """Compare every op's result on ``x`` (1, 3, h, w), or on its upper left part where a dump would be too large.
 
     Raises:
@@ -43,14 +43,14 @@ def compare_layers(
         run_network(target, model, x, info=info, dump=dump)
         found = _match(read_layers(dump), calls)
         maps = {key: read_map(dump / layer.file, layer.shape) for key, layer in found.items()}
-    return parting(calls, maps, picture=picture), _errors(calls, maps)
+    return first_divergence(calls, maps, picture=picture), _errors(calls, maps)
 
 
 def compared_side(network: nn.Module, x: Tensor, info: ArtifactInfo) -> int:
     """Side of the square of ``x`` (1, 3, h, w) that is compared: its longer one where all of it is."""
     probe = x[..., : info.sizes.square(most=_PROBE), : info.sizes.square(most=_PROBE)].contiguous()
     values = sum(result.numel() for _, _, result in _tensors(record(network, probe)[0]))
-    most = MOST_VALUES * probe[0, 0].numel() // max(values, 1)
+    most = MAX_DUMP_VALUES * probe[0, 0].numel() // max(values, 1)
     height, width = x.shape[2:]
     return max(height, width) if height * width <= most else info.sizes.square(most=math.isqrt(most))
 
@@ -83,7 +83,7 @@ def _match(layers: list[Layer], calls: list[OpCall]) -> dict[Key, Layer]:
     return found
 
 
-def parting(calls: list[OpCall], maps: Mapping[Key, Map], *, picture: str) -> Parting | None:
+def first_divergence(calls: list[OpCall], maps: Mapping[Key, Map], *, picture: str) -> FirstDivergence | None:
     """The first call whose dumped result is not the reference's, bit for bit; ``None`` if all are."""
     first = None
     for call, number, reference in _results(calls):
@@ -99,7 +99,7 @@ def parting(calls: list[OpCall], maps: Mapping[Key, Map], *, picture: str) -> Pa
     error = np.abs(got.astype(np.float64) - reference)
     at = tuple(int(i) for i in np.unravel_index(int(np.nan_to_num(error, nan=np.inf).argmax()), error.shape))
     flipped, signs, first_flip = _flips(calls, maps)
-    return Parting(
+    return FirstDivergence(
         picture=picture,
         index=call.index,
         kind=call.kind.name.lower(),

@@ -1,13 +1,13 @@
-"""Times by one protocol: cold loads in processes of their own, then artefact and float twin in turns."""
+"""Times by one protocol: cold loads in processes of their own, then artifact and float twin in turns."""
 
 import statistics
 
 from bitsr.common.errors import UsageError
 from bitsr.validation.errors import TargetError
 from bitsr.validation.results import Latency, OpTime, Samples
-from bitsr.validation.runner_files import ModelRun
 from bitsr.validation.targets.base import Target
-from bitsr.validation.timing import Timing
+from bitsr.validation.targets.runner_protocol import ModelRun
+from bitsr.validation.timing.interleave import Timing
 
 COLD_LOADS = 3
 WARM_UP = 10
@@ -17,7 +17,7 @@ RUNS = 50
 def measure(
     target: Target, model: str, twin: str | None, *, threads: int, shape: tuple[int, int, int, int], runs: int = RUNS
 ) -> Latency:
-    """Time an artefact (paths on the target) and, round by round with it, its twin.
+    """Time an artifact (paths on the target) and, round by round with it, its twin.
 
     Raises:
         TargetError: a run failed, or the device stays too hot.
@@ -28,7 +28,7 @@ def measure(
     for _ in range(COLD_LOADS):
         for number, path in enumerate(models):
             cold[number] += target.run([path, *size, "--runs", "0"], fresh=True).models
-    target.settle()
+    target.cool_down()
     timed = target.run([*models, *size, "--warmup", str(WARM_UP), "--runs", str(runs)], fresh=True).models
     if len(timed) != len(models) or any(len(run.samples_ms) != runs for run in timed):
         raise TargetError(f"the runner on {target.name} gave other samples than were asked for; build it again")
@@ -44,7 +44,7 @@ def measure(
 
 def profile(target: Target, model: str, *, shape: tuple[int, int, int, int]) -> list[OpTime]:
     """Time of every op in one run on one thread; empty where the target's runner can not tell."""
-    if not target.layers or target.emulated:
+    if not target.can_dump_layers or target.emulated:
         return []
     arguments = [model, "--shape", ",".join(map(str, shape)), "--warmup", "2", "--runs", "0", "--profile"]
     (run,) = target.run(arguments, fresh=True).models

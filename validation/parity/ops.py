@@ -1,4 +1,4 @@
-"""Tier 1: golden inputs of the eager reference through each op of the artefact, on the target."""
+"""Tier 1: golden inputs of the eager reference through each op of the artifact, on the target."""
 
 import hashlib
 import tempfile
@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bitsr.artifact.program import write_program
-from bitsr.validation.artifact_ops import artifact_ops
-from bitsr.validation.golden import record
-from bitsr.validation.op_cases import Expected, OpCase, cases_of
-from bitsr.validation.pairing import pair
+from bitsr.validation.parity.artifact_ops import artifact_ops
+from bitsr.validation.parity.matching import pair
+from bitsr.validation.parity.op_cases import Expected, OpCase, make_op_cases
+from bitsr.validation.parity.reference import record
 from bitsr.validation.results import OpResult, Worst
-from bitsr.validation.runner_files import Map, ReplayCase, read_map, write_cases, write_map
 from bitsr.validation.targets.base import Target
+from bitsr.validation.targets.runner_protocol import Map, ReplayCase, read_map, write_cases, write_map
 
-# Of the golden picture: odd, not square, small enough for an emulator.
-HEIGHT, WIDTH = 19, 23
+# Size of the golden picture: odd and not square, small enough for an emulator.
+GOLDEN_HEIGHT, GOLDEN_WIDTH = 19, 23
 
 
-def golden_picture(*, seed: int, channels: int = 3, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
+def golden_picture(*, seed: int, channels: int = 3, height: int = GOLDEN_HEIGHT, width: int = GOLDEN_WIDTH) -> Tensor:
     """A smooth picture with noise, (1, channels, height, width) in [0, 1], the same for the same seed."""
     generator = torch.Generator().manual_seed(seed)
     phases = 6.3 * torch.rand(channels, 4, generator=generator)
@@ -35,15 +35,15 @@ def golden_picture(*, seed: int, channels: int = 3, height: int = HEIGHT, width:
 
 
 def make_cases(artifact: Path, network: nn.Module, *inputs: Tensor, only: int | None = None) -> list[OpCase]:
-    """All cases of an artefact, or those of the op ``only``; none where no op is our kernels'.
+    """All cases of an artifact, or those of the op ``only``; none where no op is our kernels'.
 
     Raises:
-        TargetError: the artefact's structure is not the network's.
-        ArtifactError, ProgramError: the artefact is broken.
+        TargetError: the artifact's structure is not the network's.
+        ArtifactError, ProgramError: the artifact is broken.
     """
     calls, _ = record(network, *inputs)
     pairs = pair(artifact_ops(artifact), calls)
-    return [case for index, own, call in pairs if only in (None, index) for case in cases_of(index, own, call)]
+    return [case for index, own, call in pairs if only in (None, index) for case in make_op_cases(index, own, call)]
 
 
 def replay(target: Target, cases: Sequence[OpCase]) -> list[OpResult]:

@@ -1,4 +1,4 @@
-"""One artefact on one target: parity in three tiers, then times."""
+"""One artifact on one target: parity in three tiers, then times."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,64 +11,72 @@ from torch import Tensor, nn
 from bitsr.artifact.info import ArtifactInfo, sidecar_path
 from bitsr.common.errors import UsageError
 from bitsr.export.errors import ExportError
-from bitsr.validation import latency, layers, op_parity, step_parity, twin, whole
 from bitsr.validation.errors import TargetError
+from bitsr.validation.parity import diffusion_steps, layers, pictures
+from bitsr.validation.parity.ops import make_cases, replay
+from bitsr.validation.parity.pictures import PictureOutput, TestPicture
 from bitsr.validation.request import Request
 from bitsr.validation.results import (
     Artifact,
     DeviceFacts,
     Failure,
+    FirstDivergence,
     Latency,
     LayerError,
     OpResult,
     OpTime,
-    Parting,
     Run,
     StepResult,
 )
 from bitsr.validation.targets.base import Target
-from bitsr.validation.whole import Pictured, Sample
+from bitsr.validation.timing import float_twin, protocol
 
 # Between the 8-bit pictures of target and eager reference. The order of a gate's float sums moves it by 6e-8, which
 # flips signs near their thresholds, and each flip moves others: 52 dB were measured on a small picture where every op
 # alone was exact or within its bound. This limit is for wrong connections; wrong constants are tier 1's.
-LEAST_PICTURE_DB = 45.0
+MIN_PICTURE_PSNR_DB = 45.0
 # Of the means over the test set.
-MOST_PSNR_DIFFERENCE_DB = 0.01
-# Of the square that is timed, where the artefact leaves a choice and takes so many pixels.
+MAX_PSNR_DIFFERENCE_DB = 0.01
+# Of the square that is timed, where the artifact leaves a choice and takes so many pixels.
 TIMED_SIDE = 128
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Subject:
-    """An artefact with its reference, the inputs whose ops are replayed, and whole steps of a diffusion model."""
+class ArtifactUnderTest:
+    """An artifact with its reference, the inputs whose ops are replayed, and whole steps of a diffusion model."""
 
     path: Path
     info: ArtifactInfo
     network: nn.Module
     facts: Artifact
     golden: tuple[Tensor, ...]
-    steps: list[step_parity.Step]
+    steps: list[diffusion_steps.Step]
 
 
-class Job:
-    """One artefact on one target, step by step; what fails is noted, and the next step goes on."""
+class ArtifactRun:
+    """One artifact on one target, step by step; what fails is noted, and the next step goes on."""
 
     def __init__(
-        self, request: Request, subject: Subject, target: Target, samples: list[Sample], folder: Path, say: Say
+        self,
+        request: Request,
+        subject: ArtifactUnderTest,
+        target: Target,
+        samples: list[TestPicture],
+        folder: Path,
+        say: Say,
     ) -> None:
         self.request, self.subject, self.target, self.samples = request, subject, target, samples
         self.folder, self._say = folder, say
-        self._model = ""  # the artefact's path on the target, once it has opened there
+        self._model = ""  # the artifact's path on the target, once it has opened there
         self._ours = True  # it has ops of our kernels
         self.failures: list[Failure] = []
-        self.remarks: list[str] = []
+        self.notes: list[str] = []
         self.ops: list[OpResult] = []
-        self.pictured: list[Pictured] = []
+        self.pictured: list[PictureOutput] = []
         self.steps: list[StepResult] = []
-        self.parting: Parting | None = None
+        self.first_divergence: FirstDivergence | None = None
         self.layers: list[LayerError] = []
         self.latency: list[Latency] = []
         self.profile: list[OpTime] = []
@@ -81,7 +89,7 @@ class Job:
         if model and self.samples:
             with self._step(f"run {len(self.samples)} pictures"):
                 self._picture_tiers(model)
-            if self.target.layers and self._ours and self.pictured:
+            if self.target.can_dump_layers and self._ours and self.pictured:
                 with self._step("compare the layers"):
                     self._layers(model)
         if model and self.subject.steps:
@@ -89,7 +97,7 @@ class Job:
                 self._whole_steps(model)
         if model and self.request.runs and self.request.op is None:
             if self.target.emulated:
-                self.remarks.append("parity only: an emulator's times say nothing of a device's")
+                self.notes.append("parity only: an emulator's times say nothing of a device's")
             else:
                 with self._step("measure times"):
                     self._times(model)
@@ -103,11 +111,11 @@ class Job:
             ops=self.ops,
             pictures=[item.result for item in self.pictured],
             steps=self.steps,
-            parting=self.parting,
+            first_divergence=self.first_divergence,
             layers=self.layers,
             latency=self.latency,
             profile=self.profile,
-            remarks=self.remarks,
+            notes=self.notes,
         )
 
     @contextmanager
@@ -125,14 +133,14 @@ class Job:
         )
 
     def _device(self) -> DeviceFacts:
-        """Facts of the device; on the way the artefact is brought there and opened, where it can run."""
+        """Facts of the device; on the way the artifact is brought there and opened, where it can run."""
         described = self.target.describe()
         kernel, isa, build, versions = "", list[str](), "", dict[str, str]()
-        missing = self.target.without.get(self.subject.info.kind)
+        missing = self.target.unsupported.get(self.subject.info.kind)
         if missing is not None:
-            self.remarks.append(f"the network was not run: {missing}; its ops were")
+            self.notes.append(f"the network was not run: {missing}; its ops were")
         else:
-            with self._step("look at the artefact"):
+            with self._step("look at the artifact"):
                 if self.subject.path.suffix == ".pte":
                     self.target.push(sidecar_path(self.subject.path))
                 model = self.target.push(self.subject.path)
@@ -148,16 +156,16 @@ class Job:
             kernel=kernel,
             build=build,
             versions=versions,
-            remarks=described.remarks,
+            notes=described.notes,
         )
 
     def _op_tier(self) -> None:
         subject = self.subject
-        cases = op_parity.make_cases(subject.path, subject.network, *subject.golden, only=self.request.op)
+        cases = make_cases(subject.path, subject.network, *subject.golden, only=self.request.op)
         if not cases:
             self._without_ops()
             return
-        self.ops = op_parity.replay(self.target, cases)
+        self.ops = replay(self.target, cases)
         for result in (result for result in self.ops if result.wrong):
             worst = result.worst
             assert worst is not None
@@ -178,18 +186,18 @@ class Job:
             advice = "name --images" if self.subject.info.diffusion is None else "choose a target that runs it"
             raise UsageError(f"{name} has no op of our kernels to replay, so that nothing is compared; {advice}")
         self._ours = False
-        self.remarks.append("no op of our kernels: the framework's own compute all of it")
+        self.notes.append("no op of our kernels: the framework's own compute all of it")
 
     def _picture_tiers(self, model: str) -> None:
         for sample in self.samples:
-            done = whole.run_picture(self.target, model, sample, info=self.subject.info)
+            done = pictures.run_picture(self.target, model, sample, info=self.subject.info)
             self.pictured.append(done)
             result = done.result
-            if result.parity_psnr is not None and result.parity_psnr < LEAST_PICTURE_DB:
+            if result.parity_psnr is not None and result.parity_psnr < MIN_PICTURE_PSNR_DB:
                 self._fail(
                     "picture",
                     f"{result.name}: target and eager agree to {result.parity_psnr:.1f} dB, expected at least "
-                    f"{LEAST_PICTURE_DB:.0f}; {100 * result.differing:.2f} % of the pixels differ, by at most "
+                    f"{MIN_PICTURE_PSNR_DB:.0f}; {100 * result.differing:.2f} % of the pixels differ, by at most "
                     f"{result.largest} of 255",
                     images=self._picture(result.name),
                     pictures=None,
@@ -197,18 +205,18 @@ class Job:
                 )
         results = [item.result for item in self.pictured]
         difference = float(np.mean([r.psnr for r in results]) - np.mean([r.eager_psnr for r in results]))
-        if not abs(difference) <= MOST_PSNR_DIFFERENCE_DB:
+        if not abs(difference) <= MAX_PSNR_DIFFERENCE_DB:
             self._fail(
                 "ground truth",
                 f"PSNR against the originals is {difference:+.4f} dB away from the eager reference's, expected at "
-                f"most {MOST_PSNR_DIFFERENCE_DB}",
+                f"most {MAX_PSNR_DIFFERENCE_DB}",
                 runs=0,
             )
 
     def _whole_steps(self, model: str) -> None:
         for step in self.subject.steps:
-            self.steps.append(step_parity.run_step(self.target, model, step, info=self.subject.info))
-            if reason := step_parity.disagreement(self.steps[-1]):
+            self.steps.append(diffusion_steps.run_step(self.target, model, step, info=self.subject.info))
+            if reason := diffusion_steps.disagreement(self.steps[-1]):
                 self._fail("step", reason, runs=0)
 
     def _picture(self, name: str) -> Path | None:
@@ -221,38 +229,38 @@ class Job:
             zip(self.samples, self.pictured, strict=False),
             key=lambda pair: np.inf if pair[1].result.parity_psnr is None else pair[1].result.parity_psnr,
         )[0]
-        self.parting, self.layers = layers.compare_layers(
+        self.first_divergence, self.layers = layers.compare_layers(
             self.target, model, self.subject.network, worst.low, info=self.subject.info, picture=worst.name
         )
 
     def _times(self, model: str) -> None:
-        counts = latency.thread_counts(self.request.threads, cores=self.target.cores)
+        counts = protocol.thread_counts(self.request.threads, cores=self.target.cores)
         other = self._twin()
         there = None if other is None else self.target.push(other)
         shape = (1, self.subject.info.in_channels, self._timed_side, self._timed_side)
         self.latency = [
-            latency.measure(self.target, model, there, threads=count, shape=shape, runs=self.request.runs)
+            protocol.measure(self.target, model, there, threads=count, shape=shape, runs=self.request.runs)
             for count in counts
         ]
         if self._ours:
-            self.profile = latency.profile(self.target, model, shape=shape)
+            self.profile = protocol.profile(self.target, model, shape=shape)
 
     @property
     def _timed_side(self) -> int:
         info = self.subject.info
-        return step_parity.step_side(info) if info.diffusion is not None else info.sizes.square(most=TIMED_SIDE)
+        return diffusion_steps.step_side(info) if info.diffusion is not None else info.sizes.square(most=TIMED_SIDE)
 
     def _twin(self) -> Path | None:
-        """Beside the artefact where it is there; a .pte's is made here."""
+        """Beside the artifact where it is there; a .pte's is made here."""
         path = self.subject.path
         beside = path.with_name(f"{path.stem}_float{path.suffix}")
         if beside.is_file():
             return beside
         if self.subject.info.diffusion is not None:
-            self.remarks.append("no float twin: none is made of a step")
+            self.notes.append("no float twin: none is made of a step")
             return None
         if path.suffix == ".tflite":
-            self.remarks.append("no float twin; `bitsr export --to tflite --float-twin` writes it")
+            self.notes.append("no float twin; `bitsr export --to tflite --float-twin` writes it")
             return None
         made = self.folder / beside.name
         if not made.exists():
@@ -260,10 +268,10 @@ class Job:
             info = self.subject.info
             fixed = info.sizes.only_side is not None
             try:
-                twin.write_twin(
+                float_twin.write_twin(
                     made, self.subject.network, channels=info.in_channels, side=self._timed_side, fixed=fixed
                 )
             except ExportError as error:
-                self.remarks.append(f"no float twin: {error}")
+                self.notes.append(f"no float twin: {error}")
                 return None
         return made

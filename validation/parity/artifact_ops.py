@@ -1,4 +1,4 @@
-"""The ops that an artefact holds, with their constants: from the program blobs of a .pte, the custom ops of a .tflite.
+"""The ops that an artifact holds, with their constants: from the program blobs of a .pte, the custom ops of a .tflite.
 
 They are what the per-op parity replays, so that a wrong constant in the file is seen.
 """
@@ -25,7 +25,7 @@ _TFLITE_KINDS = {
 
 @dataclass(frozen=True)
 class ArtifactOp:
-    """An op of the artefact, in order of execution, and the channels of its first input.
+    """An op of the artifact, in order of execution, and the channels of its first input.
 
     The numbers in ``op.inputs`` and ``op.outputs`` only say which places are taken.
     """

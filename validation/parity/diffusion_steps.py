@@ -10,17 +10,17 @@ from bitsr.artifact.info import ArtifactInfo
 from bitsr.export.steps import tile_sizes
 from bitsr.export.verification import agreement
 from bitsr.training.models.diffusion import DiffusionModel
-from bitsr.validation.op_parity import HEIGHT, WIDTH, finite, golden_picture
+from bitsr.validation.parity.ops import GOLDEN_HEIGHT, GOLDEN_WIDTH, finite, golden_picture
+from bitsr.validation.parity.pictures import run_raw
 from bitsr.validation.results import StepResult
 from bitsr.validation.targets.base import Target
-from bitsr.validation.whole import run_raw
 
-# Of the noise that a step predicts, relative to the range of the reference's values. A right artefact adds float sums
+# Of the noise that a step predicts, relative to the range of the reference's values. A right artifact adds float sums
 # in another order, which flips a few signs near their thresholds: 60.3 dB were measured for bidiffsr_x2 (128x128, its
 # learned numbers moved by 0.2), and 40 dB is what tests/families asks of x_t at every step of a sampling. The 30 dB of
 # the export are for wrong programs alone, and let a wrong timestep pass: one that is wrong by 1 was measured at 36 dB,
 # by 500 at 32 to 34 dB, one of another group at 23 to 24 dB (test_bidiffsr_x2, moved likewise).
-LEAST_STEP_DB = 40.0
+MIN_STEP_PSNR_DB = 40.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def golden_step(model: DiffusionModel, *, seed: int, side: int, timestep: int) -
 
 def replayed_step(model: DiffusionModel, *, seed: int) -> tuple[Tensor, Tensor]:
     """The inputs whose ops are replayed: small, in the middle of the sampling."""
-    side = tile_sizes(model, max_pixels=HEIGHT * WIDTH).min_side * model.info.scale
+    side = tile_sizes(model, max_pixels=GOLDEN_HEIGHT * GOLDEN_WIDTH).min_side * model.info.scale
     return golden_step(model, seed=seed, side=side, timestep=model.process.timesteps // 2)
 
 
@@ -55,7 +55,7 @@ def compared_timesteps(model: DiffusionModel) -> list[int]:
 
 
 def make_steps(model: DiffusionModel, network: nn.Module, *, info: ArtifactInfo, seed: int) -> list[Step]:
-    """Steps of the artefact's size in eager PyTorch; ``network`` is the deploy form."""
+    """Steps of the artifact's size in eager PyTorch; ``network`` is the deploy form."""
     steps = []
     for timestep in compared_timesteps(model):
         x, number = golden_step(model, seed=seed, side=step_side(info), timestep=timestep)
@@ -70,7 +70,7 @@ def step_side(info: ArtifactInfo) -> int:
 
 
 def run_step(target: Target, model: str, step: Step, *, info: ArtifactInfo) -> StepResult:
-    """One step through the artefact ``model`` (its path on the target).
+    """One step through the artifact ``model`` (its path on the target).
 
     Raises:
         TargetError: the run failed.
@@ -91,13 +91,13 @@ def run_step(target: Target, model: str, step: Step, *, info: ArtifactInfo) -> S
 
 def disagreement(result: StepResult) -> str:
     """Why a step failed; empty where it did not."""
-    if result.agreement >= LEAST_STEP_DB:
+    if result.agreement >= MIN_STEP_PSNR_DB:
         return ""
     what = f"the step at timestep {result.timestep}: "
     if result.largest_difference is None:
         return what + "the target gave values that are no numbers"
     found = "do not agree" if result.parity_psnr is None else f"agree to {result.parity_psnr:.1f} dB"
     return (
-        f"{what}target and eager {found}, expected at least {LEAST_STEP_DB:.0f} dB; they differ by at most "
+        f"{what}target and eager {found}, expected at least {MIN_STEP_PSNR_DB:.0f} dB; they differ by at most "
         f"{result.largest_difference:.3g} where eager's values span {result.range:.3g}"
     )

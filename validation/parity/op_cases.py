@@ -1,6 +1,6 @@
 """One-op programs with golden inputs and expected outputs, for the per-op parity.
 
-The program has the artefact's constants, inputs and expected outputs are the eager reference's. A binary convolution
+The program has the artifact's constants, inputs and expected outputs are the eager reference's. A binary convolution
 gives three kinds of cases: its integer accumulators (one weight plane, scale 1, nothing fused), its packed input bits,
 and its values with everything fused.
 """
@@ -18,10 +18,10 @@ from torch import Tensor
 from bitsr.artifact.program import Op, OpKind, Program, Value, ValueKind
 from bitsr.export import ops
 from bitsr.export.packing import pack_weight
-from bitsr.validation.artifact_ops import ArtifactOp
 from bitsr.validation.errors import TargetError
-from bitsr.validation.golden import OpCall
-from bitsr.validation.runner_files import Map
+from bitsr.validation.parity.artifact_ops import ArtifactOp
+from bitsr.validation.parity.reference import OpCall
+from bitsr.validation.targets.runner_protocol import Map
 
 # Half the distance of 1 and the next float32: the largest relative error of one rounded operation.
 UNIT = 2.0**-24
@@ -56,7 +56,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class OpCase:
-    """One replay: ``index`` counts the artefact's ops, ``check`` says what is compared."""
+    """One replay: ``index`` counts the artifact's ops, ``check`` says what is compared."""
 
     index: int
     kind: OpKind
@@ -67,11 +67,11 @@ class OpCase:
     expected: tuple[Expected, ...]
 
 
-def cases_of(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
+def make_op_cases(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
     """The cases of one op.
 
     Raises:
-        TargetError: the artefact's op takes other inputs than the reference's call.
+        TargetError: the artifact's op takes other inputs than the reference's call.
     """
     make = _CASES[own.op.kind]
     given = [call.arguments[role] for role in _ROLES[own.op.kind]]

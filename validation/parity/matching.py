@@ -1,4 +1,4 @@
-"""Which call of the reference each op of an artefact stands for."""
+"""Which call of the reference each op of an artifact stands for."""
 
 from collections.abc import Callable
 
@@ -6,14 +6,14 @@ import numpy as np
 from torch import Tensor
 
 from bitsr.artifact.program import OpKind
-from bitsr.validation.artifact_ops import ArtifactOp
 from bitsr.validation.errors import TargetError
-from bitsr.validation.golden import OpCall
+from bitsr.validation.parity.artifact_ops import ArtifactOp
+from bitsr.validation.parity.reference import OpCall
 
-# Kinds that the artefact may leave to its framework.
+# Kinds that the artifact may leave to its framework.
 _OPTIONAL = (OpKind.ADD, OpKind.PIXEL_SHUFFLE)
 
-# What an op is known by: a constant of the artefact, and the same of the reference.
+# What an op is known by: a constant of the artifact, and the same of the reference.
 _CONSTANT: dict[OpKind, tuple[int, Callable[[OpCall], Tensor]]] = {
     OpKind.BINARY_CONV2D: (1, lambda call: call.arguments["weight_bits"]),
     OpKind.CHANNEL_GATE: (0, lambda call: call.arguments["w1"]),
@@ -23,7 +23,7 @@ _CONSTANT: dict[OpKind, tuple[int, Callable[[OpCall], Tensor]]] = {
 
 
 def pair(own: list[ArtifactOp], calls: list[OpCall]) -> list[tuple[int, ArtifactOp, OpCall]]:
-    """A call for each of the artefact's ops, in the order of the ops.
+    """A call for each of the artifact's ops, in the order of the ops.
 
     Layers and gates are matched by their constants, because those that do not depend on each other may change places;
     what is left, whose constants are then wrong, in turn. Additions and shuffles have no constants: the next call with
@@ -43,7 +43,7 @@ def pair(own: list[ArtifactOp], calls: list[OpCall]) -> list[tuple[int, Artifact
     lost = [f"its op {index} ({item.op.kind.name.lower()})" for index, item in enumerate(own) if index not in found]
     lost += [f"the network's {call.module or call.kind.name.lower()}" for call in left if call.kind not in _OPTIONAL]
     if lost:
-        raise TargetError(f"the artefact is not that of the network: nothing matches {lost[0]}; export the model again")
+        raise TargetError(f"the artifact is not that of the network: nothing matches {lost[0]}; export the model again")
     return [(index, item, found[index]) for index, item in enumerate(own)]
 
 

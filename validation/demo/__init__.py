@@ -1,0 +1,1 @@
+"""The whole chain shown on one photo."""
