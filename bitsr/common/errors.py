@@ -29,6 +29,10 @@ class MissingExtraError(BitsrError):
         self.extra = extra
 
 
+class NoSpaceError(BitsrError):
+    """The disk is full, so that no other file can be written either."""
+
+
 class UnknownNameError(UsageError):
     """A name that is not in a list of known names; the nearest ones are suggested."""
 

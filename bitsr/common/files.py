@@ -1,31 +1,39 @@
 """Files that are written completely or not at all."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bitsr.common.errors import BitsrError, UsageError
+from bitsr.common.errors import BitsrError, NoSpaceError, UsageError
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL}
 
 
 @contextmanager
-def atomic_write(path: Path | str, *, suffix: str = "") -> Iterator[Path]:
+def atomic_write(path: Path | str, *, suffix: str = "", replace: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it is renamed to ``path``, on an error it is removed.
 
-    An existing file is replaced only by a complete new one. ``suffix`` ends the temporary name, for writers that
-    choose the format by the extension.
+    An existing file is replaced only by a complete new one; a symbolic link stays, and the file that it leads to is
+    replaced. Without ``replace`` an existing file stays, also one that appeared while this one was written: of several
+    writers of one name exactly one succeeds. ``suffix`` ends the temporary name, for writers that choose the format by
+    the extension.
 
     Raises:
-        BitsrError: the folder does not exist or cannot be written, the disk is full, or ``path`` is a folder.
+        UsageError: ``path`` exists, without ``replace``.
+        NoSpaceError: the disk is full.
+        BitsrError: the folder does not exist or cannot be written, or ``path`` is a folder.
     """
     path = Path(path)
+    target = Path(os.path.realpath(path))
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=suffix or ".tmp", dir=path.parent)
+        # Not named after the target, whose name may be as long as a name can be.
+        handle, name = tempfile.mkstemp(prefix=".bitsr-", suffix=suffix or ".tmp", dir=target.parent)
     except OSError as error:
-        raise BitsrError(
-            f"cannot write {path}: {error.strerror or error}; choose a folder that exists and is writable"
-        ) from error
+        raise _write_error(path, error, "choose a folder that exists and is writable") from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -34,15 +42,38 @@ def atomic_write(path: Path | str, *, suffix: str = "") -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        os.replace(temporary, path)
+        if replace:
+            os.replace(temporary, target)
+        else:
+            try:
+                _move_to_new(temporary, target)
+            except FileExistsError as error:
+                raise UsageError(f"{path} exists; choose another output, or replace it with --overwrite") from error
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise BitsrError(
-            f"cannot write {path}: {error.strerror or error}; make room or choose another output, nothing was changed"
-        ) from error
+        raise _write_error(path, error, "make room or choose another output, nothing was changed") from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _move_to_new(source: Path, target: Path) -> None:
+    """Give a file a name that nothing has; raises FileExistsError where something has it."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # No hard links here: the name is taken with an empty file, which is replaced.
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.replace(source, target)
+    else:
+        source.unlink()
+
+
+def _write_error(path: Path, error: OSError, advice: str) -> BitsrError:
+    kind = NoSpaceError if error.errno in _NO_SPACE else BitsrError
+    return kind(f"cannot write {path}: {error.strerror or error}; {advice}")
 
 
 def check_writable(path: Path | str) -> None:
@@ -79,9 +110,11 @@ def make_folder(path: Path | str) -> None:
     """Create a folder for results, and its parents.
 
     Raises:
+        NoSpaceError: the disk is full.
         BitsrError: it cannot be created, or is a file.
     """
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BitsrError(f"cannot create the folder {path}: {error.strerror or error}; choose another") from error
+        kind = NoSpaceError if error.errno in _NO_SPACE else BitsrError
+        raise kind(f"cannot create the folder {path}: {error.strerror or error}; choose another") from error

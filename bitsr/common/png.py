@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Iterable
 from typing import BinaryIO
 
 import numpy as np
@@ -17,19 +18,26 @@ _PART_BYTES = 1 << 20
 class PngWriter:
     """Write 8-bit rows (h, W, C) from top to bottom to ``file``; C is 1 (grey), 2 (with alpha), 3 (RGB) or 4 (RGBA).
 
-    Each row gets the filter with the least sum of absolute differences, as the standard recommends (section 12.8).
+    ``chunks``, (kind, content) each, stand between the header and the pixels. Each row gets the filter with the least
+    sum of absolute differences, as the standard recommends (section 12.8).
     """
 
     def __init__(
-        self, file: BinaryIO, *, width: int, height: int, channels: int, icc_profile: bytes | None = None
+        self,
+        file: BinaryIO,
+        *,
+        width: int,
+        height: int,
+        channels: int,
+        chunks: Iterable[tuple[bytes, bytes]] = (),
     ) -> None:
         self._file = file
         self._deflate = zlib.compressobj(6)
         self._above: NDArray[np.uint8] = np.zeros((1, width, channels), np.uint8)
         file.write(_SIGNATURE)
         self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0))
-        if icc_profile is not None:
-            self._chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc_profile))
+        for kind, content in chunks:
+            self._chunk(kind, content)
 
     def write(self, rows: NDArray[np.uint8]) -> None:
         """Append rows (h, W, C)."""

@@ -177,7 +177,7 @@ def upscale_file(
         width=width,
         height=height,
         channels=channels(picture),
-        icc_profile=picture.icc_profile,
+        metadata=picture.metadata,
     )
     return Result(job, (picture.width, picture.height), (width, height), time.perf_counter() - started)
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from bitsr.common import memory
 from bitsr.common.errors import BitsrError, PictureError, UsageError
-from bitsr.common.pictures import Picture, read_picture, write_picture
+from bitsr.common.pictures import Metadata, Picture, read_picture, write_picture
 from bitsr.inference import upscale
 from bitsr.inference.plan import plan_file, plan_folder
 from bitsr.inference.session import SessionInfo
@@ -78,16 +78,17 @@ def test_rounding_is_that_of_the_evaluation() -> None:
     assert np.array_equal(to_8bit(values), expected)
 
 
-def test_a_file_keeps_alpha_grey_and_profile(tmp_path: Path) -> None:
+def test_a_file_keeps_alpha_grey_and_metadata(tmp_path: Path) -> None:
     source, target = tmp_path / "a.png", tmp_path / "b.png"
     rgb = np.repeat(noise(6, 9)[..., :1], 3, axis=2)
     alpha = np.full((6, 9), 255, np.uint8)
     alpha[:, :4] = 0
-    write_picture(source, Picture(rgb, alpha, b"a profile", grey=True))
+    metadata = Metadata(dpi=(300.0, 300.0))
+    write_picture(source, Picture(rgb, alpha, grey=True, metadata=metadata))
     result = upscale_file(LocalSession(scale=3), plan_file(source, target).jobs[0])
     assert (result.size, result.result_size) == ((9, 6), (27, 18))
     back = read_picture(target)
-    assert (back.width, back.height, back.grey, back.icc_profile) == (27, 18, True, b"a profile")
+    assert (back.width, back.height, back.grey, back.metadata) == (27, 18, True, metadata)
     assert back.alpha is not None
     assert (back.alpha[:, 0] == 0).all()
     assert (back.alpha[:, -1] == 255).all()

@@ -1,4 +1,4 @@
-"""File formats: which files are taken for pictures, and what formats of results can carry."""
+"""File formats of results, and what they can carry."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,49 +8,56 @@ from bitsr.common.errors import UsageError
 
 @dataclass(frozen=True)
 class Format:
-    """A file format of results: its Pillow name, what it can carry, and how it is written (``streamed``: by rows)."""
+    """A file format of results.
+
+    Attributes:
+        name: as Pillow calls it.
+        alpha, grey, profile, exif, dpi: whether it has transparency, pixels of one channel, colour profiles, EXIF data
+            and a resolution of its own.
+        max_side: most pixels of a side.
+        options: how Pillow writes it.
+        max_profile: most bytes of a profile.
+        streamed: it is written row by row.
+    """
 
     name: str
     alpha: bool
     max_side: int
     options: dict[str, object]
+    grey: bool = True
+    profile: bool = True
+    exif: bool = True
+    dpi: bool = True
+    max_profile: int = 2**31 - 1
     streamed: bool = False
 
+    @property
+    def has_quality(self) -> bool:
+        """Whether a smaller file can be had for a less exact picture."""
+        return "quality" in self.options
 
+
+_JPEG = Format("JPEG", False, 65500, {"quality": 95, "subsampling": 0}, max_profile=255 * 65519)
+_TIFF = Format("TIFF", True, 2**31 - 1, {"compression": "tiff_lzw"})
 FORMATS = {
     ".png": Format("PNG", True, 2**31 - 1, {}, streamed=True),
-    ".jpg": Format("JPEG", False, 65500, {"quality": 95, "subsampling": 0}),
-    ".jpeg": Format("JPEG", False, 65500, {"quality": 95, "subsampling": 0}),
-    ".webp": Format("WEBP", True, 16383, {"quality": 95}),
-    ".tif": Format("TIFF", True, 2**31 - 1, {"compression": "tiff_lzw"}),
-    ".tiff": Format("TIFF", True, 2**31 - 1, {"compression": "tiff_lzw"}),
-    ".bmp": Format("BMP", False, 2**31 - 1, {}),
-}
-
-# Files of a folder that are taken for pictures. A file that is named outright may have any extension.
-READ_EXTENSIONS = FORMATS.keys() | {
-    *(".apng", ".avif", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".mpo"),
-    *(".pbm", ".pcx", ".pgm", ".pnm", ".ppm", ".qoi", ".sgi", ".tga"),
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".webp": Format("WEBP", True, 16383, {"quality": 95}, grey=False, dpi=False),
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+    ".bmp": Format("BMP", False, 2**31 - 1, {}, profile=False, exif=False),
 }
 
 
-def list_pictures(folder: Path | str, *, recursive: bool = True) -> list[Path]:
-    """The picture files of ``folder`` (and its sub-folders), known by their extension, sorted by path.
+def check_extension(extension: str) -> None:
+    """Refuse the ending of a file name (with its dot) that names no format for results.
 
     Raises:
-        UsageError: the folder does not exist, cannot be read or holds no picture.
+        UsageError: it does.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UsageError(f"there is no picture folder {folder}; give the folder that holds the pictures")
-    try:
-        names = sorted(folder.rglob("*") if recursive else folder.iterdir())
-    except OSError as error:
-        raise UsageError(f"cannot read the folder {folder}: {error.strerror}; choose another") from error
-    found = [p for p in names if p.suffix.lower() in READ_EXTENSIONS and not p.name.startswith(".") and p.is_file()]
-    if not found:
-        raise UsageError(f"there is no picture in {folder}; expected files like name.png or name.jpg")
-    return found
+    if extension.lower() not in FORMATS:
+        raise UsageError(f"'{extension}' names no format for results; use one of {' '.join(FORMATS)}")
 
 
 def output_format(path: Path | str, *, alpha: bool, width: int, height: int) -> Format:
