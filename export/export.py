@@ -209,6 +209,6 @@ def _lowering(kind: str) -> Callable[..., Lowered]:
             else:
                 from bitsr.export.executorch.lower import lower
     except ImportError as error:
-        package, extra = ("onnx2tf", "tflite") if kind == "tflite" else ("executorch", "executorch")
+        package, extra = ("onnx2tf", "export") if kind == "tflite" else ("executorch", "export")
         raise MissingExtraError(error.name or package, extra=extra, purpose=f"Exporting to .{kind}") from error
     return lower

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from bitsr.common.installation import how_to_rebuild
 from bitsr.export.errors import ExportError
 
 # The artefact's output against the deploy form's, on noise and on a smooth picture, relative to the output's range.
@@ -56,8 +57,8 @@ def verify(
     if not worst >= LEAST_AGREEMENT_DB:
         raise ExportError(
             f"{name} does not compute what the deploy form computes: they agree to {worst:.1f} dB, expected at least "
-            f"{LEAST_AGREEMENT_DB:.0f}; nothing was written; rebuild the native library with "
-            "`make build`, and report it if that does not help"
+            f"{LEAST_AGREEMENT_DB:.0f}; nothing was written; the native library may be of another version: "
+            f"{how_to_rebuild()}, and report it if that does not help"
         )
     return Verification(worst, largest), ""
 

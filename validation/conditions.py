@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from bitsr.common.checkout import top_folder
+from bitsr.common.installation import top_folder
 from bitsr.common.versions import package_version
 from bitsr.runtime.machine import instruction_sets, processor
 

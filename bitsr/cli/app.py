@@ -18,6 +18,7 @@ import typer
 from bitsr.cli import benchmark, converting, demo, doctor, exporting, models, picture, training, validating
 from bitsr.cli.console import error_line
 from bitsr.common.errors import BitsrError
+from bitsr.common.extras import needs
 from bitsr.common.plugins import load_file
 
 INTERRUPTED = 130
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     try:
-        with _terminable():
+        with _terminable(), needs("export", purpose="this command"):
             code = app(arguments, prog_name="bitsr", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED

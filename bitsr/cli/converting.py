@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bitsr.cli.console import closing, note, table
-from bitsr.cli.options import needs
+from bitsr.common.extras import needs
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +19,7 @@ def convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
     """Rewrite the binary convolutions of a .tflite that someone else converted to our op."""
-    with needs("tflite", "flatbuffers", "ai_edge_litert", purpose="Converting a .tflite"):
+    with needs("export", purpose="Converting a .tflite"):
         from bitsr.export.tflite.conversion import convert as rewrite_file
 
         result = rewrite_file(source, target, overwrite=overwrite)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bitsr.cli.console import closing, note, table
-from bitsr.cli.options import needs
+from bitsr.common.extras import needs
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +26,7 @@ def demo(
     """Show the whole chain on a photo: export, upscale in both runtimes, compare with bicubic and with PyTorch."""
     from bitsr.inference.open import default_model, find_weights
 
-    with needs("train", "torchmetrics", purpose="`bitsr demo`"):
+    with needs("report", purpose="`bitsr demo`"):
         from bitsr.validation.demo.run import RUNTIMES, run_demo
 
     weights, model_id = find_weights(model or default_model(scale))

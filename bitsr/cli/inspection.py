@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
+from bitsr.common.installation import how_to_install, how_to_rebuild
 from bitsr.common.memory import available_memory
 from bitsr.common.versions import package_version
 from bitsr.runtime import EXECUTORCH_LIBRARY, RuntimeLibraryError, find_library
@@ -31,10 +32,13 @@ class Environment:
 
 
 _PACKAGES = (
-    ("torch", "everything", "pip install torch"),
-    ("lightning", "training", "pip install 'bitsr[train]'"),
-    ("executorch", "export to .pte and running it", "pip install 'bitsr[executorch]'"),
-    ("jinja2", "the report of `bitsr validate`", "pip install 'bitsr[report]'"),
+    ("ai-edge-litert", "running a .tflite", how_to_install(None)),
+    ("torch", "all but running a .tflite", how_to_install("export")),
+    ("executorch", "running a .pte, and export to it", how_to_install("executorch")),
+    ("onnx2tf", "export to .tflite", how_to_install("export")),
+    ("lightning", "training", how_to_install("train")),
+    ("diffusers", "sampling with a diffusion model", how_to_install("diffusion")),
+    ("jinja2", "the report of `bitsr validate`", how_to_install("report")),
 )
 _TOOLS = (
     ("g++", "building the native library", "apt-get install g++"),
@@ -49,7 +53,7 @@ _TOOLS = (
 def inspect() -> Environment:
     """Look at everything; imports no heavy package."""
     packages = [
-        Finding("bitsr", package_version("bitsr"), "", "make build"),
+        Finding("bitsr", package_version("bitsr"), "", how_to_install(None)),
         Finding("python", platform.python_version(), ""),
     ]
     packages += [Finding(name, package_version(name), purpose, remedy) for name, purpose, remedy in _PACKAGES]
@@ -71,7 +75,7 @@ def _native_library(name: str, *, purpose: str) -> Finding:
     try:
         return Finding(name, str(find_library(name)), purpose)
     except RuntimeLibraryError:
-        return Finding(name, None, purpose, "make build")
+        return Finding(name, None, purpose, how_to_rebuild())
 
 
 def _tool(name: str) -> str | None:

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from bitsr.cli.console import closing, note, table
-from bitsr.cli.options import Runtime, needs
+from bitsr.cli.options import Runtime
+from bitsr.common.extras import needs
 from bitsr.common.files import atomic_write, check_writable
 
 ARTIFACTS = (".pte", ".tflite")
-TRAIN_PACKAGES = ("lightning", "tensorboard", "torchmetrics")
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def train(
     path = find_recipe(recipe)
     checked = load_recipe(path, overrides)
     checked.check_folders()
-    with needs("train", *TRAIN_PACKAGES, purpose="training"):
+    with needs("train", purpose="training"):
         from bitsr.training.trainer import train as run
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     folder = run_dir or Path("runs") / path.stem
@@ -53,9 +53,9 @@ def evaluate(
     """Measure PSNR and SSIM on folders of pictures, by the protocol of the literature, beside bicubic."""
     if output is not None:
         check_writable(output)
-    import torch
+    with needs("train", purpose="evaluation"):
+        import torch
 
-    with needs("train", *TRAIN_PACKAGES, purpose="evaluation"):
         from bitsr.training.evaluate import evaluate as measure
     from bitsr.inference.open import open_session
     from bitsr.inference.upscale import upscale_pixels

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bitsr.cli.console import closing, note, table
-from bitsr.cli.options import needs
+from bitsr.common.extras import needs
 
 if TYPE_CHECKING:
     from bitsr.validation.results import Results, Run
@@ -41,11 +41,10 @@ def validate(
 
     Exit codes: 0 passed, 1 parity failed, 2 wrong request, 3 something is missing (the error says how to get it).
     """
-    with needs("train", "torchmetrics", purpose="`bitsr validate`"):
+    with needs("report", purpose="`bitsr validate`"):
+        from bitsr.validation.report.page import write_report
         from bitsr.validation.request import Request
         from bitsr.validation.validate import validate as run_validation
-    with needs("report", "jinja2", purpose="The report of `bitsr validate`"):
-        from bitsr.validation.report.page import write_report
     from bitsr.common.files import make_folder
     from bitsr.validation.results import write_results
 

@@ -4,6 +4,8 @@ Every message says what happened, what was expected, what was found and what to 
 message on one line and exits with ``exit_code``.
 """
 
+from bitsr.common.installation import how_to_install
+
 
 class BitsrError(Exception):
     """A failure with a message for the user."""
@@ -18,12 +20,11 @@ class UsageError(BitsrError):
 
 
 class MissingExtraError(BitsrError):
-    """An optional dependency is not installed."""
+    """A package that is not installed: one of an extra, or (``extra=None``) one that bitsr always needs."""
 
-    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
+    def __init__(self, package: str, *, extra: str | None, purpose: str) -> None:
         super().__init__(
-            f"{purpose} needs the package '{package}', which is not installed; "
-            f"install it with: pip install 'bitsr[{extra}]'"
+            f"{purpose} needs the package '{package}', which is not installed; install it with: {how_to_install(extra)}"
         )
         self.package = package
         self.extra = extra

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 from bitsr.common.errors import BitsrError, MissingExtraError, UsageError
+from bitsr.common.installation import how_to_rebuild
 from bitsr.common.quiet import quiet, silent_stderr
 
 DIRECTORY_VARIABLE = "BITSR_RUNTIME_DIR"
@@ -49,7 +50,7 @@ def find_library(name: str) -> Path:
                 return path
     searched = ", ".join(str(folder) for folder in folders)
     raise RuntimeLibraryError(
-        f"the native library {name} was not found in {searched}; build it with `make build`, "
+        f"the native library {name} was not found in {searched}; {how_to_rebuild()}, "
         f"or set {DIRECTORY_VARIABLE} to its folder"
     )
 
@@ -84,12 +85,12 @@ def load_executorch_backend() -> Path:
             ctypes.CDLL(str(path))
         except OSError as error:
             raise RuntimeLibraryError(
-                f"the native library {path} does not load ({error}); rebuild it with `make build`"
+                f"the native library {path} does not load ({error}); {how_to_rebuild()}"
             ) from error
         if EXECUTORCH_BACKEND not in _C._get_registered_backend_names():
             raise RuntimeLibraryError(
-                f"{path} was loaded but ExecuTorch does not know {EXECUTORCH_BACKEND}; rebuild it with `make build` "
-                "against the installed executorch"
+                f"{path} was loaded but ExecuTorch does not know {EXECUTORCH_BACKEND}: it is not of the installed "
+                f"executorch; {how_to_rebuild()}"
             )
         with silent_stderr():
             # The first use creates the thread pool, which reports the ARM files that it misses on other processors.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bitsr.common.errors import BitsrError, MissingExtraError, UsageError
+from bitsr.common.installation import how_to_rebuild
 from bitsr.common.quiet import quiet, silent_stderr
 from bitsr.runtime import KERNEL_VARIABLE, KERNELS, RuntimeLibraryError, find_library
 
@@ -157,8 +158,8 @@ def _stock(interpreter: str) -> tuple[Any, Any]:
 
                 return tf.lite.Interpreter, tf.lite.experimental.load_delegate
     except ImportError as error:
-        package = "ai-edge-litert" if interpreter == "litert" else "tensorflow"
-        raise MissingExtraError(package, extra="tflite", purpose="Running a .tflite") from error
+        package, extra = ("ai-edge-litert", None) if interpreter == "litert" else ("tensorflow", "export")
+        raise MissingExtraError(package, extra=extra, purpose="Running a .tflite") from error
     raise UsageError(f"the interpreter is '{interpreter}'; expected one of {', '.join(INTERPRETERS)}")
 
 
@@ -173,9 +174,7 @@ def _load(load_delegate: Any, options: dict[str, str]) -> Any:
     except ValueError as error:  # an option that the delegate refuses
         raise UsageError(" ".join(str(error).split())) from error
     except OSError as error:
-        raise RuntimeLibraryError(
-            f"the native library {path} does not load ({error}); rebuild it with `make build`"
-        ) from error
+        raise RuntimeLibraryError(f"the native library {path} does not load ({error}); {how_to_rebuild()}") from error
 
 
 def _expect(details: list[dict[str, Any]], count: int, name: str, what: str) -> list[dict[str, Any]]:

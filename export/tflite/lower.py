@@ -44,7 +44,7 @@ def lower(
     if got != wanted:
         raise ExportError(
             f"the converter did not keep the custom ops: expected {dict(wanted)}, got {dict(got)}; "
-            "install the pinned versions of bitsr[tflite]"
+            "install the pinned versions of bitsr[export]"
         )
     pixels = side * side if fixed is None else fixed[0].shape[2] * fixed[0].shape[3]
     return Lowered(content, delegation_table(ops), arena_bytes=0, max_pixels=pixels)

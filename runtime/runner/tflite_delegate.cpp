@@ -50,7 +50,7 @@ Outcome Delegate::open(const std::string& name, const litert::Api& api, Kernel k
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr)
     return failed(ErrorKind::unsupported,
-                  "the delegate does not load: %s; build it with `make build`, or pass its path", dlerror());
+                  "the delegate does not load: %s; pass the path of libbitsr_tflite.so (--delegate)", dlerror());
   const auto find = [library](auto& function, const char* symbol) {
     function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, symbol));
     return function != nullptr;

@@ -15,7 +15,7 @@ from bitsr.training.weights import WeightsInfo, save_weights
 MODEL = "test_ebsr_plus_x2"
 
 
-@pytest.mark.skipif(find_spec("onnx2tf") is None, reason="needs bitsr[tflite]")
+@pytest.mark.skipif(find_spec("onnx2tf") is None, reason="needs bitsr[export]")
 def test_demo_shows_both_runtimes(photo: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     weights, folder = tmp_path / f"{MODEL}.safetensors", tmp_path / "demo"

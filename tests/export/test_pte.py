@@ -253,7 +253,7 @@ def test_a_broken_library_gives_one_error(content: bytes, tmp_path: Path, monkey
     (tmp_path / "libbitsr_executorch.so").write_bytes(content)
     monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
     monkeypatch.setattr(bitsr.runtime, "_loaded", None)  # as in a fresh process
-    with pytest.raises(RuntimeLibraryError, match=r"does not load .*; rebuild it with `make build`"):
+    with pytest.raises(RuntimeLibraryError, match=r"does not load .*; build it with `make build`"):
         load_executorch_backend()
 
 

@@ -88,7 +88,7 @@ class ExportedModel:
 def export_tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., ExportedModel]:
     """``export_tiny(model)``: both artefacts; a model given by its id is made and exported once for all tests."""
     if not all(find_spec(package) for package in ("executorch", "ai_edge_litert", "onnx2tf", "tensorflow")):
-        pytest.skip("needs bitsr[executorch,tflite]")
+        pytest.skip("needs bitsr[export]")
     known: dict[str, ExportedModel] = {}
 
     def export(model: str | SuperResolutionModel) -> ExportedModel:

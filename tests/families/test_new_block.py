@@ -70,7 +70,7 @@ def test_the_commands_of_the_page(
 ) -> None:
     # Not importorskip: it loads TensorFlow, which must come after torch's compiler.
     if not all(find_spec(package) for package in ("lightning", "executorch", "tensorflow", "ai_edge_litert")):
-        pytest.skip("needs bitsr[train,executorch,tflite]")
+        pytest.skip("needs bitsr[train,export]")
     monkeypatch.chdir(folder)
     commands = [shlex.split(line) for line in fenced(page, "sh").splitlines()]
     assert [command[3] for command in commands] == ["summary", "train", "export", "validate"]

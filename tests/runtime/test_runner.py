@@ -143,7 +143,7 @@ def test_the_library(native: Any, model: Path) -> None:
 def test_the_library_over_litert(native: Any, tmp_path: Path) -> None:
     """Session over LiteRT by its own tests (runtime/runner/tflite_session_test.cpp)."""
     if not all(find_spec(package) for package in ("ai_edge_litert", "onnx2tf", "tensorflow")):
-        pytest.skip("needs bitsr[tflite]")
+        pytest.skip("needs bitsr[export]")
     try:
         delegate = find_library(TFLITE_LIBRARY)
     except RuntimeLibraryError as error:

@@ -15,7 +15,7 @@ from bitsr.training.models import SuperResolutionModel, create_model
 
 # Not importorskip: importing onnx2tf loads TensorFlow, which must come after torch's compiler.
 if not all(find_spec(package) for package in ("ai_edge_litert", "onnx2tf", "tensorflow")):
-    pytest.skip("needs bitsr[tflite]", allow_module_level=True)
+    pytest.skip("needs bitsr[export]", allow_module_level=True)
 
 EBSR, E2FIF = "test_ebsr_plus_x2", "test_e2fif_x2"
 

@@ -69,14 +69,14 @@ def test_photos_for_the_calibration(photo: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_package_is_said_before_minutes_are_spent(monkeypatch: pytest.MonkeyPatch) -> None:
-    for runtime, extra in (("litert", "tflite"), ("executorch", "executorch")):
+    for runtime in ("litert", "executorch"):
         monkeypatch.setitem(lowering.PACKAGES, runtime, ("no_such_package",))
-        with pytest.raises(MissingExtraError, match=rf"'no_such_package', which.*'bitsr\[{extra}\]'"):
+        with pytest.raises(MissingExtraError, match=r"'no_such_package', which.*\[export\]'"):
             run_bench(runtimes=(runtime,), say=lambda line: pytest.fail(line))
 
 
-@pytest.mark.parametrize(("package", "extra"), [("executorch", "executorch"), ("onnx2tf", "tflite")])
-def test_the_command_names_the_extra_that_is_not_installed(package: str, extra: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("package", ["executorch", "onnx2tf"])
+def test_the_command_names_the_extra_that_is_not_installed(package: str, tmp_path: Path) -> None:
     """In a process of its own, where the package can not be imported."""
     program = "import sys; sys.modules[sys.argv[1]] = None; from bitsr.cli import main; sys.exit(main(sys.argv[2:]))"
     command = [sys.executable, "-c", program, package, "bench", "--output", str(tmp_path / "bench")]
@@ -84,7 +84,7 @@ def test_the_command_names_the_extra_that_is_not_installed(package: str, extra: 
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert (done.returncode, len(errors)) == (1, 1), done.stderr
     assert f"needs the package '{package}', which is not installed" in errors[0]
-    assert errors[0].endswith(f"pip install 'bitsr[{extra}]'")
+    assert errors[0].endswith("pip install -e '.[export]'")
 
 
 def failing(journal: Journal, error: BaseException) -> None:
@@ -182,7 +182,7 @@ def test_a_candidate_that_fails_while_it_is_timed_leaves_the_others(monkeypatch:
 
 def test_a_float_candidate_that_computes_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     if not all(find_spec(package) for package in lowering.PACKAGES["litert"]):
-        pytest.skip("needs bitsr[tflite]")
+        pytest.skip("needs bitsr[export]")
     litert = lowering._backend("litert")
     conv = torch.nn.Conv2d(3, 3, 3, padding=1)
     example, lower = torch.zeros(1, 3, 32, 64), litert.lower

@@ -37,7 +37,7 @@ BOUNDARY = 1000
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both artifacts of a step whose groups differ, and the weights."""
     if not all(find_spec(package) for package in ("executorch", "ai_edge_litert", "onnx2tf", "tensorflow")):
-        pytest.skip("needs bitsr[executorch,tflite]")
+        pytest.skip("needs bitsr[export]")
     made: Path = tmp_path_factory.mktemp("steps")
     torch.manual_seed(8)
     model = create_model(MODEL).eval()

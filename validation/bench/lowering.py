@@ -21,8 +21,8 @@ PACKAGES = {
 }
 # The extra of bitsr that installs a runtime's packages, and what it is needed for.
 EXTRAS = {
-    "executorch": ("executorch", "Timing ExecuTorch"),
-    "litert": ("tflite", "Timing LiteRT (--runtime executorch leaves it out)"),
+    "executorch": ("export", "Timing ExecuTorch"),
+    "litert": ("export", "Timing LiteRT (--runtime executorch leaves it out)"),
 }
 Networks = Callable[[], dict[str, nn.Module]]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bitsr.common.errors import BitsrError
+from bitsr.common.installation import how_to_rebuild
 from bitsr.validation.bench.candidates import EXECUTORCH, Candidate
 from bitsr.validation.timing.interleave import Timing
 
@@ -68,7 +69,7 @@ def _answer(program: Path, models: list[str], options: dict[str, str], *, runs: 
     except subprocess.TimeoutExpired as error:
         raise RunnerError(
             f"{' '.join(command)} did not end within {limit:g} s and was killed, expected at most {RUN_SECONDS:g} s a "
-            f"run; end other programs and try again with fewer threads (--threads), or rebuild it with `make build`"
+            f"run; end other programs and try again with fewer threads (--threads)"
         ) from error
     said = done.stderr.strip().splitlines()
     if done.returncode != 0:
@@ -78,9 +79,7 @@ def _answer(program: Path, models: list[str], options: dict[str, str], *, runs: 
         found: list[dict[str, Any]] = answer["models"] if len(models) > 1 else [answer]
         timings = [Timing(tuple(item["samples_ms"]), tuple(item["samples_cpu_ms"])) for item in found]
     except (ValueError, KeyError, TypeError) as error:
-        raise RunnerError(
-            f"{program} answers otherwise than expected ({error}); rebuild it with `make build`"
-        ) from error
+        raise RunnerError(f"{program} answers otherwise than expected ({error}); {how_to_rebuild()}") from error
     if [len(timing.samples) for timing in timings] != [runs] * len(models):
-        raise RunnerError(f"{program} did not time every model {runs} times; rebuild it with `make build`")
+        raise RunnerError(f"{program} did not time every model {runs} times; {how_to_rebuild()}")
     return timings

@@ -3,16 +3,17 @@
 import os
 from pathlib import Path
 
-from bitsr.common.checkout import top_folder
+from bitsr.common.installation import checkout, how_to_rebuild, top_folder
 from bitsr.validation.errors import EnvironmentMissingError
 
 BUILD_VARIABLE = "BITSR_BUILD_DIR"
 RUNNER = "bitsr-run"
+INSTALLED_RUNNER = top_folder() / "bitsr" / "runtime" / "bin" / RUNNER
 LITERT = "libLiteRt.so"
 DELEGATE = "libbitsr_tflite.so"
+# Targets of the Makefile that make a build; who has an NDK makes the other one so.
+_TARGETS = {"native": "build", "arm64": "arm64"}
 _COMMANDS = {
-    "native": "make build",
-    "arm64": "make arm64",
     "android-arm64": (
         "cmake -S runtime -B build/android-arm64 -DANDROID_ABI=arm64-v8a -DANDROID_PLATFORM=android-26 "
         "-DCMAKE_TOOLCHAIN_FILE=$ANDROID_NDK/build/cmake/android.toolchain.cmake && cmake --build build/android-arm64"
@@ -31,15 +32,18 @@ def build_folder(name: str) -> Path:
     base = Path(root) if root else top_folder() / "build"
     folder = base / name
     if not (folder / "runner" / RUNNER).is_file():
+        command = how_to_rebuild(_TARGETS[name]) if name in _TARGETS else f"build it with: {_COMMANDS[name]}"
         raise EnvironmentMissingError(
-            f"the runner {folder / 'runner' / RUNNER} is missing; build it with: {_COMMANDS[name]} "
+            f"the runner {folder / 'runner' / RUNNER} is missing; {command} "
             f"(or set {BUILD_VARIABLE} to the folder of the builds)"
         )
     return folder
 
 
 def runner(name: str) -> Path:
-    """The runner of a build; errors as :func:`build_folder`."""
+    """The runner of a build, or for "native" the one of an installed wheel; errors as :func:`build_folder`."""
+    if name == "native" and not os.environ.get(BUILD_VARIABLE) and checkout() is None and INSTALLED_RUNNER.is_file():
+        return INSTALLED_RUNNER
     return build_folder(name) / "runner" / RUNNER
 
 

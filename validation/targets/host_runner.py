@@ -149,7 +149,7 @@ def _device(threads: int) -> dict[str, Any]:
 
 
 def _build() -> dict[str, str]:
-    return {"type": "as built by `make build`", "compiler": ""}
+    return {"type": "Python", "compiler": ""}
 
 
 def _set_threads(count: int) -> None:

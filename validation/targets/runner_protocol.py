@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bitsr.common.installation import how_to_rebuild
 from bitsr.validation.errors import TargetError
 
 SCHEMA = 1
@@ -102,15 +103,15 @@ def parse_output(text: str, *, source: str) -> RunnerOutput:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise TargetError(f"{source} gave no JSON ({error}); build the runner again with `make build`") from error
+        raise TargetError(f"{source} gave no JSON ({error}); {how_to_rebuild()}") from error
     found = data.get("schema") if isinstance(data, dict) else None
     if not isinstance(data, dict) or found != SCHEMA:
-        raise TargetError(f"{source} gave schema {found!r}, expected {SCHEMA}; build the runner again: `make build`")
+        raise TargetError(f"{source} gave schema {found!r}, expected {SCHEMA}; {how_to_rebuild()}")
     if "cases" in data:
         return RunnerOutput(())
     entries = data.get("models", [data])
     if not isinstance(entries, list):
-        raise TargetError(f"{source} gave 'models' that is no list; build the runner again with `make build`")
+        raise TargetError(f"{source} gave 'models' that is no list; {how_to_rebuild()}")
     return RunnerOutput(tuple(_model_run(entry, source) for entry in entries))
 
 
@@ -121,7 +122,7 @@ def _model_run(data: Any, source: str) -> ModelRun:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise TargetError(
-            f"{source} gave JSON that is not valid: {place}: {first['msg']}; build the runner again with `make build`"
+            f"{source} gave JSON that is not valid: {place}: {first['msg']}; {how_to_rebuild()}"
         ) from error
 
 
@@ -135,7 +136,7 @@ def read_layers(folder: Path) -> list[Layer]:
     rows = [line.split("\t") for line in _lines(path)]
     wanted = ("index", "kind", "name", "shape", "file")
     if not rows or not set(wanted) <= set(rows[0]):
-        raise TargetError(f"{path} has no header with {', '.join(wanted)}; build the runner again with `make build`")
+        raise TargetError(f"{path} has no header with {', '.join(wanted)}; {how_to_rebuild()}")
     places = {name: rows[0].index(name) for name in wanted}
     layers = []
     for number, row in enumerate(rows[1:], start=2):

@@ -73,7 +73,7 @@ def run_process(command: Sequence[str], *, source: str) -> RunnerOutput:
             f"{source} did not end within {_SECONDS} s; try it alone: {shlex.join([*command, '--json', '-'])}"
         ) from error
     except OSError as error:
-        raise TargetError(f"{source} does not start ({error}); build it again: make build arm64") from error
+        raise TargetError(f"{source} does not start ({error}); it may be built for another machine") from error
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         raise TargetError(
