@@ -6,8 +6,8 @@ uninterrupted one would have seen.
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,11 @@ from bitsr.training.resize import imresize
 log = logging.getLogger(__name__)
 
 Rgb = NDArray[np.uint8]
+
+# Broken pictures that an error names before it only counts them.
+NAMED = 5
+# Seconds between two looks at whether a training that waits for its pictures has been asked to stop.
+PATIENCE = 0.2
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ class PairFolder:
         self.too_small = 0
         self._cache: dict[int, Pair] = {}
         self._cached_bytes = 0
-        self._broken: set[int] = set()
+        self._broken: dict[int, str] = {}  # what is wrong with each
         self._lock = threading.Lock()
         side = patch * scale
         for path in (path for folder in folders for path in list_pictures(folder)):
@@ -101,29 +106,43 @@ class PairFolder:
         return len(self.paths)
 
     def get(self, index: int) -> Pair | None:
-        """The pair of a picture, or None where it is broken and broken pictures are skipped."""
+        """The pair of a picture, or None where it is broken and broken pictures are skipped.
+
+        Raises:
+            UsageError: every picture is broken; the first of them are named.
+            PictureError: this one is broken, with ``on_broken="refuse"``.
+        """
         pair = self._cache.get(index)
         if pair is not None:
             return pair
-        if index in self._broken:
-            return None
-        try:
-            pair = make_pair(read_picture(self.paths[index]).rgb, scale=self.scale)
-        except PictureError as error:
-            if self.on_broken == "refuse":
-                raise
-            with self._lock:
-                if index not in self._broken:
-                    log.warning("skipped: %s", error)
-                self._broken.add(index)
-                if len(self._broken) == len(self.paths):
-                    raise UsageError("none of the training pictures can be decoded; see the messages above") from error
+        if index not in self._broken:
+            try:
+                pair = make_pair(read_picture(self.paths[index]).rgb, scale=self.scale)
+            except PictureError as error:
+                if self.on_broken == "refuse":
+                    raise
+                with self._lock:
+                    if index not in self._broken:
+                        log.warning("skipped: %s", error)
+                    self._broken[index] = str(error)
+        if pair is None:
+            # Asked at every miss and not only at the last discovery: each of the threads has to find an end.
+            if len(self._broken) == len(self.paths):
+                raise UsageError(self._none_is_whole())
             return None
         with self._lock:
             if index not in self._cache and self._cached_bytes + pair.nbytes <= self.cache_bytes:
                 self._cache[index] = pair
                 self._cached_bytes += pair.nbytes
         return pair
+
+    def _none_is_whole(self) -> str:
+        names = [path.name for path in self.paths]
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        return (
+            f"none of the {len(names)} training pictures can be decoded, at least one has to be: "
+            f"{', '.join(names[:NAMED])}{more}; the first reason: {self._broken[0]}; give whole pictures"
+        )
 
     def batch(self, *, size: int, seed: int, step: int, rank: int = 0) -> tuple[Tensor, Tensor]:
         """Random crops of step ``step``: low (N, 3, p, p) and high (N, 3, s*p, s*p), float32 in [0, 1].
@@ -158,17 +177,31 @@ def _to_tensor(pictures: Rgb) -> Tensor:
 
 
 def batches(
-    data: PairFolder, *, size: int, seed: int, first_step: int, last_step: int, rank: int = 0, workers: int = 1
+    data: PairFolder,
+    *,
+    size: int,
+    seed: int,
+    first_step: int,
+    last_step: int,
+    rank: int = 0,
+    workers: int = 1,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of steps ``first_step`` (inclusive) to ``last_step`` (exclusive), prepared ahead by threads."""
-    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="data") as pool:
-        queue: list[Future[tuple[Tensor, Tensor]]] = []
-        upcoming = iter(range(first_step, last_step))
-        try:
-            for _ in range(first_step, last_step):
-                while len(queue) < 2 * workers and (step := next(upcoming, None)) is not None:
-                    queue.append(pool.submit(data.batch, size=size, seed=seed, step=step, rank=rank))
-                yield queue.pop(0).result()
-        finally:
-            for future in queue:
-                future.cancel()
+    """The batches of steps ``first_step`` (inclusive) to ``last_step`` (exclusive), prepared ahead by threads.
+
+    They end early where ``stopped`` becomes true while one has to be waited for.
+    """
+    pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="data")
+    queue: list[Future[tuple[Tensor, Tensor]]] = []
+    upcoming = iter(range(first_step, last_step))
+    try:
+        for _ in range(first_step, last_step):
+            while len(queue) < 2 * workers and (step := next(upcoming, None)) is not None:
+                queue.append(pool.submit(data.batch, size=size, seed=seed, step=step, rank=rank))
+            while not wait(queue[:1], timeout=PATIENCE).done:
+                if stopped():
+                    return
+            yield queue.pop(0).result()
+    finally:
+        # What is being decoded now is left to end by itself: nobody waits for it any more.
+        pool.shutdown(wait=False, cancel_futures=True)

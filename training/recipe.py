@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -27,12 +27,22 @@ class Data(_Strict):
     notes: list[str] = Field(default=[], description="origin and terms of the pictures, for the model card")
 
 
+class Latent(_Strict):
+    """Muon for the latent weights of binary layers (:class:`bitsr.training.optimizers.Muon`)."""
+
+    lr: float = Field(gt=0, description="root mean square of a step's change of a latent weight")
+    momentum: float = Field(default=0.95, ge=0, lt=1)
+    iterations: int = Field(default=5, ge=1, description="Newton-Schulz iterations")
+    decay: float = Field(default=0.0, ge=0, description="weight decay, times the rate, in each step")
+
+
 class Optimizer(_Strict):
-    """Adam."""
+    """Adam, for all parameters or for all but the latent weights of binary layers."""
 
     lr: float = Field(gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(default=1e-8, gt=0)
+    latent: Latent | None = Field(default=None, description="Muon for the latent weights; none: Adam, as for the rest")
 
 
 class Schedule(_Strict):
@@ -228,7 +238,8 @@ def _fields_at(parents: list[str]) -> list[str]:
     model: type[BaseModel] = Recipe
     for parent in parents:
         annotation = model.model_fields[parent].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        nested = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)]
+        if not nested:
             return []
-        model = annotation
+        model = nested[0]
     return list(model.model_fields)

@@ -52,12 +52,14 @@ class RunFolder:
         make_folder(self.path)
         self.recipe.save(self.path / "recipe.yaml")
 
-    def save(self, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, position: Position) -> None:
+    def save(
+        self, model: nn.Module, average: nn.Module, optimizers: list[torch.optim.Optimizer], position: Position
+    ) -> None:
         """Write the checkpoint: everything that is needed to go on."""
         content = {
             "model": model.state_dict(),
             "average": average.state_dict(),
-            "optimizer": optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
             "position": asdict(position),
             "id": self.recipe.model,
             "recipe": self.recipe.model_dump(mode="json"),
@@ -65,7 +67,7 @@ class RunFolder:
         with atomic_write(self.checkpoint) as temporary:
             torch.save(content, temporary)
 
-    def restore(self, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
+    def restore(self, model: nn.Module, average: nn.Module, optimizers: list[torch.optim.Optimizer]) -> Position:
         """Load the checkpoint into the given objects.
 
         Raises:
@@ -74,7 +76,7 @@ class RunFolder:
         """
         try:
             content = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            found = content["id"]
+            found, states = content["id"], content["optimizers"]
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise TrainingError(
@@ -93,7 +95,8 @@ class RunFolder:
             )
         model.load_state_dict(content["model"])
         average.load_state_dict(content["average"])
-        optimizer.load_state_dict(content["optimizer"])
+        for optimizer, state in zip(optimizers, states, strict=True):
+            optimizer.load_state_dict(state)
         return position
 
     def keep_best(self, average: nn.Module, *, step: int) -> None:

@@ -11,16 +11,16 @@ from bitsr.training.models import SuperResolutionModel
 from bitsr.training.recipe import Schedule
 
 
-def learning_rate(schedule: Schedule, *, peak: float, step: int, steps: int) -> float:
-    """Learning rate of step ``step`` (0-based) of ``steps``."""
+def rate_factor(schedule: Schedule, *, step: int, steps: int) -> float:
+    """Share of the peak learning rates in step ``step`` (0-based) of ``steps``."""
     if step < schedule.warmup:
-        return peak * (step + 1) / schedule.warmup
+        return (step + 1) / schedule.warmup
     if schedule.kind == "step":
-        return peak * schedule.gamma ** (step // schedule.every)
+        return schedule.gamma ** (step // schedule.every)
     if schedule.kind == "cosine":
         done = (step - schedule.warmup) / max(steps - schedule.warmup, 1)
-        return peak * (schedule.final + (1 - schedule.final) * 0.5 * (1 + math.cos(math.pi * done)))
-    return peak
+        return schedule.final + (1 - schedule.final) * 0.5 * (1 + math.cos(math.pi * done))
+    return 1.0
 
 
 def step_seed(seed: int, *, step: int, rank: int) -> int:

@@ -19,11 +19,12 @@ from bitsr.training.distillation import Distillation
 from bitsr.training.evaluate import check_set, evaluate
 from bitsr.training.interrupt import StopRequest
 from bitsr.training.models import SuperResolutionModel, create_model
+from bitsr.training.optimizers import make_optimizers
 from bitsr.training.progress import TrainingProgress
 from bitsr.training.ranks import end_others, on_any, share_of_batch
 from bitsr.training.recipe import Recipe, find_recipe, load_recipe
 from bitsr.training.run import Position, RunFolder
-from bitsr.training.schedule import Average, learning_rate, step_seed
+from bitsr.training.schedule import Average, rate_factor, step_seed
 from bitsr.training.weights import load_model, transfer_weights
 
 log = logging.getLogger(__name__)
@@ -79,24 +80,13 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
     model = _initial_model(recipe, transfer=not resume)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = Average(model, decay=recipe.ema)
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=recipe.optimizer.lr, betas=recipe.optimizer.betas, eps=recipe.optimizer.eps, fused=True
-    )
-    position = run.restore(model, average.model, optimizer) if resume else Position()
+    optimizers = make_optimizers(model, recipe.optimizer)
+    position = run.restore(model, average.model, optimizers) if resume else Position()
     if fabric.is_global_zero:
         run.begin()
     guide = _guide(recipe, model, fabric)
-    network, adam = fabric.setup(torch.compile(model) if recipe.compile else model, optimizer)
+    network, *updates = fabric.setup(torch.compile(model) if recipe.compile else model, *optimizers)
 
-    feed = batches(
-        data,
-        size=batch_size,
-        seed=recipe.seed,
-        first_step=position.step,
-        last_step=recipe.steps,
-        rank=fabric.global_rank,
-        workers=recipe.data.workers,
-    )
     started = time.monotonic() - position.seconds
     saved = time.monotonic()
     losses: list[torch.Tensor] = []
@@ -104,14 +94,26 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
     progressive = list(progressive_modules(model))
     progress = TrainingProgress(total=recipe.steps, first=position.step, enabled=fabric.is_global_zero)
     with progress, StopRequest() as stop:
+        feed = batches(
+            data,
+            size=batch_size,
+            seed=recipe.seed,
+            first_step=position.step,
+            last_step=recipe.steps,
+            rank=fabric.global_rank,
+            workers=recipe.data.workers,
+            # One process of several may not leave the others waiting for its gradients.
+            stopped=lambda: stop.requested and fabric.world_size == 1,
+        )
         for step, (low, high) in enumerate(feed, start=position.step):
-            rate = learning_rate(recipe.schedule, peak=recipe.optimizer.lr, step=step, steps=recipe.steps)
+            factor = rate_factor(recipe.schedule, step=step, steps=recipe.steps)
             for module in progressive:
                 module.set_progress(step / recipe.steps)
-            for group in adam.param_groups:
-                group["lr"] = rate
+            for update in updates:
+                for group in update.param_groups:
+                    group["lr"] = group["peak"] * factor
+                update.zero_grad(set_to_none=True)
             low, high = fabric.to_device((low, high))
-            adam.zero_grad(set_to_none=True)
             # What a loss draws (noise, timesteps, dropout) depends on the step alone, so a resumed training repeats it.
             torch.manual_seed(step_seed(recipe.seed, step=step, rank=fabric.global_rank))
             loss = model.training_loss(network, low, high)
@@ -119,8 +121,9 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
                 loss = loss + guide.loss(low)
             fabric.backward(loss)
             if recipe.clip_norm:
-                fabric.clip_gradients(network, adam, max_norm=recipe.clip_norm)
-            adam.step()
+                fabric.clip_gradients(network, updates[0], max_norm=recipe.clip_norm)
+            for update in updates:
+                update.step()
             average.update(model, step=step + 1)
             losses.append(loss.detach())
 
@@ -136,6 +139,7 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
                     end_others(fabric)
                     raise TrainingError(_not_finite(mean, step=done, resumable=run.checkpoint.is_file()))
                 losses.clear()
+                rate = recipe.optimizer.lr * factor
                 fabric.log_dict({"train/loss": mean, "train/lr": rate}, step=done)
                 progress.update(done, loss=mean, lr=rate)
             if saving:
@@ -144,14 +148,17 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
                     try:
                         if validating:
                             _validate(fabric, run, average.model, position, progress)
-                        run.save(model, average.model, optimizer, position)
+                        run.save(model, average.model, optimizers, position)
                     except Exception as error:  # raised below, when the others know that it goes no further
                         failure = error
                 saved = time.monotonic()
                 (failed,) = on_any(fabric, failure is not None)  # the others wait here for the first one
                 if failed or (stopping and done < recipe.steps):
                     end_others(fabric)
-                    raise failure or StoppedError(f"stopped after step {done} of {recipe.steps}; go on with --resume")
+                    raise failure or StoppedError(_stopped(position, recipe))
+        if position.step < recipe.steps:  # asked to stop while it waited for pictures
+            run.save(model, average.model, optimizers, position)
+            raise StoppedError(_stopped(position, recipe))
     end_others(fabric)
     return run.best
 
@@ -188,6 +195,10 @@ def _guide(recipe: Recipe, model: SuperResolutionModel, fabric: Fabric) -> Disti
     teacher = load_model(recipe.teacher.weights)
     teacher.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Distillation(model, teacher, weight=recipe.teacher.weight)
+
+
+def _stopped(position: Position, recipe: Recipe) -> str:
+    return f"stopped after step {position.step} of {recipe.steps}; go on with --resume"
 
 
 def _not_finite(mean: float, *, step: int, resumable: bool) -> str:

@@ -1,6 +1,10 @@
 """Folders of any pictures, crops that fit together, and an order that depends on (seed, step, rank) alone."""
 
 import logging
+import re
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +133,48 @@ def test_missing_empty_and_too_small_folders(pictures: Path, tmp_path: Path) -> 
     with pytest.raises(UsageError, match="at least 200x200"):
         PairFolder([pictures], scale=2, patch=100, cache_bytes=0)
     assert PairFolder([pictures], scale=2, patch=22, cache_bytes=0).too_small > 0
+
+
+@pytest.fixture
+def cut_bodies(pictures: Path, tmp_path: Path) -> Path:
+    """Pictures with a good header and half a body."""
+    folder = tmp_path / "cut"
+    folder.mkdir()
+    for path in pictures.iterdir():
+        whole = path.read_bytes()
+        (folder / path.name).write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_a_folder_of_cut_bodies_is_one_error_that_names_them(cut_bodies: Path, workers: int) -> None:
+    """Each thread that prepares a batch finds the end, not only the one that met the last whole-looking picture.
+
+    In a process of its own, which a loop without an end would not leave.
+    """
+    program = f"""
+from bitsr.common.errors import UsageError
+from bitsr.training.data import PairFolder, batches
+
+data = PairFolder([{str(cut_bodies)!r}], scale=2, patch=12, cache_bytes=0)
+for _ in range(2):  # also when all of them are known to be broken
+    try:
+        list(batches(data, size=2, seed=0, first_step=0, last_step=5, workers={workers}))
+    except UsageError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert re.search(r"none of the \d+ training pictures can be decoded.*0\.png.*give whole pictures", line)
+
+
+def test_waiting_for_pictures_ends_when_asked(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, release = folder_of(pictures), threading.Event()
+    monkeypatch.setattr(data, "get", lambda index: release.wait(30) and None)
+    try:
+        assert list(batches(data, size=1, seed=0, first_step=0, last_step=9, workers=2, stopped=lambda: True)) == []
+    finally:
+        monkeypatch.undo()
+        release.set()

@@ -46,19 +46,31 @@ def recipe(pictures: Path, **changes: Any) -> Recipe:
 def everything(run_dir: Path) -> dict[str, Tensor]:
     content = torch.load(run_dir / "last.pt", weights_only=True)
     tensors = {f"{part}.{name}": t for part in ("model", "average") for name, t in content[part].items()}
-    for index, values in content["optimizer"]["state"].items():
-        tensors.update({f"optimizer.{index}.{name}": t for name, t in values.items()})
+    for number, optimizer in enumerate(content["optimizers"]):
+        for index, values in optimizer["state"].items():
+            tensors.update({f"optimizers.{number}.{index}.{name}": t for name, t in values.items()})
     return tensors
 
 
-@pytest.mark.parametrize("model", ["test_ebsr_plus_x2", "test_e2fif_x2", "test_bidiffsr_x2"])
-def test_resume_continues_bit_for_bit(pictures: Path, tmp_path: Path, model: str) -> None:
-    """8 steps equal 4 steps, a new start, 4 steps: weights, average, Adam's moments and batch statistics.
+MUON = {"lr": 3e-3, "latent": {"lr": 2e-3, "decay": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("model", "optimizer"),
+    [
+        ("test_ebsr_plus_x2", {"lr": 3e-3}),
+        ("test_ebsr_plus_x2", MUON),
+        ("test_e2fif_x2", MUON),
+        ("test_bidiffsr_x2", {"lr": 3e-3}),
+    ],
+)
+def test_resume_continues_bit_for_bit(pictures: Path, tmp_path: Path, model: str, optimizer: dict[str, Any]) -> None:
+    """8 steps equal 4 steps, a new start, 4 steps: weights, average, the optimizers' moments and batch statistics.
 
     The loss of a diffusion model draws noise, a timestep and dropout in each step.
     """
     whole, halves = tmp_path / "whole", tmp_path / "halves"
-    train(recipe(pictures, model=model), run_dir=whole)
+    train(recipe(pictures, model=model, optimizer=optimizer), run_dir=whole)
 
     class InterruptedHereError(Exception):
         pass
@@ -72,9 +84,9 @@ def test_resume_continues_bit_for_bit(pictures: Path, tmp_path: Path, model: str
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RunFolder, "save", save_then_stop)
         with pytest.raises(InterruptedHereError):
-            train(recipe(pictures, model=model), run_dir=halves)
+            train(recipe(pictures, model=model, optimizer=optimizer), run_dir=halves)
     assert torch.load(halves / "last.pt", weights_only=True)["position"]["step"] == 4
-    train(recipe(pictures, model=model), run_dir=halves, resume=True)
+    train(recipe(pictures, model=model, optimizer=optimizer), run_dir=halves, resume=True)
 
     first, second = everything(whole), everything(halves)
     assert first.keys() == second.keys()

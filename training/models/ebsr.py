@@ -10,7 +10,7 @@ silent on the following; what is done here:
 - alpha starts at 1, thresholds and biases at 0, the gates near one half.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import torch
@@ -180,6 +180,16 @@ for _bits in ((1, 8), (2, 4), (4, 4)):
 @register_model("ebsr_light_plus_x{scale}")
 def _ebsr_light_plus(model_id: str, scale: int) -> LightFrame:
     return ebsr(model_id, scale, _PLUS, family="ebsr_light_plus", paper=_PLUS_PAPER)
+
+
+@register_model("ebsr_light_plus_fast_x{scale}")
+def _ebsr_light_plus_fast(model_id: str, scale: int) -> LightFrame:
+    return ebsr(model_id, scale, replace(_PLUS, blocks=4), family="ebsr_light_plus", paper=_PLUS_PAPER)
+
+
+@register_model("ebsr_light_plus_tiny_x{scale}")
+def _ebsr_light_plus_tiny(model_id: str, scale: int) -> LightFrame:
+    return ebsr(model_id, scale, replace(_PLUS, blocks=2), family="ebsr_light_plus", paper=_PLUS_PAPER)
 
 
 @register_model("test_ebsr_plus_x{scale}")
