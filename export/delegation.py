@@ -1,4 +1,4 @@
-"""The delegation table: which op of a deploy form runs where, and why."""
+"""What lowering gives: the artifact's bytes, and the table of which op runs where, and why."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -34,3 +34,13 @@ class DelegationTable:
     def not_lowered(self) -> list[DelegationRow]:
         """Rows of ``bitsr::`` ops that our kernels do not run."""
         return [row for row in self.rows if row.op.startswith("bitsr::") and row.place != OURS]
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A lowered model: the artifact's bytes, where its ops run, and the memory that ``max_pixels`` pixels plan."""
+
+    content: bytes
+    table: DelegationTable
+    arena_bytes: int
+    max_pixels: int

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from bitsr.artifact.info import (
@@ -17,21 +16,19 @@ from bitsr.artifact.info import (
 )
 from bitsr.artifact.program import VERSION as BLOB_VERSION
 from bitsr.common.errors import MissingExtraError, UsageError
+from bitsr.common.progress import Progress
 from bitsr.common.quiet import quiet
 from bitsr.common.versions import package_version
-from bitsr.export.delegation import DelegationTable
+from bitsr.export.delegation import DelegationTable, Lowered
 from bitsr.export.deploy import FusedBinaryConv2d, fold
-from bitsr.export.lowered import Lowered
-from bitsr.export.plan import make_plan
-from bitsr.export.source import find_source, weights_digest
-from bitsr.export.verification import Verification, verify
+from bitsr.export.inputs import make_inputs
+from bitsr.export.loading import find_source, weights_digest
+from bitsr.export.verification import Reference, Verification, verify
 from bitsr.training.weights import WeightsInfo
 
 FORMATS = ("pte", "tflite")
-# Key of the float twin among the files of an export.
-FLOAT_TWIN = "tflite_float"
-
-Progress = Callable[[int, int, str], None]
+# Key of the .tflite in stock ops among the files of an export.
+STOCK_OPS = "tflite_stock"
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ def export_model(
     max_pixels: int | None = None,
     overwrite: bool = False,
     kernels: bool = True,
-    float_twin: bool = False,
+    stock_ops: bool = False,
     name: str | None = None,
     scale: int | None = None,
     in_channels: int = 3,
@@ -84,13 +81,13 @@ def export_model(
         weights: weights file for a model id.
         formats: artefact formats, of :data:`FORMATS`.
         max_pixels: most pixels H * W of one input; memory is planned for them. Rounded down to a square. By default
-            :data:`bitsr.export.plan.DEFAULT_MAX_PIXELS`. Of a diffusion model one step is exported, for
-            low-resolution tiles of this size alone, by default :data:`bitsr.export.steps.DEFAULT_TILE_PIXELS`.
+            :data:`bitsr.export.inputs.DEFAULT_MAX_PIXELS`. Of a diffusion model one step is exported, for
+            low-resolution tiles of this size alone, by default :data:`bitsr.export.diffusion_step.DEFAULT_TILE_PIXELS`.
         overwrite: replace existing artefacts.
-        kernels: ``False`` keeps everything off our kernels (float networks only): a float twin for comparisons.
-        float_twin: write ``NAME_float.tflite`` as well: the same numbers in stock ops, which needs no delegate.
+        kernels: ``False`` keeps everything off our kernels (float networks only), for comparisons.
+        stock_ops: write ``NAME_stock.tflite`` as well: the same numbers in stock ops, which runs without our delegate.
         name, scale, in_channels: for a module that is no registered model.
-        progress: called with (step, steps, text) before each step.
+        progress: told of each step before it.
 
     Raises:
         UsageError: unknown format, contradicting arguments, or an artefact that exists.
@@ -101,44 +98,49 @@ def export_model(
     unknown = [item for item in formats if item not in FORMATS]
     if unknown or not formats:
         raise UsageError(f"the export format is '{', '.join(unknown)}'; expected some of: {', '.join(FORMATS)}")
-    if float_twin and "tflite" not in formats:
+    if stock_ops and "tflite" not in formats:
         raise UsageError(
-            f"a float twin stands beside a .tflite, the format is '{', '.join(formats)}'; add tflite to it"
+            f"stock ops are for a file beside a .tflite, the format is '{', '.join(formats)}'; add tflite to it"
         )
-    say = _Steps(progress, total=2 + 3 * (len(formats) + float_twin))
+    steps = _Steps(progress, total=2 + 3 * (len(formats) + stock_ops))
 
-    say.next(f"Load {model if isinstance(model, str) else type(model).__name__}")
+    steps.next(f"Load {model if isinstance(model, str) else type(model).__name__}")
     source = find_source(model, weights=weights, name=name, scale=scale)
     folder = Path(output)
     paths = {item: folder / f"{source.name}.{item}" for item in formats}
-    if float_twin:
-        paths[FLOAT_TWIN] = folder / f"{source.name}_float.tflite"
+    if stock_ops:
+        paths[STOCK_OPS] = folder / f"{source.name}_stock.tflite"
     sidecars = [sidecar_path(path) for path in paths.values() if path.suffix == ".pte"]
     _check_paths(folder, [*paths.values(), *sidecars], overwrite=overwrite)
 
-    say.next("Fold it into its deploy form")
+    steps.next("Fold it into its deploy form")
     deployed = fold(source.module)
     binary_layers = sum(isinstance(layer, FusedBinaryConv2d) for layer in deployed.modules())
     if binary_layers and not kernels:
         raise UsageError(
             f"'{source.name}' has {binary_layers} binary layers, which only run in our kernels; export it with them "
-            "(kernels=True), or for a .tflite in stock ops ask for its float twin (float_twin=True)"
+            "(kernels=True), or ask for a .tflite in stock ops (stock_ops=True)"
         )
     latent_bytes = sum(4 * parameter.numel() for parameter in source.module.parameters())
-    plan = make_plan(source.module, in_channels=in_channels, max_pixels=max_pixels)
+    given = make_inputs(source.module, in_channels=in_channels, max_pixels=max_pixels)
 
-    with torch.no_grad():
-        probe = deployed(*plan.checks[0])
+    reference = Reference.of(deployed, given.check_inputs)
     # All are lowered and compared before the first is written, so that one that fails leaves nothing behind.
     checked: dict[str, tuple[Lowered, Verification | None, str]] = {}
     for item, path in paths.items():
         kind = _kind(path)
-        ours = kernels and item != FLOAT_TWIN
-        say.next(f"Lower it to {path.name}")
+        ours = kernels and item != STOCK_OPS
+        steps.next(f"Lower it to {path.name}")
         lower = _lowering(kind)
-        lowered = lower(deployed, channels=plan.channels, max_pixels=plan.max_pixels, ours=ours, fixed=plan.fixed)
-        say.next(f"Compare {path.name} with the deploy form")
-        found = verify(lowered.content, deployed, kind=kind, ours=ours, checks=plan.checks, name=path.name)
+        lowered = lower(
+            deployed,
+            channels=given.channels,
+            max_pixels=given.max_pixels,
+            ours=ours,
+            example_inputs=given.example_inputs,
+        )
+        steps.next(f"Compare {path.name} with the deploy form")
+        found = verify(lowered.content, reference, kind=kind, ours=ours, name=path.name)
         checked[item] = (lowered, *found)
 
     known = source.weights or WeightsInfo(model=source.name)
@@ -147,21 +149,21 @@ def export_model(
     for item, (lowered, verification, not_verified) in checked.items():
         path = paths[item]
         kind = _kind(path)
-        say.next(f"Write {path}")
+        steps.next(f"Write {path}")
         info = write_artifact(
             path,
             lowered.content,
             kind=kind,
             model=source.name,
             scale=source.scale,
-            in_channels=plan.channels,
-            out_channels=int(probe.shape[1]),
+            in_channels=given.channels,
+            out_channels=int(reference.outputs[0][0].shape[1]),
             channel_order=source.channel_order,
             layout=LAYOUTS[kind],
-            sizes=plan.sizes or SizeRules(min_side=1, max_pixels=lowered.max_pixels, multiple=1),
+            sizes=given.sizes or SizeRules(min_side=1, max_pixels=lowered.max_pixels, multiple=1),
             receptive_field_radius=source.radius,
             global_pooling=source.global_pooling,
-            diffusion=plan.diffusion,
+            diffusion=given.diffusion,
             recipe=known.recipe,
             training_steps=known.steps,
             training_data=known.data,
@@ -185,9 +187,9 @@ class _Steps:
         self._step = 0
 
     def next(self, text: str) -> None:
-        self._step += 1
         if self._progress is not None:
-            self._progress(self._step, self._total, text)
+            self._progress.advance(self._step, self._total, text)
+        self._step += 1
 
 
 def _check_paths(folder: Path, paths: list[Path], *, overwrite: bool) -> None:

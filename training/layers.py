@@ -4,7 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bitsr.common.errors import UsageError
 from bitsr.training.binarizers import ActivationBinarizer, WeightBinarizer
+
+# Of binary layers: what the kernels run.
+KERNEL_SIZES = (1, 3)
 
 # Mean RGB of the DIV2K training set in [0, 1]; the figures of the EDSR code base, used by its successors.
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
@@ -14,7 +18,8 @@ class BinaryConv2d(nn.Module):
     """Convolution of binarized activations with binarized weights, stride 1, 'same' size.
 
     The zero padding comes after the sign, so a padded tap contributes exactly 0 (neither -1 nor +1).
-    Input (N, in_channels, H, W), output (N, out_channels, H, W); the kernel size must be odd.
+    Input (N, in_channels, H, W), output (N, out_channels, H, W). A phone's kernels have sizes 1 and 3, stride 1,
+    one group and no dilation, so others are refused here, before anything is trained.
     Any module with ``weight``, ``weight_bits`` and ``activation_bits`` counts as a low-bit layer in costs.
     """
 
@@ -29,10 +34,22 @@ class BinaryConv2d(nn.Module):
         activation_binarizer: ActivationBinarizer,
         weight_binarizer: WeightBinarizer,
         bias: bool = False,
+        stride: int = 1,
+        groups: int = 1,
+        dilation: int = 1,
     ) -> None:
         super().__init__()
-        if kernel_size % 2 == 0:
-            raise ValueError(f"the kernel size must be odd to keep the picture's size, got {kernel_size}")
+        if kernel_size not in KERNEL_SIZES:
+            raise UsageError(
+                f"a binary layer of kernel size {kernel_size} has no kernel on a phone: choose 1 or 3 (two 3x3 layers "
+                "see what one 5x5 sees)"
+            )
+        for name, value in (("stride", stride), ("groups", groups), ("dilation", dilation)):
+            if value != 1:
+                raise UsageError(
+                    f"a binary layer with {name} {value} has no kernel on a phone: choose {name} 1, or a float "
+                    "convolution (nn.Conv2d) for this layer"
+                )
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.kernel_size = kernel_size

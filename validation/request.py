@@ -37,7 +37,7 @@ class Request:
 
 
 def artifacts(source: Path) -> list[Path]:
-    """The artifacts of an export folder, or the one that is named; float twins are what others are compared with.
+    """The artifacts of an export folder, or the one that is named; files in stock ops are to compare with.
 
     Raises:
         UsageError: there is none.
@@ -45,7 +45,7 @@ def artifacts(source: Path) -> list[Path]:
     if source.is_file():
         return [source]
     found = sorted([*source.glob("*.pte"), *source.glob("*.tflite")])
-    found = [path for path in found if not path.stem.endswith("_float")]
+    found = [path for path in found if not path.stem.endswith("_stock")]
     if not found:
         raise UsageError(f"there is no .pte or .tflite in {source}; write them with: bitsr export MODEL -o {source}")
     return found

@@ -253,14 +253,14 @@ class ArtifactRun:
     def _twin(self) -> Path | None:
         """Beside the artifact where it is there; a .pte's is made here."""
         path = self.subject.path
-        beside = path.with_name(f"{path.stem}_float{path.suffix}")
+        beside = path.with_name(f"{path.stem}_stock{path.suffix}")
         if beside.is_file():
             return beside
         if self.subject.info.diffusion is not None:
             self.notes.append("no float twin: none is made of a step")
             return None
         if path.suffix == ".tflite":
-            self.notes.append("no float twin; `bitsr export --to tflite --float-twin` writes it")
+            self.notes.append("no float twin; `bitsr export --to tflite --stock-ops` writes what stands for it")
             return None
         made = self.folder / beside.name
         if not made.exists():

@@ -10,7 +10,7 @@ from bitsr.artifact.info import read_artifact
 from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.common.versions import package_version
 from bitsr.export.deploy import fold
-from bitsr.export.source import weights_digest
+from bitsr.export.loading import weights_digest
 from bitsr.training.models.diffusion import DiffusionModel
 from bitsr.training.weights import load_model
 from bitsr.validation.parity import diffusion_steps, pictures

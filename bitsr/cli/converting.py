@@ -14,19 +14,18 @@ def register(app: typer.Typer) -> None:
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="Float .tflite with signs before convolutions of binary weights.")],
+    source: Annotated[Path, typer.Argument(help="Float .tflite with signs before layers of binary weights.")],
     target: Annotated[Path, typer.Argument(help="The .tflite to write.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
-    """Rewrite the binary convolutions of a .tflite that someone else converted to our op."""
+    """Rewrite the binary layers of a .tflite that someone else converted to our op."""
     with needs("export", purpose="Converting a .tflite"):
-        from bitsr.export.tflite.conversion import convert as rewrite_file
+        from bitsr.export.tflite.convert_file import convert as rewrite_file
 
         result = rewrite_file(source, target, overwrite=overwrite)
     rows = [(name, "bitsr kernels", "") for name in result.rewritten.replaced]
     rows += [(name, "LiteRT", reason) for name, reason in result.rewritten.refused.items()]
-    table("convolutions after a sign", ("output", "place", "why not in our kernels"), rows, left=3)
+    table("layers after a sign", ("output", "place", "why not in our kernels"), rows, left=3)
     note(f"size: {result.bytes_before:,} bytes -> {len(result.rewritten.content):,} bytes")
-    check = result.verification
-    note(f"compared with the original: {check.psnr:.1f} dB, largest difference {check.largest_difference:.2g}")
-    closing([target])
+    note(f"compared with the original: {result.verification}")
+    closing([target], then=["bitsr-run", target])

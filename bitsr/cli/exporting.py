@@ -12,12 +12,19 @@ def register(app: typer.Typer) -> None:
     app.command("export")(export)
 
 
+class _Lines:
+    """A line for each step."""
+
+    def advance(self, done: float, total: float, text: str = "") -> None:
+        note(f"[{done + 1:g}/{total:g}] {text}")
+
+
 def export(
     model: Annotated[str, typer.Argument(help="Model id, or weights file.")],
     folder: Annotated[Path, typer.Option("--output", "-o", help="Folder of the artefacts.")],
     formats: Annotated[str, typer.Option("--to", help="Formats, separated by commas: pte, tflite.")] = "pte",
-    float_twin: Annotated[
-        bool, typer.Option("--float-twin", help="Beside the .tflite one that needs none of our libraries.")
+    stock_ops: Annotated[
+        bool, typer.Option("--stock-ops", help="Beside the .tflite NAME_stock.tflite, which runs without our delegate.")
     ] = False,
     max_pixels: Annotated[
         int | None, typer.Option(min=1024, help="Most input pixels of one call; larger pictures are tiled.")
@@ -37,8 +44,8 @@ def export(
         formats=tuple(formats.split(",")),
         max_pixels=max_pixels,
         overwrite=overwrite,
-        float_twin=float_twin,
-        progress=lambda step, steps, text: note(f"[{step}/{steps}] {text}"),
+        stock_ops=stock_ops,
+        progress=_Lines(),
     )
     for file in result.files.values():
         table(
@@ -60,10 +67,7 @@ def export(
         if file.verification is None:
             note(f"not compared with the deploy form: {file.not_verified}")
         else:
-            check = file.verification
-            note(
-                f"compared with the deploy form: {check.psnr:.1f} dB, largest difference {check.largest_difference:.2g}"
-            )
+            note(f"compared with the deploy form: {file.verification}")
     files = [file.path for file in result.files.values()]
     sidecars = [sidecar_path(path) for path in files if path.suffix == ".pte"]
     closing(

@@ -52,3 +52,8 @@ class TrainingError(BitsrError):
 
 class ArtifactError(BitsrError):
     """An artefact or its sidecar that is missing, corrupt, newer than this bitsr, or not what it claims to be."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -11,7 +11,7 @@ from torch import Tensor
 from bitsr.artifact.info import ArtifactInfo, read_artifact
 from bitsr.common.errors import UsageError
 from bitsr.export.deploy import fold
-from bitsr.export.steps import CHANNELS, DEFAULT_TILE_PIXELS, tile_sizes
+from bitsr.export.diffusion_step import CHANNELS, DEFAULT_TILE_PIXELS, tile_sizes
 from bitsr.inference.footprint import bytes_per_pixel
 from bitsr.inference.session import Sampling, SessionInfo
 from bitsr.training.diffusion.process import DiffusionProcess, enlarge, noise_like

@@ -11,7 +11,7 @@ from bitsr.runtime.litert import TfliteNetwork
 
 
 class TfliteSession:
-    """Run a .tflite or its float twin; scale, value range and sizes come from the metadata in the file.
+    """Run a .tflite or the same in stock ops; scale, value range and sizes come from the metadata in the file.
 
     Raises:
         ArtifactError, UsageError: see :class:`PictureArtifact`.

@@ -44,7 +44,7 @@ class TfliteNetwork:
 
         Args:
             threads: for the float layers and our kernels; ``None`` is all processors that the process may use.
-            delegate: ``False`` for a float twin, which needs no library of ours.
+            delegate: ``False`` for a file in stock ops, which needs no library of ours.
             interpreter: of which package, of :data:`INTERPRETERS`.
             options: of the delegate: kernel, threads, verbose. The kernel is by default what ``BITSR_KERNEL`` says.
             inputs: how many it has: the map, and the timestep of a step of a diffusion model.
@@ -131,8 +131,8 @@ class TfliteNetwork:
         if "unresolved custom op: Bitsr" in text:
             return TfliteError(
                 f"{self._name} has ops of bitsr and was loaded without its delegate; pass {TFLITE_LIBRARY} to "
-                "load_delegate() and the delegate to the interpreter, or use the float twin "
-                "(bitsr export --float-twin)"
+                "load_delegate() and the delegate to the interpreter, or use a file in stock ops "
+                "(bitsr export --stock-ops)"
             )
         return TfliteError(f"{self._name} {what} ({text}); export the model again")
 

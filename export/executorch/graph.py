@@ -15,34 +15,38 @@ from torch._export.utils import (
 from torch.export import ExportedProgram
 
 import bitsr.export.ops  # noqa: F401 (registers the ops)
+from bitsr.artifact.program import TORCH_OPS, OpInfo
+from bitsr.export.calls import Call, bind, read_call, schema_name
 
 _EDGE = exir_ops.edge
-BINARY_CONV2D = _EDGE.bitsr.binary_conv2d.default
-CHANNEL_SHIFT_GATE = _EDGE.bitsr.channel_shift_gate.default
-CHANNEL_GATE = _EDGE.bitsr.channel_gate.default
-SPATIAL_GATE = _EDGE.bitsr.spatial_gate.default
-QUANTIZED_SPATIAL_GATE = _EDGE.bitsr.quantized_spatial_gate.default
-PIXEL_SHUFFLE = _EDGE.bitsr.pixel_shuffle.default
-ADD = _EDGE.aten.add.Tensor
 LAYOUT_COPIES = (_EDGE.dim_order_ops._to_dim_order_copy.default, _EDGE.dim_order_ops._clone_dim_order.default)
-OUR_OPS = (BINARY_CONV2D, CHANNEL_SHIFT_GATE, CHANNEL_GATE, SPATIAL_GATE, QUANTIZED_SPATIAL_GATE, PIXEL_SHUFFLE)
 
 
 def op_name(target: Any) -> str:
-    """``bitsr::binary_conv2d`` for an edge or ATen op."""
+    """``bitsr::binary_conv2d``, ``aten::add`` for an edge or ATen op, as people write it."""
     schema = getattr(target, "_schema", None)
     return schema.name if schema is not None else str(target)
 
 
+def op_info(node: torch.fx.Node) -> OpInfo | None:
+    """The op of the table that a node calls; ``None`` for any other."""
+    schema = getattr(node.target, "_schema", None) if node.op == "call_function" else None
+    return None if schema is None else TORCH_OPS.get(schema_name(schema))
+
+
 def arguments(node: torch.fx.Node) -> dict[str, Any]:
     """All arguments of a call by their schema name, defaults included."""
-    found: dict[str, Any] = {}
-    for index, argument in enumerate(node.target._schema.arguments):  # type: ignore[union-attr]
-        if index < len(node.args):
-            found[argument.name] = node.args[index]
-        else:
-            found[argument.name] = node.kwargs.get(argument.name, argument.default_value)
-    return found
+    return bind(node.target._schema, node.args, node.kwargs)  # type: ignore[union-attr]
+
+
+def call_of(program: ExportedProgram, node: torch.fx.Node) -> Call:
+    """The call of an op of the table; its inputs and constants are nodes."""
+    return read_call(
+        schema_name(node.target._schema),  # type: ignore[union-attr]
+        arguments(node),
+        shape=lambda source: fake(source).shape,
+        is_constant=lambda source: constant(program, source) is not None,
+    )
 
 
 def constant(program: ExportedProgram, node: Any) -> torch.Tensor | None:

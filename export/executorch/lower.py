@@ -13,12 +13,13 @@ from executorch.exir.lowered_backend_module import executorch_call_delegate
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 
+from bitsr.common.errors import first_line
 from bitsr.common.quiet import quiet
-from bitsr.export.delegation import OURS, DelegationTable
+from bitsr.export.delegation import OURS, DelegationTable, Lowered
 from bitsr.export.errors import ExportError
 from bitsr.export.executorch.graph import op_name
+from bitsr.export.executorch.layout import ContiguousKernels
 from bitsr.export.executorch.partitioner import BACKEND_ID, BitsrPartitioner
-from bitsr.export.lowered import Lowered
 from bitsr.export.ops import memory_format
 
 XNNPACK = "XNNPACK"
@@ -50,9 +51,8 @@ def capture(module: nn.Module, *, channels: int, side: int) -> ExportedProgram:
             program.module()(torch.zeros(1, channels, 21, 30))
             return program
     except (torch._dynamo.exc.UserError, RuntimeError, ValueError, AssertionError) as error:
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ExportError(
-            f"torch.export can not capture {type(module).__name__} with dynamic sizes: {first_line}"
+            f"torch.export can not capture {type(module).__name__} with dynamic sizes: {first_line(error)}"
         ) from error
 
 
@@ -66,8 +66,7 @@ def capture_fixed(module: nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProg
         with torch.no_grad(), quiet():
             return export(module, inputs, strict=False)
     except (torch._dynamo.exc.UserError, RuntimeError, ValueError, AssertionError) as error:
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ExportError(f"torch.export can not capture {type(module).__name__}: {first_line}") from error
+        raise ExportError(f"torch.export can not capture {type(module).__name__}: {first_line(error)}") from error
 
 
 class _StockPixelShuffle(nn.Module):
@@ -91,24 +90,29 @@ def _with_stock_shuffles(module: nn.Module) -> nn.Module:
 
 
 def lower(
-    module: nn.Module, *, channels: int, max_pixels: int, ours: bool = True, fixed: tuple[Tensor, ...] | None = None
+    module: nn.Module,
+    *,
+    channels: int,
+    max_pixels: int,
+    ours: bool = True,
+    example_inputs: tuple[Tensor, ...] | None = None,
 ) -> Lowered:
-    """Lower a deploy form. ``ours=False`` leaves everything to XNNPACK and ExecuTorch's kernels (a float twin).
+    """Lower a deploy form. ``ours=False`` leaves everything to XNNPACK and the kernels of ExecuTorch.
 
-    ``fixed`` are inputs of the only size that it shall take, the first of them a map; its pixels are the budget then.
+    ``example_inputs`` are of the only size that it shall take, the first of them a map; its pixels are the budget then.
 
     Raises:
         ExportError: the budget is below 32 x 32 pixels, the module can not be captured, or an op of ours was not
             lowered to our backend.
     """
     module = module if ours else _with_stock_shuffles(module)
-    if fixed is None:
+    if example_inputs is None:
         side = _largest_side(max_pixels)
         pixels = side * side
         program = capture(module, channels=channels, side=side)
     else:
-        pixels = fixed[0].shape[2] * fixed[0].shape[3]
-        program = capture_fixed(module, fixed)
+        pixels = example_inputs[0].shape[2] * example_inputs[0].shape[3]
+        program = capture_fixed(module, example_inputs)
     partitioner = BitsrPartitioner()
     partitioners = [partitioner, XnnpackPartitioner()] if ours else [XnnpackPartitioner()]
     with quiet():
@@ -121,7 +125,7 @@ def lower(
         details = "; ".join(f"{row.op} x{row.count}: {row.reason}" for row in left)
         raise ExportError(f"not every binary op was lowered to {BACKEND_ID}, so the .pte would not run: {details}")
     with quiet():
-        executorch = edge.to_executorch()
+        executorch = edge.transform([ContiguousKernels()]).to_executorch()
     arenas = executorch.executorch_program.execution_plan[0].non_const_buffer_sizes
     return Lowered(bytes(executorch.buffer), table, arena_bytes=sum(arenas), max_pixels=pixels)
 

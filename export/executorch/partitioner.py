@@ -12,34 +12,12 @@ from executorch.exir.backend.utils import tag_constant_data
 from torch.export import ExportedProgram
 from torch.fx.passes.operator_support import OperatorSupportBase
 
-from bitsr.artifact.program import MAX_CHANNELS
+from bitsr.artifact.program import MAX_CHANNELS, OpKind, ValueKind
 from bitsr.export.executorch.backend import BitsrBackend
-from bitsr.export.executorch.graph import (
-    ADD,
-    BINARY_CONV2D,
-    CHANNEL_GATE,
-    CHANNEL_SHIFT_GATE,
-    LAYOUT_COPIES,
-    OUR_OPS,
-    PIXEL_SHUFFLE,
-    QUANTIZED_SPATIAL_GATE,
-    SPATIAL_GATE,
-    arguments,
-    constant,
-    fake,
-)
+from bitsr.export.executorch.graph import LAYOUT_COPIES, arguments, constant, fake, op_info
 
 # ExecuTorch finds the backend by its class name among the subclasses that are imported.
 BACKEND_ID = BitsrBackend.__name__
-# Arguments that must be constants, by op.
-_CONSTANTS = {
-    BINARY_CONV2D: ("weight_bits", "scale", "shift", "inner_slope", "inner_shift", "slope"),
-    CHANNEL_SHIFT_GATE: ("w1", "b1", "w2", "b2"),
-    CHANNEL_GATE: ("w1", "b1", "w2", "b2"),
-    SPATIAL_GATE: ("weight", "bias"),
-    QUANTIZED_SPATIAL_GATE: ("weight", "inverse_step", "scale", "bias"),
-    PIXEL_SHUFFLE: (),
-}
 
 
 class BitsrPartitioner(Partitioner):  # type: ignore[misc]
@@ -75,7 +53,8 @@ class BitsrPartitioner(Partitioner):  # type: ignore[misc]
         for node in program.graph.nodes:  # in topological order, so one pass sees every claimed input
             if node.op != "call_function":
                 continue
-            if node.target in OUR_OPS:
+            info = op_info(node)
+            if info is not None and info.kind is not OpKind.ADD:
                 reason = refusal(program, node)
                 if reason is None:
                     claimed.add(node)
@@ -103,8 +82,9 @@ class _InSet(OperatorSupportBase):
 
 def refusal(program: ExportedProgram, node: torch.fx.Node) -> str | None:
     """Why our runtime can not execute a ``bitsr::`` node; ``None`` if it can."""
-    given = arguments(node)
-    for name in _CONSTANTS[node.target]:
+    given, info = arguments(node), op_info(node)
+    assert info is not None  # of one of our ops
+    for name in {item.name for item in info.constants} - {item.name for item in info.inputs}:
         if given[name] is not None and constant(program, given[name]) is None:
             return f"{name} is computed, not a constant"
     x = fake(given["x"])
@@ -116,25 +96,31 @@ def refusal(program: ExportedProgram, node: torch.fx.Node) -> str | None:
         return f"the batch is {x.shape[0]}, expected 1"
     if int(x.shape[1]) > MAX_CHANNELS:
         return f"{x.shape[1]} channels, expected at most {MAX_CHANNELS}"
-    if node.target == BINARY_CONV2D:
-        planes, _, kernel, _, _ = fake(given["weight_bits"]).shape
-        if kernel not in (1, 3):
-            return f"the kernel size is {kernel}, expected 1 or 3"
+    if info.kind is OpKind.BINARY_CONV2D:
+        planes, _, kernel_size, _, _ = fake(given["weight_bits"]).shape
+        if kernel_size not in (1, 3):
+            return f"the kernel size is {kernel_size}, expected 1 or 3"
         if planes not in (1, 2):
             return f"{planes} weight planes, expected 1 or 2"
         gain = given["spatial_gain"]
-        if gain is not None and getattr(gain, "target", None) not in (SPATIAL_GATE, QUANTIZED_SPATIAL_GATE):
+        if gain is not None and not _makes_plane(gain):
             return "the spatial gain does not come from bitsr::spatial_gate or its quantized form"
-    elif node.target in (SPATIAL_GATE, QUANTIZED_SPATIAL_GATE) and fake(given["weight"]).shape[-1] not in (1, 3):
+    elif _makes_plane(node) and fake(given["weight"]).shape[-1] not in (1, 3):
         return f"the kernel size is {fake(given['weight']).shape[-1]}, expected 1 or 3"
-    elif node.target == PIXEL_SHUFFLE and not 2 <= given["factor"] <= 8:
+    elif info.kind is OpKind.PIXEL_SHUFFLE and not 2 <= given["factor"] <= 8:
         return f"the factor is {given['factor']}, expected 2 to 8"
     return None
 
 
+def _makes_plane(node: torch.fx.Node) -> bool:
+    info = op_info(node)
+    return info is not None and info.outputs[0].kind is ValueKind.PLANE
+
+
 def _is_plain_add(node: torch.fx.Node) -> bool:
     """An addition of two float maps of the same shape."""
-    if node.target != ADD:
+    info = op_info(node)
+    if info is None or info.kind is not OpKind.ADD:
         return False
     a, b = node.args[:2]
     if not (isinstance(a, torch.fx.Node) and isinstance(b, torch.fx.Node)) or node.kwargs.get("alpha", 1) != 1:

@@ -6,37 +6,41 @@ from collections import Counter
 from torch import Tensor, nn
 
 from bitsr.artifact.flatbuffer import GraphOp, graph_ops
+from bitsr.artifact.program import CUSTOM_OPS
 from bitsr.common.quiet import quiet, silent_stderr
-from bitsr.export.delegation import OURS, DelegationTable
+from bitsr.export.delegation import OURS, DelegationTable, Lowered
 from bitsr.export.errors import ExportError
-from bitsr.export.lowered import Lowered
-from bitsr.export.tflite.roles import CUSTOM_OPS
 
 with quiet(), silent_stderr():  # TensorFlow logs from native code before it can be told not to
     # First torch's compiler: its Triton, loaded after TensorFlow, crashes the process (both bring LLVM along).
     import torch._dynamo  # noqa: F401
 
-    from bitsr.export.tflite.convert import to_int8, to_tflite
-    from bitsr.export.tflite.onnx_graph import to_onnx
+    from bitsr.export.tflite.from_onnx import to_int8, to_tflite
+    from bitsr.export.tflite.to_onnx import to_onnx
 
 LITERT = "LiteRT (XNNPACK)"
 
 
 def lower(
-    module: nn.Module, *, channels: int, max_pixels: int, ours: bool = True, fixed: tuple[Tensor, ...] | None = None
+    module: nn.Module,
+    *,
+    channels: int,
+    max_pixels: int,
+    ours: bool = True,
+    example_inputs: tuple[Tensor, ...] | None = None,
 ) -> Lowered:
-    """Lower a deploy form. ``ours=False`` writes the float twin: the same numbers in stock ops, without the delegate.
+    """Lower a deploy form. ``ours=False`` writes the same numbers in stock ops, without the delegate.
 
     Maps of the .tflite are (1, H, W, C) with dynamic H and W. It plans no memory: LiteRT does when a size is known.
-    ``fixed`` are inputs of the only size that it shall take, the first of them a map; its pixels are the budget then.
+    ``example_inputs`` are of the only size that it shall take, the first of them a map; its pixels are the budget then.
 
     Raises:
         ExportError: the module can not be traced or converted, or an op of ours was lost on the way.
     """
     side = math.isqrt(max_pixels)
-    if fixed is None and side < 32:
+    if example_inputs is None and side < 32:
         raise ExportError(f"the pixel budget is {max_pixels}, expected at least 1024 (32 x 32); raise it")
-    graph = to_onnx(module, channels=channels, max_pixels=max_pixels, fixed=fixed)
+    graph = to_onnx(module, channels=channels, max_pixels=max_pixels, example_inputs=example_inputs)
     content = to_tflite(graph, fused=ours)
     ops = graph_ops(content, name="the converted model")
     wanted = Counter(node.op_type for node in graph.graph.node if node.op_type in CUSTOM_OPS) if ours else Counter()
@@ -46,7 +50,7 @@ def lower(
             f"the converter did not keep the custom ops: expected {dict(wanted)}, got {dict(got)}; "
             "install the pinned versions of bitsr[export]"
         )
-    pixels = side * side if fixed is None else fixed[0].shape[2] * fixed[0].shape[3]
+    pixels = side * side if example_inputs is None else example_inputs[0].shape[2] * example_inputs[0].shape[3]
     return Lowered(content, delegation_table(ops), arena_bytes=0, max_pixels=pixels)
 
 
@@ -71,8 +75,7 @@ def delegation_table(ops: list[GraphOp]) -> DelegationTable:
     claimed = claim(ops)
     rows = []
     for op, ours in zip(ops, claimed, strict=True):
-        # The channel gate with two results is channel_shift_gate.
-        name = CUSTOM_OPS[op.name].torch_ops[len(op.outputs) - 1] if op.name in CUSTOM_OPS else op.name
+        name = CUSTOM_OPS[op.name].torch_ops[0] if op.name in CUSTOM_OPS else op.name
         rows.append((name, OURS, "") if ours else (name, LITERT, "float layer"))
     partitions = _partitions(ops, claimed)
     return DelegationTable.from_ops(rows, {place: count for place, count in partitions.items() if count})

@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (size_t i = 0; i < size; ++i) exact[i] = data[i];
   bitsr::tflite::OptionMap options;
   const bool opened = options.open(exact.get(), size);
-  for (const char* name : {"version", "operands", "results", "out_channels", "kernel", "planes", "factor", ""}) {
+  for (const char* name : {"version", "operands", "results", "out_channels", "kernel_size", "planes", "factor", ""}) {
     int64_t value = 0;
     if (options.find(name, &value) && !opened) std::abort();
   }

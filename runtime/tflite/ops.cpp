@@ -17,7 +17,7 @@ constexpr CustomOp kOps[] = {
      3,
      {kMap, kVector, kVector, kPlane, kMap},
      {kMap},
-     {"out_channels", "kernel", "planes"}},
+     {"out_channels", "kernel_size", "planes"}},
     {"BitsrChannelGate",
      OpKind::channel_gate,
      1,
@@ -26,8 +26,8 @@ constexpr CustomOp kOps[] = {
      3,
      {kMap},
      {kVector, kVector},
-     {"hidden", "total", "linear_count"}},
-    {"BitsrSpatialGate", OpKind::spatial_gate, 1, 1, 2, 1, {kMap}, {kPlane}, {"kernel"}},
+     {"hidden", "outputs", "linear_count"}},
+    {"BitsrSpatialGate", OpKind::spatial_gate, 1, 1, 2, 1, {kMap}, {kPlane}, {"kernel_size"}},
     {"BitsrQuantizedSpatialGate",
      OpKind::quantized_spatial_gate,
      1,
@@ -36,7 +36,7 @@ constexpr CustomOp kOps[] = {
      3,
      {kMap},
      {kPlane},
-     {"kernel", "negative", "positive"}},
+     {"kernel_size", "negative", "positive"}},
     {"BitsrPixelShuffle", OpKind::pixel_shuffle, 2, 1, 0, 1, {kMap, kMap}, {kMap}, {"factor"}},
 };
 

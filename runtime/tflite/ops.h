@@ -1,4 +1,4 @@
-// Our custom ops in a .tflite: what stands at which place. export/tflite/roles.py has the same table.
+// Our custom ops in a .tflite: what stands at which place. bitsr/artifact/program/op_table.py has the same table.
 //
 // Operands are the inputs, then the constants of the program op in ARCHITECTURE.md; absent ones are left out, and the
 // option `operands` has a bit for each place that is taken. `results` does the same for outputs.
@@ -8,7 +8,7 @@
 
 namespace bitsr::tflite {
 
-constexpr int64_t kOptionsVersion = 1;
+constexpr int64_t kOptionsVersion = 2;
 
 struct CustomOp {
   const char* name;

@@ -16,7 +16,7 @@ from bitsr.artifact.info import (
     write_artifact,
 )
 from bitsr.common.errors import ArtifactError, BitsrError
-from bitsr.export.source import weights_digest
+from bitsr.export.loading import weights_digest
 
 FACTS: dict[str, Any] = {
     "kind": "pte",

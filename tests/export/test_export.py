@@ -15,7 +15,7 @@ from bitsr.export.delegation import OURS
 from bitsr.export.deploy import fold
 from bitsr.export.errors import ExportError
 from bitsr.export.export import export_model
-from bitsr.export.source import weights_digest
+from bitsr.export.loading import weights_digest
 from bitsr.export.verification import agreement
 from bitsr.runtime import DIRECTORY_VARIABLE
 from bitsr.runtime.pte import PteNetwork
@@ -24,6 +24,18 @@ from bitsr.training.weights import WeightsInfo, save_weights
 
 BUDGET = 32 * 32
 MODEL = "test_e2fif_x2"
+
+
+class Steps:
+    """A progress that remembers."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[float, float]] = []
+        self.texts: list[str] = []
+
+    def advance(self, done: float, total: float, text: str = "") -> None:
+        self.told.append((done, total))
+        self.texts.append(text)
 
 
 @pytest.fixture
@@ -37,13 +49,13 @@ def weights(tmp_path: Path) -> Path:
 
 
 def test_export_by_id_with_weights(weights: Path, tmp_path: Path) -> None:
-    steps: list[tuple[int, int, str]] = []
+    steps = Steps()
     result = export_model(
         MODEL,
         weights=weights,
         output=tmp_path / "new" / "folder",
         max_pixels=33 * 33 + 20,
-        progress=lambda *s: steps.append(s),
+        progress=steps,
     )
     file = result.files["pte"]
     assert (result.name, list(result.files), result.binary_layers) == (MODEL, ["pte"], 2)
@@ -56,7 +68,7 @@ def test_export_by_id_with_weights(weights: Path, tmp_path: Path) -> None:
     assert info.sizes.max_pixels == 33 * 33  # the largest square within the budget
     assert (info.receptive_field_radius, info.global_pooling) == (4, False)
     assert set(info.versions) == {"bitsr", "torch", "executorch"}
-    assert [s[:2] for s in steps] == [(i, 5) for i in range(1, 6)]
+    assert steps.told == [(i, 5) for i in range(5)]
     model = create_model(MODEL)
     assert result.latent_bytes == 4 * sum(p.numel() for p in model.parameters())
     assert file.arena_bytes >= 4 * BUDGET * 8
@@ -121,7 +133,7 @@ def test_nothing_is_written_before_all_are_compared(
     tmp_path: Path, build_model: Callable[[str], SuperResolutionModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the .pte's lowering for both, so that it needs no TensorFlow."""
-    lower, wrong, said = export._lowering("pte"), [True], list[str]()
+    lower, wrong, steps = export._lowering("pte"), [True], Steps()
 
     def compare(*_: object, kind: str, **__: object) -> tuple[None, str]:
         if kind == "tflite" and wrong:
@@ -138,10 +150,8 @@ def test_nothing_is_written_before_all_are_compared(
     # The metadata of a .tflite stands inside of it, which this one is not.
     wrong.clear()
     monkeypatch.setattr(export, "write_artifact", lambda path, *_, **__: path.write_bytes(b""))
-    export_model(
-        model, output=tmp_path, formats=formats, max_pixels=BUDGET, progress=lambda *step: said.append(step[2])
-    )
-    assert [line.split()[0] for line in said] == ["Load", "Fold", *("Lower", "Compare") * 2, "Write", "Write"]
+    export_model(model, output=tmp_path, formats=formats, max_pixels=BUDGET, progress=steps)
+    assert [line.split()[0] for line in steps.texts] == ["Load", "Fold", *("Lower", "Compare") * 2, "Write", "Write"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["baseline.pte", "baseline.tflite"]
 
 

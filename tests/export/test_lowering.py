@@ -178,7 +178,7 @@ def test_shifted_windows_share_one_mask_in_a_tflite() -> None:
     settings = {**TINY, "depths": (4,)}  # two shifted layers
     module = fold(SwinIr("two_shifts_x2", 2, FLOAT_PARTS, family="two_shifts", **settings).eval())
     side, window = settings["tile"], settings["window"]
-    lowered = lower(module, channels=3, max_pixels=side**2, fixed=(torch.rand(1, 3, side, side),))
+    lowered = lower(module, channels=3, max_pixels=side**2, example_inputs=(torch.rand(1, 3, side, side),))
     model = parse_model(lowered.content, name="the model")
     windows, pixels = (side // window) ** 2, window**2
     constants = [
@@ -200,7 +200,7 @@ def test_a_shuffle_of_a_known_size_needs_no_matrix_in_a_tflite() -> None:
     from bitsr.runtime.litert import TfliteNetwork
 
     x = torch.rand(1, 12, 5, 7, generator=torch.Generator().manual_seed(3))
-    lowered = lower(ReluShuffle(), channels=12, max_pixels=32 * 32, fixed=(x,))
+    lowered = lower(ReluShuffle(), channels=12, max_pixels=32 * 32, example_inputs=(x,))
     names = [op.name for op in graph_ops(lowered.content, name="the model")]
     assert "TRANSPOSE" in names
     assert "CONV_2D" not in names

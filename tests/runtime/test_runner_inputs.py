@@ -27,7 +27,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A .pte of three inputs."""
     example = (torch.zeros(1, 4, SIDE, SIDE), torch.zeros(3), torch.zeros(1, dtype=torch.int64))
     path: Path = tmp_path_factory.mktemp("inputs") / "mixed.pte"
-    path.write_bytes(lower(Mixed().eval(), channels=4, max_pixels=SIDE * SIDE, fixed=example).content)
+    path.write_bytes(lower(Mixed().eval(), channels=4, max_pixels=SIDE * SIDE, example_inputs=example).content)
     return path
 
 

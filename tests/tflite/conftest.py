@@ -63,7 +63,7 @@ def connections() -> list[object]:
 def ebsr_export(
     ebsr: SuperResolutionModel, tmp_path_factory: pytest.TempPathFactory, connections: list[object]
 ) -> ExportResult:
-    """.pte, .tflite and float twin of EBSR+, exported with the network cut."""
+    """.pte, .tflite and .tflite in stock ops of EBSR+, exported with the network cut."""
 
     def refuse(*arguments: object, **_: object) -> None:
         connections.append(arguments)
@@ -74,7 +74,7 @@ def ebsr_export(
             patch.setattr(socket.socket, name, refuse)
         patch.setattr(socket, "getaddrinfo", refuse)
         return export_model(
-            ebsr, output=tmp_path_factory.mktemp("ebsr"), formats=("pte", "tflite"), float_twin=True, max_pixels=64 * 64
+            ebsr, output=tmp_path_factory.mktemp("ebsr"), formats=("pte", "tflite"), stock_ops=True, max_pixels=64 * 64
         )
 
 

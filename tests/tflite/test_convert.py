@@ -12,7 +12,7 @@ from bitsr.artifact.flatbuffer import graph_ops
 from bitsr.cli import main
 from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.export.errors import ExportError
-from bitsr.export.tflite.conversion import convert
+from bitsr.export.tflite.convert_file import convert
 from bitsr.runtime.litert import TfliteNetwork
 
 CHANNELS = 8
@@ -24,17 +24,23 @@ NUMBERS = RANDOM.normal(size=CHANNELS).astype(np.float32)
 
 @pytest.fixture(scope="session")
 def make_tflite(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """``make_tflite(layers)``: a stock conversion of ``layers(tf, x)``, x being (1, any, any, 8)."""
+    """``make_tflite(layers, shape=..., **settings)``: a stock conversion of ``layers(tf, x)``."""
     import torch._dynamo  # noqa: F401 (before TensorFlow; see export/tflite/lower.py)
 
-    def make(layers: Callable[[Any, Any], Any]) -> Path:
+    def make(
+        layers: Callable[[Any, Any], Any],
+        shape: tuple[int | None, ...] = (1, None, None, CHANNELS),
+        **settings: Any,
+    ) -> Path:
         import tensorflow as tf
 
-        @tf.function(input_signature=[tf.TensorSpec((1, None, None, CHANNELS), tf.float32)], autograph=False)
+        @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)
         def network(x: Any) -> Any:
             return layers(tf, x)
 
         converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])
+        for name, value in settings.items():
+            setattr(converter, name, value)
         path = tmp_path_factory.mktemp("other") / "model.tflite"
         path.write_bytes(converter.convert())
         return path
@@ -76,13 +82,14 @@ def test_the_command(make_tflite: Callable[..., Path], tmp_path: Path, capfd: py
     assert "bitsr kernels" in said.out
     assert "its weights are not -a and +a" in said.out
     assert [line.partition(":")[0] for line in said.err.splitlines()] == ["size", "compared with the original"]
+    assert f"next: bitsr-run {target}" in said.out
     assert target.read_bytes() != source.read_bytes()
 
     before = target.read_bytes()
     for arguments, code, message in (
         ([source, target], 2, "exists"),
         ([tmp_path / "none.tflite", tmp_path / "new.tflite"], 2, "there is no file"),
-        ([target, tmp_path / "new.tflite"], 1, "no convolution that can be rewritten"),
+        ([target, tmp_path / "new.tflite"], 1, "no layer that can be rewritten"),
         ([source], 2, "target"),
     ):
         assert main(["convert", *map(str, arguments)]) == code
@@ -101,13 +108,104 @@ def test_what_does_not_match_stays_with_its_reason(make_tflite: Callable[..., Pa
         valid = tf.nn.conv2d(tf.sign(x), -SIGNS, 1, "VALID")
         dilated = tf.nn.conv2d(tf.sign(x), SIGNS[::-1].copy(), 1, "SAME", dilations=2)
         zeros = tf.nn.conv2d(tf.where(x >= 0.0, 1.0, 0.0), SIGNS[:, ::-1].copy(), 1, "SAME")
-        return ours + scaled + dilated + zeros + tf.pad(valid, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        depthwise = tf.nn.depthwise_conv2d(tf.sign(x), SIGNS[:, :, :, :1].copy(), [1, 1, 1, 1], "SAME")
+        positive = tf.nn.conv2d(tf.sign(tf.nn.relu(x)), SIGNS[:, :, ::-1].copy(), 1, "SAME")
+        sums = ours + scaled + dilated + zeros + depthwise + positive
+        return sums + tf.pad(valid, [[0, 0], [1, 1], [1, 1], [0, 0]])
+
+    result = convert(make_tflite(layers), tmp_path / "ours.tflite")
+    assert len(result.rewritten.replaced) == 2
+    reasons = sorted(result.rewritten.refused.values())
+    expected = ["it is depthwise", "its dilation is 2x2", "its sign follows a ReLU", "its weights are not -a and +a"]
+    assert [reason[: len(start)] for reason, start in zip(reasons, expected, strict=True)] == expected
+
+
+def _larq(tf: Any, x: Any) -> Any:
+    return tf.sign(tf.sign(x) + 0.1)
+
+
+# Ways to write a sign; where they differ from ours at exactly 0, the test's values do not.
+SIGN_FORMS: dict[str, Callable[[Any, Any], Any]] = {
+    "larq": _larq,
+    "ones-like": lambda tf, x: tf.where(x >= 0.0, tf.ones_like(x), -tf.ones_like(x)),
+    "greater": lambda tf, x: tf.where(x > 0.0, 1.0, -1.0),
+    "less": lambda tf, x: tf.where(x < NUMBERS, -1.0, 1.0),
+    "turned": lambda tf, x: tf.where(x >= 0.25, -1.0, 1.0),
+    "heaviside": lambda tf, x: 2.0 * tf.cast(x >= 0.0, tf.float32) - 1.0,
+    "round": lambda tf, x: tf.round(tf.clip_by_value(x * 0.5 + 0.5, 0.0, 1.0)) * 2.0 - 1.0,
+    "shifted": lambda tf, x: tf.clip_by_value(tf.sign(x + 1e-8), -1.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("form", SIGN_FORMS)
+def test_every_way_to_write_a_sign(form: str, make_tflite: Callable[..., Path], tmp_path: Path) -> None:
+    """On integers and thresholds themselves as well, where ``>`` and ``>=`` differ."""
+    source = make_tflite(lambda tf, x: tf.nn.conv2d(SIGN_FORMS[form](tf, x), SIGNS, 1, "SAME"))
+    target = tmp_path / "ours.tflite"
+    assert convert(source, target).rewritten.refused == {}
+    values = torch.tensor([-1.0, 0.0, 0.25, 1e-30, -1e-30, *NUMBERS.tolist()])
+    choice = torch.randint(len(values), (1, CHANNELS, 9, 11), generator=torch.Generator().manual_seed(2))
+    x = values[choice]
+    if form == "shifted":  # its own 0 lies at -1e-8
+        x = x + 0.5
+    torch.testing.assert_close(TfliteNetwork(target).run(x), TfliteNetwork(source, delegate=False).run(x))
+
+
+@pytest.mark.parametrize(
+    ("stride", "padding", "kernel_size", "side"),
+    [(1, "VALID", 3, None), (2, "SAME", 3, 10), (2, "SAME", 3, 11), (2, "VALID", 3, 10), (2, "SAME", 1, 9)],
+)
+def test_less_padding_and_more_stride_are_cut_out(
+    stride: int, padding: str, kernel_size: int, side: int | None, make_tflite: Callable[..., Path], tmp_path: Path
+) -> None:
+    weight = SIGNS if kernel_size == 3 else SIGNS[:1, :1]
+    source = make_tflite(
+        lambda tf, x: tf.nn.relu6(tf.nn.conv2d(_larq(tf, x - 0.5), weight, stride, padding)),
+        shape=(1, side, side, CHANNELS),
+    )
+    result = convert(source, tmp_path / "ours.tflite")
+    assert (len(result.rewritten.replaced), result.rewritten.refused) == (1, {})
+    assert result.verification.largest_difference == 0
+
+
+def test_padding_with_ones_behind_the_sign(make_tflite: Callable[..., Path], tmp_path: Path) -> None:
+    def layers(tf: Any, x: Any) -> Any:
+        bits = tf.where(x >= 0.5, -1.0, 1.0)
+        padded = tf.pad(bits, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=1.0)
+        return tf.nn.conv2d(padded, SIGNS, 1, "VALID")
 
     result = convert(make_tflite(layers), tmp_path / "ours.tflite")
     assert len(result.rewritten.replaced) == 1
-    reasons = sorted(result.rewritten.refused.values())
-    expected = ["its input chooses 1 or 0", "its padding is 0", "its strides and dilations", "its weights are not -a"]
-    assert [reason[: len(start)] for reason, start in zip(reasons, expected, strict=True)] == expected
+    assert result.verification.largest_difference == 0
+
+
+@pytest.mark.parametrize("batch", [1, 4, None])
+def test_a_classifier_with_dense_layers(batch: int | None, make_tflite: Callable[..., Path], tmp_path: Path) -> None:
+    dense = np.where(RANDOM.random((8 * 8 * CHANNELS, 10)) < 0.5, -1, 1).astype(np.float32)
+
+    def layers(tf: Any, x: Any) -> Any:
+        y = tf.nn.conv2d(_larq(tf, x - 0.5), SIGNS, 1, "VALID") * 0.1
+        y = tf.matmul(_larq(tf, tf.reshape(y, [-1, 8 * 8 * CHANNELS])), dense) * 0.02
+        return tf.nn.softmax(y)
+
+    source, target = make_tflite(layers, shape=(batch, 10, 10, CHANNELS)), tmp_path / "ours.tflite"
+    result = convert(source, target)
+    assert (len(result.rewritten.replaced), result.rewritten.refused) == (2, {})
+    assert result.verification.largest_difference < 1e-6
+
+
+@pytest.mark.parametrize("types", ["float16", "int8"])
+def test_weights_of_fewer_bits(types: str, make_tflite: Callable[..., Path], tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    settings: dict[str, Any] = {"optimizations": [tf.lite.Optimize.DEFAULT]}
+    if types == "float16":
+        settings["target_spec"] = tf.lite.TargetSpec(supported_types=[tf.float16])
+    weight = np.tile(SIGNS, (1, 1, 1, 8)) * 0.3  # large enough for the converter to make fewer bits of
+    source = make_tflite(lambda tf, x: tf.nn.conv2d(_larq(tf, x - 0.5), weight, 1, "SAME"), **settings)
+    result = convert(source, tmp_path / "ours.tflite")
+    assert (len(result.rewritten.replaced), result.rewritten.refused) == (1, {})
+    assert result.verification.psnr > 60
 
 
 def test_a_model_without_binary_convolutions(make_tflite: Callable[..., Path], tmp_path: Path) -> None:

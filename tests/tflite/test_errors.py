@@ -13,9 +13,9 @@ from flatbuffers import flexbuffers
 from torch import Tensor
 
 from bitsr.artifact.flatbuffer import pack
+from bitsr.artifact.program import CUSTOM_OPS_VERSION as VERSION
 from bitsr.common.errors import UsageError
 from bitsr.export.export import ExportResult
-from bitsr.export.tflite.roles import VERSION
 from bitsr.runtime import DIRECTORY_VARIABLE, KERNEL_VARIABLE, RuntimeLibraryError
 from bitsr.runtime.litert import INTERPRETERS, TfliteError, TfliteNetwork
 
@@ -123,7 +123,7 @@ def test_an_op_that_a_later_bitsr_may_have(model: Any, features: Tensor) -> None
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
 def test_without_the_delegate_the_error_says_how_to_load_it(ebsr_export: ExportResult, interpreter: str) -> None:
     path = ebsr_export.files["tflite"].path
-    with pytest.raises(TfliteError, match=r"libbitsr_tflite\.so to load_delegate\(\).*--float-twin"):
+    with pytest.raises(TfliteError, match=r"libbitsr_tflite\.so to load_delegate\(\).*--stock-ops"):
         TfliteNetwork(path, delegate=False, interpreter=interpreter).run(torch.zeros(1, 3, 4, 4))
 
 

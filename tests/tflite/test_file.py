@@ -11,14 +11,14 @@ from bitsr.artifact.flatbuffer import METADATA, graph_ops
 from bitsr.artifact.info import read_artifact
 from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.export.delegation import OURS
-from bitsr.export.export import FLOAT_TWIN, ExportResult, export_model
+from bitsr.export.export import STOCK_OPS, ExportResult, export_model
 from bitsr.runtime import find_library
 from bitsr.runtime.litert import TFLITE_LIBRARY
 from bitsr.training.models import SuperResolutionModel
 
 FLOAT_OPS = {"ADD", "CONV_2D", "DEPTH_TO_SPACE", "SUB"}
 CUSTOM_OPS = {"BitsrBinaryConv2d", "BitsrChannelGate", "BitsrSpatialGate"}
-TWIN_OPS = FLOAT_OPS | {
+PLAIN_OPS = FLOAT_OPS | {
     "FULLY_CONNECTED",
     "GREATER_EQUAL",
     "LESS",
@@ -52,7 +52,7 @@ def test_the_conversion_needs_no_network(ebsr_export: ExportResult, connections:
 def test_onnx2tf_shows_its_user_no_downloaded_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would fetch one for every network with an input of three channels and a fixed size."""
     import bitsr.export.tflite.lower  # noqa: F401 (the order in which it imports matters)
-    from bitsr.export.tflite.plugin import onnx2tf, plugins
+    from bitsr.export.tflite.onnx2tf_ops import onnx2tf, plugins
 
     def refuse(*arguments: object, **_: object) -> None:
         raise AssertionError(f"connected to {arguments}")
@@ -63,14 +63,14 @@ def test_onnx2tf_shows_its_user_no_downloaded_picture(monkeypatch: pytest.Monkey
         assert onnx2tf.onnx2tf.download_test_image_data().shape[-1] == 3
 
 
-def test_the_float_twin_has_stock_ops_only(ebsr_export: ExportResult) -> None:
-    ops = graph_ops(content(ebsr_export, FLOAT_TWIN), name="it")
+def test_the_file_in_stock_ops_has_no_others(ebsr_export: ExportResult) -> None:
+    ops = graph_ops(content(ebsr_export, STOCK_OPS), name="it")
     assert not any(op.custom for op in ops)
-    assert {op.name for op in ops} <= TWIN_OPS
+    assert {op.name for op in ops} <= PLAIN_OPS
 
 
 def test_height_and_width_are_dynamic(ebsr_export: ExportResult) -> None:
-    for item in ("tflite", FLOAT_TWIN):
+    for item in ("tflite", STOCK_OPS):
         graph = schema.ModelT.InitFromPackedBuf(content(ebsr_export, item)).subgraphs[0]
         (taken,), (given,) = graph.inputs, graph.outputs
         assert list(graph.tensors[taken].shapeSignature) == [1, -1, -1, 3]
@@ -144,7 +144,7 @@ def test_the_delegate_makes_the_partitions_of_the_table(ebsr_export: ExportResul
     assert table.partitions[OURS] == 1
     assert not table.not_lowered()
     counts = {row.op: row.count for row in table.rows if row.place == OURS}
-    assert counts == {"bitsr::binary_conv2d": 4, "bitsr::channel_shift_gate": 4, "bitsr::spatial_gate": 4, "ADD": 1}
+    assert counts == {"bitsr::binary_conv2d": 4, "bitsr::channel_gate": 4, "bitsr::spatial_gate": 4, "ADD": 1}
     interpreter = Interpreter(
         model_content=content(ebsr_export), experimental_delegates=[load_delegate(str(find_library(TFLITE_LIBRARY)))]
     )
@@ -157,6 +157,6 @@ def test_the_delegate_makes_the_partitions_of_the_table(ebsr_export: ExportResul
     assert delegates() == sum(table.partitions.values())
 
 
-def test_a_float_twin_needs_a_tflite(ebsr: SuperResolutionModel, tmp_path: Path) -> None:
+def test_stock_ops_need_a_tflite(ebsr: SuperResolutionModel, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="add tflite"):
-        export_model(ebsr, output=tmp_path, formats=("pte",), float_twin=True)
+        export_model(ebsr, output=tmp_path, formats=("pte",), stock_ops=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bitsr.common.errors import UsageError
 from bitsr.export.deploy import fold
-from bitsr.export.export import FLOAT_TWIN, ExportResult
+from bitsr.export.export import STOCK_OPS, ExportResult
 from bitsr.runtime.litert import INTERPRETERS, TfliteNetwork
 from bitsr.runtime.pte import PteNetwork
 from bitsr.training.models import SuperResolutionModel
@@ -29,7 +29,7 @@ def psnr(y: Tensor, reference: Tensor) -> float:
 
 
 @pytest.mark.parametrize("interpreter", INTERPRETERS)
-@pytest.mark.parametrize("item", ["tflite", FLOAT_TWIN])
+@pytest.mark.parametrize("item", ["tflite", STOCK_OPS])
 def test_computes_what_pytorch_computes_at_every_size(
     ebsr: SuperResolutionModel,
     ebsr_export: ExportResult,

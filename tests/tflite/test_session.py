@@ -8,7 +8,7 @@ import pytest
 from torch import Tensor
 
 from bitsr.common.errors import ArtifactError, UsageError
-from bitsr.export.export import FLOAT_TWIN, ExportResult
+from bitsr.export.export import STOCK_OPS, ExportResult
 from bitsr.inference.open import open_session
 from bitsr.inference.tflite import TfliteSession
 
@@ -16,18 +16,18 @@ from bitsr.inference.tflite import TfliteSession
 def test_a_tflite_opens_by_its_name(ebsr_export: ExportResult, make_map: Callable[..., Tensor]) -> None:
     x = make_map(12, 15).numpy()
     expected = open_session(ebsr_export.files["pte"].path).run(x)
-    for item in ("tflite", FLOAT_TWIN):
+    for item in ("tflite", STOCK_OPS):
         session = open_session(ebsr_export.files[item].path)
         assert (session.info.runtime, session.info.scale, session.info.max_pixels) == ("tflite", 2, 64 * 64)
         # The float head and tail sum in another order than ExecuTorch's.
         np.testing.assert_allclose(session.run(x), expected, atol=1e-3)
 
 
-def test_the_float_twin_runs_without_any_library_of_ours(
+def test_the_file_in_stock_ops_runs_without_any_library_of_ours(
     ebsr_export: ExportResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_map: Callable[..., Tensor]
 ) -> None:
     monkeypatch.setenv("BITSR_RUNTIME_DIR", str(tmp_path))
-    y = TfliteSession(ebsr_export.files[FLOAT_TWIN].path).run(make_map(5, 6).numpy())
+    y = TfliteSession(ebsr_export.files[STOCK_OPS].path).run(make_map(5, 6).numpy())
     assert y.shape == (1, 3, 10, 12)
 
 

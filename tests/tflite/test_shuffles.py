@@ -8,8 +8,9 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from torch import nn
 
-from bitsr.export.tflite.roles import DOMAIN, PIXEL_SHUFFLE
-from bitsr.export.tflite.shuffles import expand_pixel_shuffles
+from bitsr.artifact.program import OPS, OpKind
+from bitsr.export.tflite.nodes import DOMAIN
+from bitsr.export.tflite.onnx_pixel_shuffle import expand_pixel_shuffles
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
@@ -24,7 +25,7 @@ def test_the_producer_is_permuted_unless_it_has_groups(groups: int) -> None:
     graph = helper.make_graph(
         [
             helper.make_node("Conv", ["x", "weight", "bias"], ["maps"], pads=[1, 1, 1, 1], group=groups),
-            helper.make_node(PIXEL_SHUFFLE.name, ["maps"], ["y"], domain=DOMAIN, factor=2),
+            helper.make_node(OPS[OpKind.PIXEL_SHUFFLE].tflite_name, ["maps"], ["y"], domain=DOMAIN, factor=2),
         ],
         "shuffle",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4, "h", "w"])],

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from bitsr.export.tflite.lower import lower, quantize
-from bitsr.export.verification import check_pictures, verify
+from bitsr.export.verification import Reference, check_pictures, verify
 from bitsr.runtime import RuntimeLibraryError
 from bitsr.runtime.litert import TfliteNetwork
 from bitsr.validation.bench.candidates import FLOAT_KERNEL, INT8_KERNEL, LITERT, Call, Candidate
@@ -20,7 +20,8 @@ def lowered(module: nn.Module, *, network: str, example: Tensor, ours: bool) -> 
     _, channels, height, width = example.shape
     content = lower(module.eval(), channels=channels, max_pixels=height * width, ours=ours).content
     checks: list[tuple[Tensor, ...]] = [(x,) for x in check_pictures(channels)]
-    done, reason = verify(content, module, kind="tflite", ours=ours, checks=checks, name=f"{network} in {LITERT}")
+    reference = Reference.of(module, checks)
+    done, reason = verify(content, reference, kind="tflite", ours=ours, name=f"{network} in {LITERT}")
     if done is None:
         raise RuntimeLibraryError(reason)
     return Candidate(network, LITERT, None if ours else FLOAT_KERNEL, content)

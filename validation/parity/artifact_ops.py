@@ -11,16 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitsr.artifact.program import HEADER_BYTES, MAGIC, Op, OpKind, read_program
+from bitsr.artifact.program import CUSTOM_OPS, HEADER_BYTES, MAGIC, Op, read_program
 from bitsr.common.errors import ArtifactError
-
-_TFLITE_KINDS = {
-    "BitsrBinaryConv2d": OpKind.BINARY_CONV2D,
-    "BitsrChannelGate": OpKind.CHANNEL_GATE,
-    "BitsrSpatialGate": OpKind.SPATIAL_GATE,
-    "BitsrQuantizedSpatialGate": OpKind.QUANTIZED_SPATIAL_GATE,
-    "BitsrPixelShuffle": OpKind.PIXEL_SHUFFLE,
-}
 
 
 @dataclass(frozen=True)
@@ -83,30 +75,31 @@ def _tflite_ops(path: Path) -> list[ArtifactOp]:
 def _custom_ops(model: Any) -> list[ArtifactOp]:
     from flatbuffers import flexbuffers
 
-    from bitsr.export.tflite.roles import CUSTOM_OPS
-
     graph = model.subgraphs[0]
     found = []
     for node in graph.operators:
         code = model.operatorCodes[node.opcodeIndex].customCode
-        custom = CUSTOM_OPS.get(code.decode() if isinstance(code, bytes) else code or "")
-        if custom is None:
+        info = CUSTOM_OPS.get(code.decode() if isinstance(code, bytes) else code or "")
+        if info is None:
             continue
         options: dict[str, int] = flexbuffers.Loads(bytes(bytearray(node.customOptions)))
-        tensors = dict(zip(custom.roles(options["operands"]), (int(i) for i in node.inputs), strict=True))
-        constants = tuple(
-            _array(model, graph.tensors[tensors[role]]) if role in tensors else None for role in custom.constants
-        )
-        results = [place for place, _ in enumerate(custom.outputs) if options["results"] >> place & 1]
+        input_names, constant_names = info.operands(options["operands"])
+        operands = [int(number) for number in node.inputs]
+        inputs = dict(zip(input_names, operands[: len(input_names)], strict=True))
+        constants = dict(zip(constant_names, operands[len(input_names) :], strict=True))
+        results = [place for place, _ in enumerate(info.outputs) if options["results"] >> place & 1]
         outputs = dict(zip(results, (int(i) for i in node.outputs), strict=True))
         op = Op(
-            _TFLITE_KINDS[custom.name],
-            tuple(tensors.get(role) for role in custom.inputs),
-            tuple(outputs.get(place) for place, _ in enumerate(custom.outputs)),
-            constants,
-            tuple(int(options[name]) for name in custom.attributes),
+            info.kind,
+            tuple(inputs.get(item.name) for item in info.inputs),
+            tuple(outputs.get(place) for place, _ in enumerate(info.outputs)),
+            tuple(
+                _array(model, graph.tensors[constants[item.name]]) if item.name in constants else None
+                for item in info.constants
+            ),
+            tuple(int(options[name]) for name in info.attributes),
         )
-        found.append(ArtifactOp(op, int(graph.tensors[tensors["x"]].shape[3])))
+        found.append(ArtifactOp(op, int(graph.tensors[inputs["x"]].shape[3])))
     return found
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bitsr.artifact.info import ArtifactInfo
-from bitsr.export.steps import tile_sizes
+from bitsr.export.diffusion_step import tile_sizes
 from bitsr.export.verification import agreement
 from bitsr.training.models.diffusion import DiffusionModel
 from bitsr.validation.parity.ops import GOLDEN_HEIGHT, GOLDEN_WIDTH, finite, golden_picture

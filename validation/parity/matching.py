@@ -1,25 +1,14 @@
 """Which call of the reference each op of an artifact stands for."""
 
-from collections.abc import Callable
-
-import numpy as np
 from torch import Tensor
 
-from bitsr.artifact.program import OpKind
+from bitsr.artifact.program import OPS, OpKind
 from bitsr.validation.errors import TargetError
 from bitsr.validation.parity.artifact_ops import ArtifactOp
 from bitsr.validation.parity.reference import OpCall
 
 # Kinds that the artifact may leave to its framework.
 _OPTIONAL = (OpKind.ADD, OpKind.PIXEL_SHUFFLE)
-
-# What an op is known by: a constant of the artifact, and the same of the reference.
-_CONSTANT: dict[OpKind, tuple[int, Callable[[OpCall], Tensor]]] = {
-    OpKind.BINARY_CONV2D: (1, lambda call: call.arguments["weight_bits"]),
-    OpKind.CHANNEL_GATE: (0, lambda call: call.arguments["w1"]),
-    OpKind.SPATIAL_GATE: (0, lambda call: call.arguments["weight"][0].permute(1, 2, 0)),
-    OpKind.QUANTIZED_SPATIAL_GATE: (0, lambda call: call.arguments["weight"][0].permute(1, 2, 0)),
-}
 
 
 def pair(own: list[ArtifactOp], calls: list[OpCall]) -> list[tuple[int, ArtifactOp, OpCall]]:
@@ -48,17 +37,18 @@ def pair(own: list[ArtifactOp], calls: list[OpCall]) -> list[tuple[int, Artifact
 
 
 def _same(item: ArtifactOp, call: OpCall) -> bool:
-    if item.op.kind not in _CONSTANT or not _fits(item, call):
+    # An op is known by the constant that it always has first: its weights.
+    weights = next((place for place, known in enumerate(OPS[item.op.kind].constants) if not known.optional), None)
+    if weights is None or not _fits(item, call):
         return False
-    place, of_call = _CONSTANT[item.op.kind]
-    constant = item.op.constants[place]
-    return constant is not None and constant.tobytes() == np.ascontiguousarray(of_call(call).numpy()).tobytes()
+    array, known = item.op.constants[weights], OPS[item.op.kind].constants[weights]
+    return array is not None and array.tobytes() == known.of_torch(call.arguments[known.name].numpy()).tobytes()
 
 
 def _fits(item: ArtifactOp, call: OpCall) -> bool:
     if item.op.kind is not call.kind:
         return False
-    x: Tensor = call.arguments["self" if call.kind is OpKind.ADD else "x"]
+    x: Tensor = call.arguments[OPS[call.kind].inputs[0].name]
     if x.shape[1] != item.channels:
         return False
     if call.kind is OpKind.PIXEL_SHUFFLE:

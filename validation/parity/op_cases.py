@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bitsr.artifact.program import Op, OpKind, Program, Value, ValueKind
+from bitsr.artifact.program import OPS, Op, Operand, OpKind, Program, Value, ValueKind
 from bitsr.export import ops
 from bitsr.export.packing import pack_weight
 from bitsr.validation.errors import TargetError
@@ -27,23 +27,6 @@ from bitsr.validation.targets.runner_protocol import Map
 UNIT = 2.0**-24
 # Of our sigmoid, absolute: a dozen roundings of a polynomial, damped by the slope of at most 1/4.
 SIGMOID_ERROR = 3e-7
-
-# The eager argument behind each input place of a program op.
-_ROLES = {
-    OpKind.BINARY_CONV2D: ("x", "threshold", "channel_gain", "spatial_gain", "residual"),
-    OpKind.CHANNEL_GATE: ("x",),
-    OpKind.SPATIAL_GATE: ("x",),
-    OpKind.QUANTIZED_SPATIAL_GATE: ("x",),
-    OpKind.ADD: ("self", "other"),
-    OpKind.PIXEL_SHUFFLE: ("x", "skip"),
-}
-
-# Places of inputs and outputs that are planes (N, 1, H, W).
-_PLANES: dict[OpKind, tuple[set[int], set[int]]] = {
-    OpKind.BINARY_CONV2D: ({3}, set()),
-    OpKind.SPATIAL_GATE: (set(), {0}),
-    OpKind.QUANTIZED_SPATIAL_GATE: (set(), {0}),
-}
 
 
 @dataclass(frozen=True)
@@ -74,14 +57,14 @@ def make_op_cases(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
         TargetError: the artifact's op takes other inputs than the reference's call.
     """
     make = _CASES[own.op.kind]
-    given = [call.arguments[role] for role in _ROLES[own.op.kind]]
-    for place, tensor in enumerate(given):
+    info = OPS[own.op.kind]
+    constants = {item.name for item in info.constants}
+    for place, item in enumerate(info.inputs):
         # A constant threshold is no input, but always an argument.
-        is_threshold = own.op.kind is OpKind.BINARY_CONV2D and place == 1
-        if (own.op.inputs[place] is None) != (tensor is None) and not is_threshold:
+        if (own.op.inputs[place] is None) != (call.arguments[item.name] is None) and item.name not in constants:
             raise TargetError(
                 f"op {index} ({own.op.kind.name.lower()}, {call.module}) and the network differ in input {place} "
-                f"({_ROLES[own.op.kind][place]}); export the model again"
+                f"({item.name}); export the model again"
             )
     return make(index, own, call)
 
@@ -90,18 +73,16 @@ def _program(op: Op, inputs: list[Tensor | None], outputs: list[Tensor | None]) 
     """A program of ``op`` alone, its places filled with the tensors that are not ``None``."""
     program = Program()
     height = next(tensor for tensor in inputs if tensor is not None).shape[2]
-    input_planes, output_planes = _PLANES.get(op.kind, (set(), set()))
 
-    def add(tensor: Tensor | None, *, plane: bool) -> int | None:
+    def add(tensor: Tensor | None, operand: Operand) -> int | None:
         if tensor is None:
             return None
-        if tensor.dim() == 2:
-            return program.add_value(Value(ValueKind.VECTOR, tensor.shape[1]))
-        kind = ValueKind.PLANE if plane else ValueKind.MAP
-        return program.add_value(Value(kind, tensor.shape[1], up=tensor.shape[2] // height))
+        up = 1 if operand.kind is ValueKind.VECTOR else tensor.shape[2] // height
+        return program.add_value(Value(operand.kind, tensor.shape[1], up=up))
 
-    sources = tuple(add(tensor, plane=place in input_planes) for place, tensor in enumerate(inputs))
-    results = tuple(add(tensor, plane=place in output_planes) for place, tensor in enumerate(outputs))
+    info = OPS[op.kind]
+    sources = tuple(add(tensor, operand) for tensor, operand in zip(inputs, info.inputs, strict=True))
+    results = tuple(add(tensor, operand) for tensor, operand in zip(outputs, info.outputs, strict=True))
     program.inputs = [number for number in sources if number is not None]
     program.outputs = [number for number in results if number is not None]
     program.ops = [Op(op.kind, sources, results, op.constants, op.attributes)]
@@ -215,7 +196,7 @@ def _quantized_spatial_gate(index: int, own: ArtifactOp, call: OpCall) -> list[O
 
 def _exact(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
     """Additions and shuffles: at most one rounding, the same on both sides."""
-    inputs = [call.arguments[role] for role in _ROLES[own.op.kind]]
+    inputs = [call.arguments[operand.name] for operand in OPS[own.op.kind].inputs]
     return [_case(index, own, call, "values", own.op, inputs, [(call.results[0], 0.0)])]
 
 

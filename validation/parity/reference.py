@@ -10,23 +10,13 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import bitsr.export.ops  # noqa: F401 (registers the ops)
-from bitsr.artifact.program import OpKind
-
-_KINDS = {
-    "bitsr::binary_conv2d": OpKind.BINARY_CONV2D,
-    "bitsr::channel_shift_gate": OpKind.CHANNEL_GATE,
-    "bitsr::channel_gate": OpKind.CHANNEL_GATE,
-    "bitsr::spatial_gate": OpKind.SPATIAL_GATE,
-    "bitsr::quantized_spatial_gate": OpKind.QUANTIZED_SPATIAL_GATE,
-    "bitsr::pixel_shuffle": OpKind.PIXEL_SHUFFLE,
-    "aten::pixel_shuffle": OpKind.PIXEL_SHUFFLE,
-    "aten::add.Tensor": OpKind.ADD,
-}
+from bitsr.artifact.program import TORCH_OPS, OpKind
+from bitsr.export.calls import bind, schema_name
 
 
 @dataclass(frozen=True)
 class OpCall:
-    """One call: the module that made it, its arguments by schema name, its results in order.
+    """One call: the module that made it, its arguments by the names of the op table, its results in order.
 
     A channel gate's results are (linear, sigmoid), ``None`` where it has no such half.
     """
@@ -58,21 +48,20 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         schema = func._schema
-        name = f"{schema.name}.{schema.overload_name}" if schema.overload_name else schema.name
-        kind = _KINDS.get(name)
-        if kind is None:
+        info = TORCH_OPS.get(schema_name(schema))
+        if info is None:
             return result
-        arguments = {a.name: a.default_value for a in schema.arguments}
-        arguments.update({a.name: value for a, value in zip(schema.arguments, args, strict=False)})
-        arguments.update(kwargs or {})
-        if kind is OpKind.ADD and not _adds_maps(arguments):
-            return result
+        arguments = bind(schema, args, kwargs or {})
+        if info.kind is OpKind.ADD:
+            if not _adds_maps(arguments):
+                return result
+            arguments = {"a": arguments["self"], "b": arguments["other"]}
         if schema.name == "aten::pixel_shuffle":  # a float network's, which the partitioner takes as ours
             arguments = {"x": arguments["self"], "skip": None, "factor": arguments["upscale_factor"]}
         self.calls.append(
             OpCall(
                 len(self.calls),
-                kind,
+                info.kind,
                 self.modules[-1] if self.modules else "",
                 arguments,
                 _results(schema.name, arguments, result),

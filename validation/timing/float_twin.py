@@ -52,6 +52,6 @@ def write_twin(path: Path, deployed: nn.Module, *, channels: int, side: int, fix
     from bitsr.export.executorch.lower import lower
 
     only = (torch.zeros(1, channels, side, side),) if fixed else None
-    lowered = lower(float_twin(deployed), channels=channels, max_pixels=side * side, fixed=only)
+    lowered = lower(float_twin(deployed), channels=channels, max_pixels=side * side, example_inputs=only)
     with atomic_write(path) as temporary:
         temporary.write_bytes(lowered.content)

@@ -1,16 +1,24 @@
 """What one delegate partition executes, and its blob (ARCHITECTURE.md, "Program blob")."""
 
 from bitsr.artifact.program.blob import HEADER_BYTES, MAGIC, VERSION, read_program, write_program
+from bitsr.artifact.program.op_table import CUSTOM_OPS, CUSTOM_OPS_VERSION, OPS, TORCH_OPS, Constant, Operand, OpInfo
 from bitsr.artifact.program.program import Op, OpKind, Program, ProgramError, Value, ValueKind
 from bitsr.artifact.program.validate import MAX_CHANNELS, check_program
 
 __all__ = [
+    "CUSTOM_OPS",
+    "CUSTOM_OPS_VERSION",
     "HEADER_BYTES",
     "MAGIC",
     "MAX_CHANNELS",
+    "OPS",
+    "TORCH_OPS",
     "VERSION",
+    "Constant",
     "Op",
+    "OpInfo",
     "OpKind",
+    "Operand",
     "Program",
     "ProgramError",
     "Value",

@@ -11,8 +11,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bitsr.artifact.program.op_table import OPS
 from bitsr.artifact.program.program import Op, OpKind, Program, ProgramError, Value, ValueKind
-from bitsr.artifact.program.validate import ARITY, check_counts, check_program, constant_shapes, constant_type, require
+from bitsr.artifact.program.validate import check_counts, check_program, constant_shapes, constant_type, require
 
 MAGIC = b"BSRP"
 VERSION = 1
@@ -136,8 +137,8 @@ def _read_op(blob: bytes, cursor: int, values: list[Value], index: int) -> tuple
     """The op at ``cursor``, and where the next one starts."""
     kind, inputs, outputs, constants, attributes = _words(blob, cursor, 5, f"op {index}")
     require(kind in list(OpKind), f"op {index} has the kind {kind}, expected {_known(OpKind)}")
-    arity = (inputs, outputs, constants, attributes)
-    require(arity == ARITY[OpKind(kind)], f"op {index} has arity {arity}, expected {ARITY[OpKind(kind)]}")
+    arity, wanted = (inputs, outputs, constants, attributes), OPS[OpKind(kind)].arity
+    require(arity == wanted, f"op {index} has arity {arity}, expected {wanted}")
     cursor += _OP.size
     body = _words(blob, cursor, inputs + outputs + 2 * constants + attributes, f"op {index}")
     spans = body[inputs + outputs : inputs + outputs + 2 * constants]

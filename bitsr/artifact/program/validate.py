@@ -4,22 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bitsr.artifact.program.op_table import OPS, OpInfo
 from bitsr.artifact.program.program import Op, OpKind, Program, ProgramError, Value, ValueKind
-from bitsr.artifact.program.words import WORD_BITS, words_per_tap
+from bitsr.artifact.program.words import WORD_BITS
 
 MAX_COUNT = 1 << 12  # values, ops, inputs, outputs; a network of 32 layers has about 100 ops
 MAX_CHANNELS = 1 << 16  # 9 taps of so many channels still fit the int32 accumulator (law 4)
 MAX_RATIO = 64
-
-# Number of (inputs, outputs, constants, attributes) of each op.
-ARITY = {
-    OpKind.BINARY_CONV2D: (5, 1, 7, 3),
-    OpKind.CHANNEL_GATE: (1, 2, 4, 3),
-    OpKind.SPATIAL_GATE: (1, 1, 2, 1),
-    OpKind.ADD: (2, 1, 0, 0),
-    OpKind.PIXEL_SHUFFLE: (2, 1, 0, 1),
-    OpKind.QUANTIZED_SPATIAL_GATE: (1, 1, 4, 3),
-}
 
 
 def require(condition: bool, message: str) -> None:
@@ -89,30 +80,37 @@ class _Rules:
         self._index = index
 
     def check(self) -> None:
-        op = self._op
+        op, info = self._op, OPS[self._op.kind]
         arity = (len(op.inputs), len(op.outputs), len(op.constants), len(op.attributes))
-        self._require(arity == ARITY[op.kind], f"({op.kind.name.lower()}) has arity {arity}, expected {ARITY[op.kind]}")
-        shapes = constant_shapes(op, self._values, self._index)
-        for role, (constant, shape) in enumerate(zip(op.constants, shapes, strict=True)):
-            if constant is None:
-                continue
-            self._require(constant.shape == shape, f"constant {role} has the shape {constant.shape}, expected {shape}")
-            # The writer brings the bytes into little-endian order itself.
-            got, wanted = constant.dtype, constant_type(op, role)
-            same = (got.kind, got.itemsize) == (wanted.kind, wanted.itemsize)
-            self._require(same, f"constant {role} has the type {got}, expected {wanted}")
+        self._require(arity == info.arity, f"({op.kind.name.lower()}) has arity {arity}, expected {info.arity}")
+        self._check_constants(info)
+        for operands, numbers in ((info.inputs, op.inputs), (info.outputs, op.outputs)):
+            for operand, number in zip(operands, numbers, strict=True):
+                if number is not None or not operand.optional:
+                    self._value(number, operand.kind, operand.name)
         x = self._value(op.inputs[0], ValueKind.MAP, "x")
         _OF_KIND[op.kind](self, x)
 
+    def _check_constants(self, info: OpInfo) -> None:
+        shapes = constant_shapes(self._op, self._values, self._index)
+        for place, (wanted, array, shape) in enumerate(zip(info.constants, self._op.constants, shapes, strict=True)):
+            if array is None:
+                self._require(wanted.optional, f"it has no {wanted.name}")
+                continue
+            self._require(array.shape == shape, f"constant {place} has the shape {array.shape}, expected {shape}")
+            # The writer brings the bytes into little-endian order itself.
+            got, dtype = array.dtype, constant_type(self._op, place)
+            same = (got.kind, got.itemsize) == (dtype.kind, dtype.itemsize)
+            self._require(same, f"constant {place} has the type {got}, expected {dtype}")
+
     def binary_conv2d(self, x: Value) -> None:
-        out_channels, kernel, planes = self._op.attributes
+        out_channels, kernel_size, planes = self._op.attributes
         _, threshold, channel_gain, spatial_gain, residual = self._op.inputs
-        own_threshold, weights, scales, *_ = self._op.constants
-        self._check_kernel(kernel)
+        own_threshold, weights, *_ = self._op.constants
+        self._check_kernel_size(kernel_size)
         self._require(planes in (1, 2), f"{planes} weight planes, expected 1 or 2")
         got = "two" if own_threshold is not None and threshold is not None else "no"
         self._require((threshold is None) != (own_threshold is None), f"{got} thresholds, expected exactly one")
-        self._require(weights is not None and scales is not None, "it needs weights and scales")
         if weights is not None and x.channels % WORD_BITS:
             spare = weights[..., -1].astype(np.uint64) >> np.uint64(x.channels % WORD_BITS)
             self._require(not spare.any(), f"weight bits are set beyond channel {x.channels - 1}")
@@ -127,11 +125,11 @@ class _Rules:
             self._check_map(x, residual, out_channels, "residual")
 
     def channel_gate(self, x: Value) -> None:
-        hidden, total, linear = self._op.attributes
+        hidden, outputs, linear = self._op.attributes
         self._require(1 <= hidden <= MAX_CHANNELS, f"{hidden} hidden units, expected 1 to {MAX_CHANNELS}")
-        self._require(1 <= total <= 2 * MAX_CHANNELS, f"{total} outputs, expected 1 to {2 * MAX_CHANNELS}")
-        self._require(0 <= linear <= total, f"linear count {linear}, expected 0 to {total}")
-        counts = (linear, total - linear)
+        self._require(1 <= outputs <= 2 * MAX_CHANNELS, f"{outputs} outputs, expected 1 to {2 * MAX_CHANNELS}")
+        self._require(0 <= linear <= outputs, f"linear count {linear}, expected 0 to {outputs}")
+        counts = (linear, outputs - linear)
         for number, count, role in zip(self._op.outputs, counts, ("linear", "sigmoid"), strict=True):
             self._require(
                 (number is None) == (count == 0),
@@ -139,18 +137,16 @@ class _Rules:
             )
             if number is not None:
                 self._check_vector(number, count, f"{role} output")
-        self._check_constants()
 
     def spatial_gate(self, x: Value) -> None:
-        self._check_kernel(self._op.attributes[0])
+        self._check_kernel_size(self._op.attributes[0])
         self._check_size(x, self._value(self._op.outputs[0], ValueKind.PLANE, "s"), "s")
-        self._check_constants()
 
     def quantized_spatial_gate(self, x: Value) -> None:
-        kernel, negative, positive = self._op.attributes
+        kernel_size, negative, positive = self._op.attributes
         levels = negative + positive
         self._require(1 <= levels <= 255, f"levels -{negative} to {positive}, expected 2 to 256 levels")
-        largest = kernel**2 * x.channels * max(negative, positive) * 128
+        largest = kernel_size**2 * x.channels * max(negative, positive) * 128
         self._require(largest < 1 << 31, f"sums up to {largest}, expected below {1 << 31}")
         self.spatial_gate(x)
 
@@ -183,11 +179,8 @@ class _Rules:
         self._require(found.kind is kind, f"{role} is a {found.kind.name.lower()}, expected {kind.name.lower()}")
         return found
 
-    def _check_kernel(self, kernel: int) -> None:
-        self._require(kernel in (1, 3), f"kernel {kernel}, expected 1 or 3")
-
-    def _check_constants(self) -> None:
-        self._require(all(constant is not None for constant in self._op.constants), "it needs all its constants")
+    def _check_kernel_size(self, kernel_size: int) -> None:
+        self._require(kernel_size in (1, 3), f"kernel size {kernel_size}, expected 1 or 3")
 
     def _check_size(self, x: Value, other: Value, role: str) -> None:
         self._require(
@@ -225,27 +218,11 @@ def constant_shapes(op: Op, values: list[Value], index: int) -> tuple[tuple[int,
     if number is None or number >= len(values):
         raise ProgramError(f"the program is inconsistent: op {index} has no input; export again")
     require(all(a >= 0 for a in op.attributes), f"op {index} has the attributes {op.attributes}, expected none below 0")
-    channels = values[number].channels
-    if op.kind is OpKind.BINARY_CONV2D:
-        out, kernel, planes = op.attributes
-        bits = (planes, out, kernel, kernel, words_per_tap(channels))
-        return ((channels,), bits, (planes, out), (out,), (out,), (out,), (out,))
-    if op.kind is OpKind.CHANNEL_GATE:
-        hidden, total, _ = op.attributes
-        return ((hidden, channels), (hidden,), (total, hidden), (total,))
-    if op.kind is OpKind.SPATIAL_GATE:
-        (kernel,) = op.attributes
-        return ((kernel, kernel, channels), (1,))
-    if op.kind is OpKind.QUANTIZED_SPATIAL_GATE:
-        kernel, _, _ = op.attributes
-        return ((kernel, kernel, channels), (1,), (1,), (1,))
-    return ()
+    info = OPS[op.kind]
+    attributes = info.named(op.attributes)
+    return tuple(constant.shape(attributes, values[number].channels) for constant in info.constants)
 
 
-def constant_type(op: Op, role: int) -> np.dtype[np.generic]:
-    """Little-endian type of the constant at position ``role``."""
-    if op.kind is OpKind.BINARY_CONV2D and role == 1:
-        return np.dtype("<u8")
-    if op.kind is OpKind.QUANTIZED_SPATIAL_GATE and role == 0:
-        return np.dtype("i1")
-    return np.dtype("<f4")
+def constant_type(op: Op, place: int) -> np.dtype[np.generic]:
+    """Little-endian type of the constant at ``place``."""
+    return np.dtype(OPS[op.kind].constants[place].dtype)

@@ -86,7 +86,7 @@ class FoldedSelfAttention(nn.Module):
 class AttendPixels(nn.Module):
     """``softmax(q k^T) v`` with all pixels as tokens; maps (1, C, H, W), channels-last.
 
-    A module, because .tflite has another form of it: :mod:`bitsr.export.tflite.onnx_graph`.
+    A module, because .tflite has another form of it: :mod:`bitsr.export.tflite.to_onnx`.
     """
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:

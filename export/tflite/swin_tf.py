@@ -1,4 +1,4 @@
-"""The nodes of :mod:`bitsr.export.tflite.window_nodes` in TensorFlow; maps are (1, H, W, C) of known size.
+"""The nodes of :mod:`bitsr.export.tflite.swin_onnx` in TensorFlow; maps are (1, H, W, C) of known size.
 
 Every function takes the node's operands (constants as NumPy arrays) and its attributes.
 """
@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from bitsr.export.tflite.window_nodes import CHANNEL_NORM, GELU, SHIFT_MASK, WINDOW_ATTENTION
+from bitsr.export.tflite.nodes import CHANNEL_NORM, SHIFT_MASK, WINDOW_ATTENTION
 from bitsr.training.models.swinir import MASKED
 
 
@@ -18,17 +18,6 @@ def channel_norm(x: tf.Tensor, weight: NDArray[np.float32], bias: NDArray[np.flo
     centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
     variance = tf.reduce_mean(centred * centred, axis=-1, keepdims=True)
     return centred * tf.math.rsqrt(variance + eps) * weight + bias
-
-
-def gelu(x: tf.Tensor) -> tf.Tensor:
-    """``x (1 + erf(x / sqrt 2)) / 2`` with erf by Abramowitz and Stegun, 7.1.26, whose error is below 1.5e-7."""
-    z = tf.abs(x) * np.float32(0.5**0.5)
-    t = 1.0 / (1.0 + np.float32(0.3275911) * z)
-    polynomial = np.float32(1.061405429) * t
-    for coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
-        polynomial = (polynomial + np.float32(coefficient)) * t
-    erf = tf.sign(x) * (1.0 - polynomial * tf.exp(-z * z))
-    return np.float32(0.5) * x * (1.0 + erf)
 
 
 def shift_mask(regions: NDArray[np.float32]) -> tf.Tensor:
@@ -62,7 +51,6 @@ def window_attention(
 
 LAYERS: dict[str, Any] = {
     CHANNEL_NORM: channel_norm,
-    GELU: gelu,
     SHIFT_MASK: shift_mask,
     WINDOW_ATTENTION: window_attention,
 }

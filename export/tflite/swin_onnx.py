@@ -1,22 +1,16 @@
 """SwinIR's parts that onnx2tf does not get right (1.28.8), as nodes of the ONNX graph that become stock TensorFlow ops.
 
 onnx2tf keeps maps as (N, H, W, C) and guesses from sizes what a transposition of theirs is; windows of tokens have none
-that are unambiguous. Here each part is one node, and its TensorFlow form is written for (N, H, W, C). The exact GELU is
-among them because TFLite has no error function.
+that are unambiguous. Here each part is one node, and its TensorFlow form is written for (N, H, W, C).
 """
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from bitsr.export.deploy.rules.swinir import FoldedChannelNorm, ShiftMask, WindowAttend
-from bitsr.export.tflite.roles import DOMAIN
-
-CHANNEL_NORM = "BitsrChannelNorm"
-GELU = "BitsrGelu"
-SHIFT_MASK = "BitsrShiftMask"
-WINDOW_ATTENTION = "BitsrWindowAttention"
+from bitsr.export.tflite.nodes import CHANNEL_NORM, SHIFT_MASK, WINDOW_ATTENTION
+from bitsr.export.tflite.stock_nodes import stock_node
 
 
 class _ChannelNormNode(nn.Module):
@@ -25,15 +19,7 @@ class _ChannelNormNode(nn.Module):
         self.norm = module
 
     def forward(self, x: Tensor) -> Tensor:
-        return _node(CHANNEL_NORM, [x, self.norm.weight, self.norm.bias], {"eps": self.norm.eps}, tuple(x.shape))
-
-
-class _GeluNode(nn.Module):
-    def __init__(self, _module: nn.GELU) -> None:
-        super().__init__()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return _node(GELU, [x], {}, tuple(x.shape))
+        return stock_node(CHANNEL_NORM, [x, self.norm.weight, self.norm.bias], {"eps": self.norm.eps}, tuple(x.shape))
 
 
 class _ShiftMaskNode(nn.Module):
@@ -42,7 +28,7 @@ class _ShiftMaskNode(nn.Module):
 
     def forward(self, regions: Tensor) -> Tensor:
         windows, pixels, _ = regions.shape
-        return _node(SHIFT_MASK, [regions], {}, (windows, pixels, pixels))
+        return stock_node(SHIFT_MASK, [regions], {}, (windows, pixels, pixels))
 
 
 class _WindowAttentionNode(nn.Module):
@@ -54,13 +40,12 @@ class _WindowAttentionNode(nn.Module):
         batch, channels, height, width = qkv.shape
         attributes = {name: getattr(self.attention, name) for name in ("heads", "window", "scale")}
         given = [qkv, self.attention.bias] + ([] if mask is None else [mask])
-        return _node(WINDOW_ATTENTION, given, attributes, (batch, channels // 3, height, width))
+        return stock_node(WINDOW_ATTENTION, given, attributes, (batch, channels // 3, height, width))
 
 
 _NODES: dict[type[nn.Module], Any] = {
     FoldedChannelNorm: _ChannelNormNode,
     ShiftMask: _ShiftMaskNode,
-    nn.GELU: _GeluNode,
     WindowAttend: _WindowAttentionNode,
 }
 
@@ -68,10 +53,6 @@ _NODES: dict[type[nn.Module], Any] = {
 def with_window_nodes(module: nn.Module) -> nn.Module:
     """Put nodes in the place of the parts, in ``module`` itself."""
     for name, child in list(module.named_modules()):
-        if type(child) in _NODES and getattr(child, "approximate", "none") == "none":
+        if type(child) in _NODES:
             module.set_submodule(name, _NODES[type(child)](child))
     return module
-
-
-def _node(name: str, given: list[Tensor], attributes: dict[str, Any], shape: tuple[Any, ...]) -> Tensor:
-    return torch.onnx.ops.symbolic(f"{DOMAIN}::{name}", given, attributes, dtype=torch.float32, shape=shape, version=1)

@@ -17,20 +17,20 @@ from onnx2tf.utils.common_functions import (
     print_node_info,
 )
 
+from bitsr.artifact.program import CUSTOM_OPS, OpInfo, OpKind
 from bitsr.export.errors import ExportError
-from bitsr.export.tflite import emulation
-from bitsr.export.tflite.roles import (
-    ATTENTION,
-    BINARY_CONV2D,
-    CHANNEL_GATE,
-    CHANNEL_ORDER,
-    CUSTOM_OPS,
-    PIXEL_SHUFFLE,
-    QUANTIZED_SPATIAL_GATE,
-    SPATIAL_GATE,
-    CustomOp,
-)
-from bitsr.export.tflite.window_layers import LAYERS
+from bitsr.export.tflite import stock_ops
+from bitsr.export.tflite.nodes import ATTENTION, CHANNEL_ORDER, ERF, GELU, REFLECT_PAD
+from bitsr.export.tflite.swin_tf import LAYERS
+
+# What a node of ours becomes of stock ops, from its operands and attributes.
+_STOCK_LAYERS: dict[str, Callable[..., Any]] = {
+    **LAYERS,
+    CHANNEL_ORDER: stock_ops.order_channels,
+    ERF: stock_ops.erf,
+    GELU: stock_ops.gelu,
+    REFLECT_PAD: stock_ops.reflect_pad,
+}
 
 
 @contextmanager
@@ -38,12 +38,11 @@ def plugins(*, fused: bool) -> Iterator[None]:
     """Within it onnx2tf knows our ops and does not download anything.
 
     Args:
-        fused: as custom ops; otherwise as plain TensorFlow, for the float twin.
+        fused: as custom ops; otherwise as stock ops.
     """
-    makers = {f"onnx2tf.ops.{op.name}": _make_node(op, fused=fused) for op in CUSTOM_OPS.values()}
+    makers = {f"onnx2tf.ops.{name}": _make_node(info, fused=fused) for name, info in CUSTOM_OPS.items()}
     makers[f"onnx2tf.ops.{ATTENTION}"] = _decorated(_make_attention)
-    makers[f"onnx2tf.ops.{CHANNEL_ORDER}"] = _decorated(_make_stock(emulation.order_channels))
-    makers.update({f"onnx2tf.ops.{name}": _decorated(_make_stock(layer)) for name, layer in LAYERS.items()})
+    makers.update({f"onnx2tf.ops.{name}": _decorated(_make_stock(layer)) for name, layer in _STOCK_LAYERS.items()})
     for name, maker in makers.items():
         module = types.ModuleType(name)
         module.make_node = maker  # type: ignore[attr-defined]
@@ -59,21 +58,24 @@ def plugins(*, fused: bool) -> Iterator[None]:
             del sys.modules[name]
 
 
-def _make_node(op: CustomOp, *, fused: bool) -> Callable[..., None]:
+def _make_node(info: OpInfo, *, fused: bool) -> Callable[..., None]:
     def make_node(*, graph_node: Any, tf_layers_dict: dict[str, Any], **_: Any) -> None:
         options = {key: int(value) for key, value in graph_node.attrs.items()}
-        given = dict(zip(op.roles(options["operands"]), graph_node.inputs, strict=True))
-        tensors, constants = {}, {}
-        for role, operand in given.items():
-            if role in op.inputs:
-                tensors[role] = tf_layers_dict[operand.name]["tf_node"]
-            elif hasattr(operand, "values"):
-                constants[role] = _of_layout(op, role, np.asarray(operand.values))
-            else:
-                raise ExportError(f"{op.name} needs '{role}' as a constant, but it is computed; it can not be exported")
-        layer = _Layer(op, constants, options, fused=fused, name=_layer_name(graph_node.outputs[0].name))
-        results = layer(tensors)
-        for output, result in zip(graph_node.outputs, results, strict=True):
+        inputs, constants = info.operands(options["operands"])
+        operands = iter(graph_node.inputs)
+        tensors = {
+            name: tf_layers_dict[operand.name]["tf_node"] for name, operand in zip(inputs, operands, strict=False)
+        }
+        layouts = {constant.name: constant.layout for constant in info.constants}
+        arrays = {}
+        for name, operand in zip(constants, operands, strict=True):
+            if not hasattr(operand, "values"):
+                raise ExportError(
+                    f"{info.torch_ops[0]} needs '{name}' as a constant, but it is computed; it can not be exported"
+                )
+            arrays[name] = np.ascontiguousarray(layouts[name](np.asarray(operand.values)))
+        layer = _Layer(info, arrays, options, fused=fused, name=_layer_name(graph_node.outputs[0].name))
+        for output, result in zip(graph_node.outputs, layer(tensors), strict=True):
             tf_layers_dict[output.name] = _entry(graph_node.op, output, tensors, result)
 
     return _decorated(make_node)
@@ -82,7 +84,7 @@ def _make_node(op: CustomOp, *, fused: bool) -> Callable[..., None]:
 def _make_attention(*, graph_node: Any, tf_layers_dict: dict[str, Any], **_: Any) -> None:
     (output,) = graph_node.outputs
     maps = {operand.name: tf_layers_dict[operand.name]["tf_node"] for operand in graph_node.inputs}
-    result = emulation.attend_pixels(*maps.values())
+    result = stock_ops.attend_pixels(*maps.values())
     tf_layers_dict[output.name] = _entry(graph_node.op, output, maps, result)
 
 
@@ -125,18 +127,12 @@ def _layer_name(output: str) -> str:
     return "bitsr_" + "".join(c if c.isalnum() else "_" for c in output)
 
 
-def _of_layout(op: CustomOp, role: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    if op in (SPATIAL_GATE, QUANTIZED_SPATIAL_GATE) and role == "weight":  # (1, C, k, k) -> (k, k, C)
-        return np.ascontiguousarray(array[0].transpose(1, 2, 0))
-    return array
-
-
 class _Layer(tf_keras.layers.Layer):  # type: ignore[misc]
-    """Calls the emulation, wrapped where wanted in a function that the converter makes a custom op of."""
+    """Calls the stock ops, wrapped where wanted in a function that the converter makes a custom op of."""
 
     def __init__(
         self,
-        op: CustomOp,
+        info: OpInfo,
         constants: dict[str, np.ndarray[Any, Any]],
         options: dict[str, int],
         *,
@@ -144,51 +140,41 @@ class _Layer(tf_keras.layers.Layer):  # type: ignore[misc]
         name: str,
     ) -> None:
         super().__init__(name=name)
-        self._op = op
+        self._info = info
         self._arrays = constants
         self._options = options
         self._function = self._fusable() if fused else None
 
     def call(self, tensors: dict[str, tf.Tensor]) -> list[tf.Tensor]:
         if self._function is None:
-            return self._emulate(tensors)
-        ordered = [tensors[role] for role in self._op.inputs if role in tensors]
+            return self._stock(tensors)
+        inputs, constants = self._info.operands(self._options["operands"])
+        operands = [tensors[name] for name in inputs]
         # Python arrays may not be read in the function: what it does not take as an argument the op loses.
-        ordered += [tf.constant(self._arrays[role]) for role in self._op.constants if role in self._arrays]
-        return list(self._function(*ordered))
+        operands += [tf.constant(self._arrays[name]) for name in constants]
+        return list(self._function(*operands))
 
-    def _emulate(self, tensors: dict[str, tf.Tensor]) -> list[tf.Tensor]:
-        given = {**tensors, **self._arrays}
-        if self._op is BINARY_CONV2D:
-            return emulation.binary_conv2d(given)
-        if self._op is CHANNEL_GATE:
-            return emulation.channel_gate(given, linear=self._options["linear_count"])
-        if self._op is PIXEL_SHUFFLE:
-            return emulation.pixel_shuffle(given, factor=self._options["factor"])
-        if self._op is QUANTIZED_SPATIAL_GATE:
-            levels = {name: self._options[name] for name in ("negative", "positive")}
-            return emulation.quantized_spatial_gate(given, **levels)
-        return emulation.spatial_gate(given)
+    def _stock(self, tensors: dict[str, tf.Tensor]) -> list[tf.Tensor]:
+        return stock_ops.STOCK_OPS[self._info.kind]({**tensors, **self._arrays}, self._options)
 
     def _outline(self, tensors: dict[str, tf.Tensor]) -> list[tf.Tensor]:
         """Tensors of the right shapes: the converter drops the body of a function that becomes a custom op.
 
-        The emulation would put a binary layer's signs as float32, 32 times its bits, in every copy of the graph.
+        The stock ops would put a binary layer's signs as float32, 32 times its bits, in every copy of the graph.
         """
-        if self._op is BINARY_CONV2D:
+        if self._info.kind is OpKind.BINARY_CONV2D:
             return [tf.tile(tensors["x"][..., :1], (1, 1, 1, self._options["out_channels"]))]
-        return self._emulate(tensors)
+        return self._stock(tensors)
 
     def _fusable(self) -> Callable[..., Any]:
         attributes = " ".join(f'attr {{ key: "{key}" value {{ i: {value} }} }}' for key, value in self._options.items())
         mark = 'attr { key: "tfl_fusable_op" value { b: true } }'
-        roles = self._op.roles(self._options["operands"])
+        inputs, _ = self._info.operands(self._options["operands"])
 
         @tf.function(  # type: ignore[untyped-decorator]
-            experimental_implements=f'name: "{self._op.name}" {attributes} {mark}', autograph=False
+            experimental_implements=f'name: "{self._info.tflite_name}" {attributes} {mark}', autograph=False
         )
         def function(*operands: tf.Tensor) -> list[tf.Tensor]:
-            tensors = {role: operand for role, operand in zip(roles, operands, strict=True) if role in self._op.inputs}
-            return self._outline(tensors)
+            return self._outline(dict(zip(inputs, operands, strict=False)))
 
         return function

@@ -13,7 +13,7 @@ from bitsr.training.weights import WeightsInfo, embedded_weights, load_model, re
 
 
 @dataclass(frozen=True)
-class Source:
+class ExportSource:
     """A module with its name, and the facts of it that are known: ``radius`` in low-resolution pixels, ``weights``."""
 
     name: str
@@ -25,7 +25,9 @@ class Source:
     weights: WeightsInfo | None
 
 
-def find_source(model: str | nn.Module, *, weights: Path | str | None, name: str | None, scale: int | None) -> Source:
+def find_source(
+    model: str | nn.Module, *, weights: Path | str | None, name: str | None, scale: int | None
+) -> ExportSource:
     """A model id with its weights, or a module; arguments and errors are those of ``export_model``."""
     if isinstance(model, str):
         loaded: nn.Module = load_model(model if weights is None else weights)
@@ -47,7 +49,7 @@ def find_source(model: str | nn.Module, *, weights: Path | str | None, name: str
                 f"'{facts.id}' is a x{facts.scale} model, but scale {scale} was asked for; "
                 f"leave the scale out, or export a x{scale} model"
             )
-        return Source(
+        return ExportSource(
             name or facts.id,
             loaded,
             facts.scale,
@@ -58,7 +60,7 @@ def find_source(model: str | nn.Module, *, weights: Path | str | None, name: str
         )
     if name is None or scale is None:
         raise UsageError(f"{type(loaded).__name__} is no registered model; give its name and scale")
-    return Source(name, loaded, scale, 0, False, "any", known)
+    return ExportSource(name, loaded, scale, 0, False, "any", known)
 
 
 def weights_digest(state: dict[str, torch.Tensor]) -> str:

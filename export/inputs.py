@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from bitsr.artifact.info import DiffusionFacts, SizeRules
 from bitsr.common.errors import UsageError
-from bitsr.export import steps
+from bitsr.export import diffusion_step
 from bitsr.export.verification import check_pictures
 from bitsr.training.models import ModelInfo, SuperResolutionModel
 from bitsr.training.models.diffusion import DiffusionModel
@@ -16,33 +16,38 @@ DEFAULT_MAX_PIXELS = 512 * 512
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExportInputs:
     """What is lowered and checked: inputs of the comparison, and the sizes where they are not free.
 
-    ``fixed`` are inputs of the only size, ``sizes`` its rules, ``diffusion`` the facts of a step network.
+    ``example_inputs`` are those of the only size, ``sizes`` its rules, ``diffusion`` the facts of a step network.
     """
 
     channels: int
     max_pixels: int
-    checks: list[tuple[Tensor, ...]]
-    fixed: tuple[Tensor, ...] | None = None
+    check_inputs: list[tuple[Tensor, ...]]
+    example_inputs: tuple[Tensor, ...] | None = None
     sizes: SizeRules | None = None
     diffusion: DiffusionFacts | None = None
 
 
-def make_plan(module: nn.Module, *, in_channels: int, max_pixels: int | None) -> Plan:
+def make_inputs(module: nn.Module, *, in_channels: int, max_pixels: int | None) -> ExportInputs:
     """For a picture network, a network of one size, or one step of a diffusion model; as in ``export_model``."""
     if isinstance(module, SuperResolutionModel) and module.info.tile:
-        return _tile_plan(module.info, max_pixels=max_pixels)
+        return _tile_inputs(module.info, max_pixels=max_pixels)
     if not isinstance(module, DiffusionModel):
         checks: list[tuple[Tensor, ...]] = [(x,) for x in check_pictures(in_channels)]
-        return Plan(in_channels, DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels, checks)
-    sizes = steps.tile_sizes(module, max_pixels=steps.DEFAULT_TILE_PIXELS if max_pixels is None else max_pixels)
-    checks = list(steps.check_inputs(module, sizes))
-    return Plan(steps.CHANNELS, sizes.max_pixels, checks, fixed=checks[0], sizes=sizes, diffusion=steps.facts(module))
+        return ExportInputs(in_channels, DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels, checks)
+    sizes = diffusion_step.tile_sizes(
+        module, max_pixels=diffusion_step.DEFAULT_TILE_PIXELS if max_pixels is None else max_pixels
+    )
+    checks = list(diffusion_step.check_inputs(module, sizes))
+    facts = diffusion_step.facts(module)
+    return ExportInputs(
+        diffusion_step.CHANNELS, sizes.max_pixels, checks, example_inputs=checks[0], sizes=sizes, diffusion=facts
+    )
 
 
-def _tile_plan(info: ModelInfo, *, max_pixels: int | None) -> Plan:
+def _tile_inputs(info: ModelInfo, *, max_pixels: int | None) -> ExportInputs:
     """Of a network that takes one size alone."""
     side = info.tile
     if max_pixels is not None and max_pixels < side**2:
@@ -52,4 +57,4 @@ def _tile_plan(info: ModelInfo, *, max_pixels: int | None) -> Plan:
         )
     checks: list[tuple[Tensor, ...]] = [(x,) for x in check_pictures(3, height=side, width=side)]
     sizes = SizeRules(min_side=side, max_pixels=side**2, multiple=side)
-    return Plan(3, side**2, checks, fixed=checks[0], sizes=sizes)
+    return ExportInputs(3, side**2, checks, example_inputs=checks[0], sizes=sizes)

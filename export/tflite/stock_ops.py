@@ -1,22 +1,26 @@
-"""Our ops in plain TensorFlow: the float twin, and the body that the converter replaces by a custom op.
+"""Our ops in stock ops of TensorFlow: what ``--stock-ops`` writes, and the body that a custom op replaces.
 
-Maps are (N, H, W, C). ``given`` has a tensor for each input role and a NumPy array for each constant role.
+Maps are (N, H, W, C). ``given`` has a tensor for each input and a NumPy array for each constant, in its layout of
+the op table.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import torch
 
+from bitsr.artifact.program import OpKind
 from bitsr.export.packing import unpack_weight
 
 
-def binary_conv2d(given: Mapping[str, Any]) -> list[tf.Tensor]:
+def binary_conv2d(given: Mapping[str, Any], _attributes: Mapping[str, int]) -> list[tf.Tensor]:
     """ARCHITECTURE.md, law 5, with ``dot * scale + shift`` rounded twice: TensorFlow Lite has no fused multiply-add."""
     x = given["x"]
-    threshold = _of_pixel(given["picture_threshold"]) if "picture_threshold" in given else given["threshold"]
+    threshold = given["threshold"]
+    if len(threshold.shape) == 2:  # of each picture
+        threshold = _of_pixel(threshold)
     # (planes, Co, Ci, k, k) -> (planes, k, k, Ci, Co)
     signs = unpack_weight(torch.from_numpy(given["weight_bits"]), channels=x.shape[-1]).numpy().transpose(0, 3, 4, 2, 1)
     bits = tf.where(x >= threshold, 1.0, -1.0)
@@ -44,7 +48,8 @@ def binary_conv2d(given: Mapping[str, Any]) -> list[tf.Tensor]:
     return [z]
 
 
-def channel_gate(given: Mapping[str, Any], *, linear: int) -> list[tf.Tensor]:
+def channel_gate(given: Mapping[str, Any], attributes: Mapping[str, int]) -> list[tf.Tensor]:
+    linear = attributes["linear_count"]
     mean = tf.reduce_mean(given["x"], axis=(1, 2))
     hidden = tf.nn.relu(tf.matmul(mean, given["w1"].T) + given["b1"])
     parts = ((slice(0, linear), False), (slice(linear, None), True))
@@ -57,27 +62,36 @@ def channel_gate(given: Mapping[str, Any], *, linear: int) -> list[tf.Tensor]:
     return outputs
 
 
-def spatial_gate(given: Mapping[str, Any]) -> list[tf.Tensor]:
+def spatial_gate(given: Mapping[str, Any], _attributes: Mapping[str, int]) -> list[tf.Tensor]:
     """``weight`` is (k, k, C)."""
     return [tf.sigmoid(tf.nn.conv2d(given["x"], given["weight"][..., None], 1, "SAME") + given["bias"])]
 
 
-def quantized_spatial_gate(given: Mapping[str, Any], *, negative: int, positive: int) -> list[tf.Tensor]:
+def quantized_spatial_gate(given: Mapping[str, Any], attributes: Mapping[str, int]) -> list[tf.Tensor]:
     """``weight`` is (k, k, C), integers; float32 holds their products and sums exactly up to 2^24."""
-    q = tf.round(tf.clip_by_value(given["x"] * given["inverse_step"], -negative, positive))
+    q = tf.round(tf.clip_by_value(given["x"] * given["inverse_step"], -attributes["negative"], attributes["positive"]))
     dot = tf.nn.conv2d(q, given["weight"].astype(np.float32)[..., None], 1, "SAME")
     # An integer already; rounding it keeps the converter from folding the scale into the weights.
     return [tf.sigmoid(tf.round(dot) * given["scale"] + given["bias"])]
 
 
-def pixel_shuffle(given: Mapping[str, Any], *, factor: int) -> list[tf.Tensor]:
+def pixel_shuffle(given: Mapping[str, Any], attributes: Mapping[str, int]) -> list[tf.Tensor]:
     """``DEPTH_TO_SPACE`` after a permutation of the channels: PyTorch's order is (c, i, j), TensorFlow's (i, j, c)."""
-    x = given["x"]
+    x, factor = given["x"], attributes["factor"]
     order = np.arange(x.shape[-1]).reshape(-1, factor**2).T.reshape(-1)
     x = tf.gather(x, order, axis=-1)
     if "skip" in given:
         x = x + tf.concat([given["skip"]] * factor**2, axis=-1)
     return [tf.nn.depth_to_space(x, factor)]
+
+
+STOCK_OPS: dict[OpKind, Callable[[Mapping[str, Any], Mapping[str, int]], list[tf.Tensor]]] = {
+    OpKind.BINARY_CONV2D: binary_conv2d,
+    OpKind.CHANNEL_GATE: channel_gate,
+    OpKind.SPATIAL_GATE: spatial_gate,
+    OpKind.QUANTIZED_SPATIAL_GATE: quantized_spatial_gate,
+    OpKind.PIXEL_SHUFFLE: pixel_shuffle,
+}
 
 
 def order_channels(x: tf.Tensor, *, factor: int) -> tf.Tensor:
@@ -90,6 +104,26 @@ def attend_pixels(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tens
     """``softmax(q k^T) v`` with all pixels as tokens; maps (1, H, W, C) of known size."""
     q, k, v = (tf.reshape(map_, (1, map_.shape[1] * map_.shape[2], map_.shape[3])) for map_ in (query, key, value))
     return tf.reshape(tf.matmul(tf.nn.softmax(tf.matmul(q, k, transpose_b=True)), v), (1, *value.shape[1:]))
+
+
+def gelu(x: tf.Tensor) -> tf.Tensor:
+    """``x (1 + erf(x / sqrt 2)) / 2``."""
+    return np.float32(0.5) * x * (1.0 + erf(x * np.float32(0.5**0.5)))
+
+
+def erf(x: tf.Tensor) -> tf.Tensor:
+    """The error function by Abramowitz and Stegun, 7.1.26, whose error is below 1.5e-7."""
+    z = tf.abs(x)
+    t = 1.0 / (1.0 + np.float32(0.3275911) * z)
+    polynomial = np.float32(1.061405429) * t
+    for coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
+        polynomial = (polynomial + np.float32(coefficient)) * t
+    return tf.sign(x) * (1.0 - polynomial * tf.exp(-z * z))
+
+
+def reflect_pad(x: tf.Tensor, *, left: int, right: int, top: int, bottom: int) -> tf.Tensor:
+    """Pixels beside the edge mirrored at it, which is not repeated."""
+    return tf.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), mode="REFLECT")
 
 
 def _of_pixel(vector: tf.Tensor) -> tf.Tensor:

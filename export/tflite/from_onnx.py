@@ -19,14 +19,15 @@ import onnx2tf
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from bitsr.common.errors import first_line
 from bitsr.common.quiet import quiet, silent_stderr
 from bitsr.export.errors import ExportError
-from bitsr.export.tflite.onnx_graph import INPUT_NAMES
-from bitsr.export.tflite.plugin import plugins
+from bitsr.export.tflite.onnx2tf_ops import plugins
+from bitsr.export.tflite.to_onnx import INPUT_NAMES, describe
 
 
 def to_tflite(model: onnx.ModelProto, *, fused: bool) -> bytes:
-    """Convert the graph of :mod:`bitsr.export.tflite.onnx_graph`; maps become (N, H, W, C).
+    """Convert the graph of :mod:`bitsr.export.tflite.to_onnx`; maps become (N, H, W, C).
 
     Raises:
         ExportError: onnx2tf or TensorFlow refuses it.
@@ -54,6 +55,22 @@ def to_int8(model: onnx.ModelProto, *, samples: list[NDArray[np.float32]]) -> by
         return content
 
 
+def _culprit(error: BaseException | None, model: onnx.ModelProto) -> str:
+    """The node that onnx2tf was converting when ``error`` came, and the module that calls it."""
+    while error is not None:
+        traceback = error.__traceback__
+        name = None
+        while traceback is not None:
+            found = traceback.tb_frame.f_locals.get("graph_node")
+            name = getattr(found, "name", name)
+            traceback = traceback.tb_next
+        node = next((node for node in model.graph.node if name and node.name == name), None)
+        if node is not None:
+            return describe(node)
+        error = error.__context__
+    return "the network"
+
+
 def _converter(path: str) -> Any:
     # From the SavedModel: from_concrete_functions would inline our functions and lose the custom ops.
     return tf.lite.TFLiteConverter.from_saved_model(path, signature_keys=["serving_default"])
@@ -78,9 +95,13 @@ def _saved_model(model: onnx.ModelProto, *, fused: bool) -> Iterator[str]:
                     disable_strict_mode=True,
                     non_verbose=True,
                 )
-        except SystemExit as error:  # how onnx2tf reports what it can not do
+        # It reports what it can not do by leaving the process, and what it did not think of by whatever comes first.
+        except (SystemExit, Exception) as error:
             last = chatter.getvalue().strip().splitlines()[-1:]
-            raise ExportError(f"onnx2tf can not convert the model: {' '.join(last) or error}") from error
+            raise ExportError(
+                f"onnx2tf can not convert {_culprit(error, model)} ({' '.join(last) or first_line(error)}); write it "
+                "with other ops, or export the network to .pte"
+            ) from error
         signature = [
             tf.TensorSpec(taken.shape, taken.dtype, name=name)
             for taken, name in zip(network.inputs, INPUT_NAMES, strict=False)

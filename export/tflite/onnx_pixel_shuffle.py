@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from bitsr.export.tflite.roles import CHANNEL_ORDER, CUSTOM_OPS, DOMAIN, PIXEL_SHUFFLE
+from bitsr.artifact.program import CUSTOM_OPS, OPS, OpKind
+from bitsr.export.tflite.nodes import CHANNEL_ORDER, DOMAIN
 
 
 def expand_pixel_shuffles(graph: onnx.GraphProto) -> None:
@@ -22,7 +23,7 @@ def expand_pixel_shuffles(graph: onnx.GraphProto) -> None:
     ours = {output for node in graph.node if node.op_type in CUSTOM_OPS for output in node.output}
     values = {value.name: value for value in [*graph.value_info, *graph.input]}
     for index, node in enumerate(list(graph.node)):
-        if node.op_type != PIXEL_SHUFFLE.name or node.input[0] in ours:
+        if node.op_type != OPS[OpKind.PIXEL_SHUFFLE].tflite_name or node.input[0] in ours:
             expanded.append(node)
             continue
         factor = next(a.i for a in node.attribute if a.name == "factor")
