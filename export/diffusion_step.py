@@ -23,18 +23,16 @@ def tile_sizes(model: DiffusionModel, *, max_pixels: int) -> SizeRules:
     Raises:
         ExportError: the budget has no room for one.
     """
-    unit = model.multiple // math.gcd(model.multiple, model.info.scale)
+    unit = model.multiple // math.gcd(model.multiple, model.scale)
     side = math.isqrt(max_pixels) // unit * unit
     if side < 1:
-        raise ExportError(
-            f"the pixel budget is {max_pixels}, a step of {model.info.id} needs {unit} x {unit}; raise it"
-        )
+        raise ExportError(f"the pixel budget is {max_pixels}, a step of {model.name} needs {unit} x {unit}; raise it")
     return SizeRules(min_side=side, max_pixels=side * side, multiple=side)
 
 
 def check_inputs(model: DiffusionModel, sizes: SizeRules) -> Iterator[tuple[Tensor, Tensor]]:
     """A noisy smooth picture at an early, a middle and the last timestep: map (1, 6, H, W), timestep (1,) int64."""
-    side = sizes.min_side * model.info.scale
+    side = sizes.min_side * model.scale
     generator = torch.Generator().manual_seed(0)
     rows, columns = torch.linspace(0, 6, side)[:, None], torch.linspace(0, 9, side)[None, :]
     clean = torch.stack([0.5 + 0.5 * torch.sin(rows + 0.5 * c) * torch.cos(columns - 0.3 * c) for c in range(3)])[None]

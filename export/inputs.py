@@ -8,7 +8,7 @@ from bitsr.artifact.info import DiffusionFacts, SizeRules
 from bitsr.common.errors import UsageError
 from bitsr.export import diffusion_step
 from bitsr.export.verification import check_pictures
-from bitsr.training.models import ModelInfo, SuperResolutionModel
+from bitsr.training.models import SuperResolutionModel
 from bitsr.training.models.diffusion import DiffusionModel
 
 # 512 x 512: a map of 64 channels takes 64 MiB.
@@ -32,8 +32,8 @@ class ExportInputs:
 
 def make_inputs(module: nn.Module, *, in_channels: int, max_pixels: int | None) -> ExportInputs:
     """For a picture network, a network of one size, or one step of a diffusion model; as in ``export_model``."""
-    if isinstance(module, SuperResolutionModel) and module.info.tile:
-        return _tile_inputs(module.info, max_pixels=max_pixels)
+    if isinstance(module, SuperResolutionModel) and module.fixed_size:
+        return _tile_inputs(module, max_pixels=max_pixels)
     if not isinstance(module, DiffusionModel):
         checks: list[tuple[Tensor, ...]] = [(x,) for x in check_pictures(in_channels)]
         return ExportInputs(in_channels, DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels, checks)
@@ -47,13 +47,13 @@ def make_inputs(module: nn.Module, *, in_channels: int, max_pixels: int | None) 
     )
 
 
-def _tile_inputs(info: ModelInfo, *, max_pixels: int | None) -> ExportInputs:
+def _tile_inputs(model: SuperResolutionModel, *, max_pixels: int | None) -> ExportInputs:
     """Of a network that takes one size alone."""
-    side = info.tile
+    side = model.fixed_size
     if max_pixels is not None and max_pixels < side**2:
         raise UsageError(
-            f"the pixel budget is {max_pixels}, but '{info.id}' runs on tiles of {side} x {side} = {side**2} pixels; "
-            "raise it, or leave it out"
+            f"the pixel budget is {max_pixels}, but '{model.name}' runs on tiles of {side} x {side} = {side**2} "
+            "pixels; raise it, or leave it out"
         )
     checks: list[tuple[Tensor, ...]] = [(x,) for x in check_pictures(3, height=side, width=side)]
     sizes = SizeRules(min_side=side, max_pixels=side**2, multiple=side)

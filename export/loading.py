@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bitsr.common.errors import UsageError
-from bitsr.training.models import ModelInfo, SuperResolutionModel
+from bitsr.training.models import SuperResolutionModel
 from bitsr.training.weights import WeightsInfo, embedded_weights, load_model, read_info
 
 
@@ -43,18 +43,17 @@ def find_source(
     else:
         loaded, known = model, None
     if isinstance(loaded, SuperResolutionModel):
-        facts: ModelInfo = loaded.info
-        if scale is not None and scale != facts.scale:
+        if scale is not None and scale != loaded.scale:
             raise UsageError(
-                f"'{facts.id}' is a x{facts.scale} model, but scale {scale} was asked for; "
+                f"'{loaded.name}' is a x{loaded.scale} model, but scale {scale} was asked for; "
                 f"leave the scale out, or export a x{scale} model"
             )
         return ExportSource(
-            name or facts.id,
+            name or loaded.name,
             loaded,
-            facts.scale,
-            facts.receptive_field_radius,
-            facts.global_pooling,
+            loaded.scale,
+            loaded.receptive_field_radius,
+            loaded.global_pooling,
             "RGB",
             known,
         )

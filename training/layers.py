@@ -86,6 +86,8 @@ class ChannelShiftRescale(nn.Module):
     are not in the paper: zero bias, shift rows scaled by 0.1, so that shift is near 0 and gain near 0.5.
     """
 
+    global_pooling = True
+
     def __init__(self, channels: int, *, reduction: int = 16, fused: bool = True) -> None:
         super().__init__()
         hidden = max(channels // reduction, 1)
@@ -147,7 +149,7 @@ class RPReLU(nn.Module):
         return self.prelu(x + self.shift_before.reshape(-1, 1, 1)) + self.shift_after.reshape(-1, 1, 1)
 
 
-class SubtractMean(nn.Module):
+class Normalize(nn.Module):
     """``(x - DIV2K mean) * input_scale`` for RGB pictures (N, 3, H, W) in [0, 1].
 
     ``input_scale`` is the amplification of BBCU (Xia et al., ICLR 2023): it puts the picture's values

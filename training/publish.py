@@ -117,7 +117,8 @@ def model_card(info: WeightsInfo, *, full_psnr: float, set_name: str, notes: lis
     lines = [
         f"# {info.model}",
         "",
-        f"1-bit super-resolution, x{facts.scale}; {facts.channels} channels, {facts.blocks} blocks. {facts.paper}.",
+        f"1-bit super-resolution, x{facts.scale}; {facts.channels} channels, {facts.config['blocks']} blocks.",
+        f"{facts.paper}.",
         "",
         "| set | PSNR (dB) | SSIM | bicubic PSNR (dB) | bicubic SSIM |",
         "|---|---|---|---|---|",

@@ -96,8 +96,8 @@ def summary(
     few, floats = sum(layer.low_bit_weights for layer in layers), sum(layer.float_parameters for layer in layers)
     share = 100 * bit_macs / max(1, macs + bit_macs)
     pooling = ", and at means over all of it" if info.global_pooling else ""
-    if info.tile:
-        pooling = f" and further; artefacts take tiles of {info.tile}x{info.tile} that overlap by as much"
+    if info.fixed_size:
+        pooling = f" and further; artefacts take tiles of {info.fixed_size}x{info.fixed_size} that overlap by as much"
     total, counted = way.operations(layers) / 1e9, way.parameters(layers) / 1e6
     lines = (
         f"parameters:    {few:,} weights of few bits, {floats:,} floats",

@@ -1,25 +1,29 @@
 """The deploy form: trained modules folded into fused binary layers and plain float ops."""
 
-from bitsr.export.deploy import rules  # noqa: F401 (registers the rules)
+from bitsr.export.deploy import folds as _registered  # noqa: F401 - importing them registers them
+from bitsr.export.deploy.folds.common import fold_conv
 from bitsr.export.deploy.layers import (
     ChannelGate,
     ChannelShiftGate,
+    FoldedBackbone,
     FusedBinaryConv2d,
     PixelShuffle,
     QuantizedSpatialGate,
+    ResidualBinaryConv2d,
     SpatialGate,
-    SuperResolver,
 )
-from bitsr.export.deploy.registry import fold, fold_rule
+from bitsr.export.deploy.registry import fold, folds
 
 __all__ = [
     "ChannelGate",
     "ChannelShiftGate",
+    "FoldedBackbone",
     "FusedBinaryConv2d",
     "PixelShuffle",
     "QuantizedSpatialGate",
+    "ResidualBinaryConv2d",
     "SpatialGate",
-    "SuperResolver",
     "fold",
-    "fold_rule",
+    "fold_conv",
+    "folds",
 ]

@@ -155,18 +155,27 @@ class QuantizedSpatialGate(nn.Module):
         )
 
 
-class GatedBinaryConv2d(nn.Module):
-    """Binary layer with its own input as residual and, where given, gates computed from that input."""
+class ResidualBinaryConv2d(nn.Module):
+    """Binary layer with its own input as residual and, where given, gates computed from that input.
 
-    def __init__(self, conv: FusedBinaryConv2d, *, channel: nn.Module | None, spatial: nn.Module | None) -> None:
+    ``channel_gate`` maps (N, C, H, W) to threshold (N, C) and gain (N, C), ``spatial_gate`` to a gain (N, 1, H, W).
+    """
+
+    def __init__(
+        self,
+        conv: FusedBinaryConv2d,
+        *,
+        channel_gate: nn.Module | None = None,
+        spatial_gate: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.conv = conv
-        self.channel = channel
-        self.spatial = spatial
+        self.channel_gate = channel_gate
+        self.spatial_gate = spatial_gate
 
     def forward(self, x: Tensor) -> Tensor:
-        threshold, channel_gain = (None, None) if self.channel is None else self.channel(x)
-        spatial_gain = None if self.spatial is None else self.spatial(x)
+        threshold, channel_gain = (None, None) if self.channel_gate is None else self.channel_gate(x)
+        spatial_gain = None if self.spatial_gate is None else self.spatial_gate(x)
         return self.conv(x, threshold=threshold, channel_gain=channel_gain, spatial_gain=spatial_gain, residual=x)
 
 
@@ -181,32 +190,59 @@ class PixelShuffle(nn.Module):
         return ops.pixel_shuffle(x, skip, self.factor)
 
 
-class SuperResolver(nn.Module):
-    """Frame of the networks with a float head, a body at low resolution and a one-convolution tail.
+class FoldedBackbone(nn.Module):
+    """Deploy form of a network of a float head, a body at low resolution and a tail.
 
-    ``y = shuffle(tail(body(head(x - mean)) + head(x - mean)), skip = x or none)``. Amplification and the mean of the
-    output are folded into head and tail; the mean of the input is not, because the head pads with zeros after it.
-    The body runs on channels-last maps and the picture leaves contiguous, so that no transpose lies in between.
+    ``y = tail(body(head(x - mean)))``; the input's ``mean`` stays, because the head pads with zeros after it. A
+    ``shuffle`` follows the tail, with ``nearest_skip`` together with the nearest-neighbour enlargement of the picture.
+    ``skip(x)`` is added at the end. The body runs on channels-last maps and the picture leaves contiguous, so that no
+    transpose lies in between.
     """
 
-    mean: Tensor
+    mean: Tensor | None
 
     def __init__(
-        self, *, mean: Tensor, head: nn.Conv2d, body: nn.Module, tail: nn.Conv2d, scale: int, nearest_skip: bool
+        self,
+        *,
+        head: nn.Module,
+        body: nn.Module,
+        tail: nn.Module,
+        mean: Tensor | None = None,
+        shuffle: PixelShuffle | None = None,
+        nearest_skip: bool = False,
+        skip: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.register_buffer("mean", _constant(mean))
+        self.register_buffer("mean", None if mean is None else _constant(mean))
         self.head = head
         self.body = body
         self.tail = tail
-        self.shuffle = PixelShuffle(scale)
+        self.shuffle = shuffle
         self.nearest_skip = nearest_skip
+        self.skip = skip
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the body is given of a picture (N, 3, H, W): (N, C, H, W), channels-last."""
+        return self.head(x if self.mean is None else x - self.mean).to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 3, H s, W s), not clamped."""
-        head = self.head(x - self.mean).to(memory_format=torch.channels_last)
-        y: Tensor = self.shuffle(self.tail(self.body(head) + head), x if self.nearest_skip else None)
-        return y.to(memory_format=torch.contiguous_format)
+        y = self.tail(self.body(self.features(x)))
+        if self.shuffle is not None:
+            y = self.shuffle(y, x if self.nearest_skip else None)
+        y = y.to(memory_format=torch.contiguous_format)
+        return y if self.skip is None else y + self.skip(x)
+
+
+class AddInput(nn.Module):
+    """``body(x) + x``. (N, C, H, W) -> (N, C, H, W)."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x) + x
 
 
 def _register_linears(module: nn.Module, fc1: nn.Linear, fc2: nn.Linear) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bitsr.export.deploy.rules.swinir import FoldedChannelNorm, ShiftMask, WindowAttend
+from bitsr.export.deploy.folds.swinir import FoldedChannelNorm, ShiftMask, FoldedWindowAttention
 from bitsr.export.tflite.nodes import CHANNEL_NORM, SHIFT_MASK, WINDOW_ATTENTION
 from bitsr.export.tflite.stock_nodes import stock_node
 
@@ -32,7 +32,7 @@ class _ShiftMaskNode(nn.Module):
 
 
 class _WindowAttentionNode(nn.Module):
-    def __init__(self, module: WindowAttend) -> None:
+    def __init__(self, module: FoldedWindowAttention) -> None:
         super().__init__()
         self.attention = module
 
@@ -46,7 +46,7 @@ class _WindowAttentionNode(nn.Module):
 _NODES: dict[type[nn.Module], Any] = {
     FoldedChannelNorm: _ChannelNormNode,
     ShiftMask: _ShiftMaskNode,
-    WindowAttend: _WindowAttentionNode,
+    FoldedWindowAttention: _WindowAttentionNode,
 }
 
 

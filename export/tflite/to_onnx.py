@@ -16,7 +16,7 @@ from bitsr.artifact.program import CUSTOM_OPS_VERSION, TORCH_OPS
 from bitsr.common.errors import first_line
 from bitsr.common.quiet import quiet
 from bitsr.export.calls import bind, read_call, schema_name
-from bitsr.export.deploy.rules.diffusion import AttendPixels, EveryOther
+from bitsr.export.deploy.folds.diffusion import AttendPixels, EveryOther
 from bitsr.export.errors import ExportError
 from bitsr.export.tflite.nodes import ATTENTION, DOMAIN
 from bitsr.export.tflite.onnx_pixel_shuffle import expand_pixel_shuffles

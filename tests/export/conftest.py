@@ -26,7 +26,7 @@ def build(name: str) -> SuperResolutionModel:
     """A tiny model by its id or by an ablation's name, in evaluation mode and perturbed."""
     torch.manual_seed(1)
     if name in TINY_ABLATIONS:
-        model: SuperResolutionModel = ebsr(name, 2, TINY_ABLATIONS[name], family=name)
+        model: SuperResolutionModel = ebsr(2, TINY_ABLATIONS[name])
     else:
         model = create_model(name)
     return perturb(model).eval()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bitsr.export.cost import LayerCost, convention, count_layers, model_cost
-from bitsr.training.models.e2fif import e2fif
+from bitsr.training.models.e2fif import E2fifConfig, e2fif
 
 # EBSR's table 4 is for a low-resolution picture of 128x128 at x4, BBCU's table 1 for one of 320x180.
 EBSR_SIZE = (1, 3, 128, 128)
@@ -47,9 +47,7 @@ def test_binary_rows_of_ebsr(model_id: str, operations: float) -> None:
 
 def test_large_e2fif() -> None:
     with torch.device("meta"):
-        layers = count_layers(
-            e2fif("e2fif_large", 4, family="e2fif", channels=256, blocks=32), (torch.empty(EBSR_SIZE),)
-        )
+        layers = count_layers(e2fif(4, E2fifConfig(channels=256, blocks=32)), (torch.empty(EBSR_SIZE),))
     assert convention("ebsr").operations(layers) / 1e9 == pytest.approx(25.325, abs=0.0006)
 
 

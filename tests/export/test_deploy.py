@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bitsr.export.deploy import FusedBinaryConv2d, fold, fold_rule
-from bitsr.export.deploy.rules.folding import fold_conv, negative_slope
+from bitsr.export.deploy import FusedBinaryConv2d, fold, folds
+from bitsr.export.deploy.folds.common import fold_conv, negative_slope
 from bitsr.export.errors import ExportError
 from bitsr.training.binarizers import (
     ActivationBinarizer,
@@ -157,8 +157,8 @@ class LonelyBlock(nn.Module):
         return self.conv(x) + x  # type: ignore[no-any-return]
 
 
-def test_a_binary_layer_without_a_rule_is_refused() -> None:
-    with pytest.raises(ExportError, match=r"no fold rule covers .*'1\.conv'.*bitsr\.export\.deploy\.fold_rule"):
+def test_a_binary_layer_without_a_fold_is_refused() -> None:
+    with pytest.raises(ExportError, match=r"no fold covers .*'1\.conv'.*bitsr\.export\.deploy\.folds"):
         fold(nn.Sequential(nn.ReLU(), LonelyBlock()))
 
 
@@ -175,13 +175,13 @@ class FoldedOwnBlock(nn.Module):
         return self.conv(x, residual=x)  # type: ignore[no-any-return]
 
 
-def test_a_rule_of_ones_own() -> None:
-    fold_rule(OwnBlock)(FoldedOwnBlock)
+def test_a_fold_of_ones_own() -> None:
+    folds(OwnBlock)(FoldedOwnBlock)
     network, x = nn.Sequential(nn.ReLU(), OwnBlock()), torch.randn(1, 4, 6, 6)
     with torch.no_grad():
         torch.testing.assert_close(fold(network)(x), network(x))
-    with pytest.raises(ValueError, match="OwnBlock has a fold rule already"):
-        fold_rule(OwnBlock)(FoldedOwnBlock)
+    with pytest.raises(ValueError, match="OwnBlock has a fold already"):
+        folds(OwnBlock)(FoldedOwnBlock)
 
 
 def test_an_activation_that_does_not_fold_is_refused() -> None:

@@ -3,6 +3,7 @@
 import re
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from bitsr.artifact.program import OpKind, Program, read_program
 from bitsr.export.delegation import OURS
-from bitsr.export.deploy import FusedBinaryConv2d, SuperResolver, fold
+from bitsr.export.deploy import FoldedBackbone, FusedBinaryConv2d, fold
 from bitsr.export.errors import ExportError
 from bitsr.export.executorch import lower as lowering
 from bitsr.training.models import SuperResolutionModel
@@ -77,11 +78,11 @@ def test_the_blobs_compute_the_deploy_form(
     make_picture: Callable[..., Tensor],
 ) -> None:
     deployed, result, _ = lowered(name)
-    assert isinstance(deployed, SuperResolver)
+    assert isinstance(deployed, FoldedBackbone)
     body, shuffle = programs(result.content)
     x = make_picture(11, 14)
     with torch.no_grad():
-        head = deployed.head(x - deployed.mean).to(memory_format=torch.channels_last)
+        head = deployed.features(x)
         (features,) = run_program(body, [head])
         tail = deployed.tail(features)
         # The order of the delegate's inputs is the exporter's choice: the picture is the one with 3 channels.
@@ -175,9 +176,9 @@ def test_shifted_windows_share_one_mask_in_a_tflite() -> None:
     from bitsr.export.tflite.lower import lower
 
     torch.manual_seed(1)
-    settings = {**TINY, "depths": (4,)}  # two shifted layers
-    module = fold(SwinIr("two_shifts_x2", 2, FLOAT_PARTS, family="two_shifts", **settings).eval())
-    side, window = settings["tile"], settings["window"]
+    config = replace(TINY, depths=(4,))  # two shifted layers
+    module = fold(SwinIr(FLOAT_PARTS, config, scale=2).eval())
+    side, window = config.tile, config.window
     lowered = lower(module, channels=3, max_pixels=side**2, example_inputs=(torch.rand(1, 3, side, side),))
     model = parse_model(lowered.content, name="the model")
     windows, pixels = (side // window) ** 2, window**2
@@ -185,7 +186,7 @@ def test_shifted_windows_share_one_mask_in_a_tflite() -> None:
         (t.buffer, list(t.shape)) for t in model.subgraphs[0].tensors if model.buffers[t.buffer].data is not None
     ]
     assert len({number for number, shape in constants if shape == [windows, 1, pixels, pixels]}) == 1
-    assert [windows, settings["heads"], pixels, pixels] not in [shape for _, shape in constants]
+    assert [windows, config.heads, pixels, pixels] not in [shape for _, shape in constants]
 
 
 class ReluShuffle(nn.Module):

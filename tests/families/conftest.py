@@ -125,7 +125,7 @@ def check_artefacts(export_tiny: Callable[..., ExportedModel]) -> Callable[..., 
         deployed = fold(model)
         networks = {"pte": PteNetwork(files["pte"].path), "tflite": TfliteNetwork(files["tflite"].path)}
         generator = torch.Generator().manual_seed(6)
-        tile = model.info.tile
+        tile = model.fixed_size
         for height, width in [(tile, tile)] * 2 if tile else SIZES:
             x = torch.rand(1, 3, height, width, generator=generator)
             with torch.no_grad():

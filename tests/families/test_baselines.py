@@ -28,7 +28,7 @@ from bitsr.training.binarizers.baselines import (
 from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models import create_model
 from bitsr.training.models.baseline_blocks import BamBody, ReactnetBody, XnorUnit
-from bitsr.training.models.baselines import METHODS, TRAINING_ONLY, baseline
+from bitsr.training.models.baselines import METHODS, TRAINING_ONLY
 from bitsr.training.recipe import make_recipe
 from bitsr.training.trainer import train
 
@@ -117,7 +117,7 @@ def test_bam_accumulates_over_the_layers() -> None:
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_every_method_learns(method: str, train_shortly: Callable[..., object]) -> None:
     torch.manual_seed(4)
-    model = baseline("tiny_x2", 2, method, light=True, family="tiny", channels=8, blocks=1)
+    model = create_model(f"{method}_light_x2", channels=8, blocks=1)
     result = train_shortly(model)
     assert result.finite
     assert result.last_loss < result.first_loss
@@ -135,7 +135,7 @@ def test_full_size_has_32_binary_layers_of_3x3(method: str) -> None:
 
 @pytest.mark.parametrize("method", sorted(TRAINING_ONLY))
 def test_methods_without_a_deploy_form_say_why(method: str) -> None:
-    model = baseline("tiny_x2", 2, method, light=True, family="tiny", channels=8, blocks=1)
+    model = create_model(f"{method}_light_x2", channels=8, blocks=1)
     with pytest.raises(ExportError, match=f"'{method}' is for comparison .*{re.escape(TRAINING_ONLY[method])}"):
         fold(model)
 

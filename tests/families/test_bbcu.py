@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from bitsr.export.delegation import OURS
 from bitsr.export.deploy import fold
-from bitsr.export.deploy.rules.frames import BilinearUpsample
+from bitsr.export.deploy.folds.backbones import BilinearUpsample
 from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models import create_model
 from bitsr.training.models.bbcu import BbcuUnit, BbcuUpsampler
@@ -107,4 +107,5 @@ def test_float_upsampler(check_artefacts: Callable[..., dict[str, dict[str, int]
 
 def test_activation_before_the_last_convolution_is_in_the_binary_layer() -> None:
     deployed = fold(create_model("test_bbcu_m_x4"))
-    assert torch.equal(deployed.conv_hr.conv.slope, torch.full((8,), 0.1))
+    conv_hr = deployed.tail[-2]
+    assert torch.equal(conv_hr.conv.slope, torch.full((8,), 0.1))

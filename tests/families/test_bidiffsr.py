@@ -22,7 +22,16 @@ from bitsr.inference.tflite import TfliteSession
 from bitsr.training.diffusion.process import enlarge, noise_like
 from bitsr.training.diffusion.sampling import sample
 from bitsr.training.models import create_model, list_models
-from bitsr.training.models.bidiffsr import BiConv, BiDiffSr, BiDiffSrConfig, ChannelFusion, Down, Up, mix_channels
+from bitsr.training.models.bidiffsr import (
+    BiConv,
+    BiDiffSr,
+    BiDiffSrConfig,
+    ChannelFusion,
+    Down,
+    Timestep,
+    Up,
+    mix_channels,
+)
 from bitsr.training.models.diffusion import DiffusionModel, pad_to_multiple
 
 TINY = "test_bidiffsr_x2"
@@ -91,7 +100,7 @@ def test_the_timestep_chooses_threshold_and_activation() -> None:
     with torch.no_grad():
         conv.threshold[1] = 10  # no bit is set, so every output pixel inside is minus the sum of the weights
         conv.activation.shift_after[1] = 3
-        first, second = (conv(x, torch.tensor([group])) for group in (0, 1))
+        first, second = (conv(x, Timestep(torch.zeros(1, 4), torch.tensor([group]))) for group in (0, 1))
         weight = conv.conv.weight_binarizer(conv.conv.weight)
         total = -weight.sum(dim=(1, 2, 3)).reshape(1, 4, 1, 1)
         inside = torch.where(total < 0, 0.25 * total, total) + 3 + x[:, :, 1:-1, 1:-1]
@@ -101,10 +110,10 @@ def test_the_timestep_chooses_threshold_and_activation() -> None:
 
 def test_sampling_layers_change_shapes_as_stated() -> None:
     config = BiDiffSrConfig(channels=8, time_groups=1)
-    group, x = torch.zeros(1, dtype=torch.int64), torch.randn(1, 8, 4, 6)
-    assert Down(8, config)(x, group).shape == (1, 16, 2, 3)
-    assert Up(8, config)(x, group).shape == (1, 4, 8, 12)
-    assert ChannelFusion(8, config)(x, x, group).shape == x.shape
+    at, x = Timestep(torch.zeros(1, 8), torch.zeros(1, dtype=torch.int64)), torch.randn(1, 8, 4, 6)
+    assert Down(8, config)(x, at).shape == (1, 16, 2, 3)
+    assert Up(8, config)(x, at).shape == (1, 4, 8, 12)
+    assert ChannelFusion(8, config)(x, x, at).shape == x.shape
 
 
 def _pairs(batch: int) -> tuple[Tensor, Tensor]:
@@ -163,8 +172,7 @@ def perturbed() -> DiffusionModel:
 def test_deploy_form_equals_train_form(change: dict[str, Any]) -> None:
     """At the first and last timestep of both groups. Means and scales round otherwise: 1e-5 of values around 0.3."""
     torch.manual_seed(9)
-    config = diffusion_model(TINY).info.config
-    model = BiDiffSr("variant", 2, BiDiffSrConfig(**{**config, **change}), family="variant").eval()
+    model = create_model(TINY, **change).eval()
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, BiConv):

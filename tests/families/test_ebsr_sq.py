@@ -13,7 +13,7 @@ from bitsr.export.cost import convention, model_cost
 from bitsr.export.deploy import fold
 from bitsr.training.binarizers import LsqQuantizer, lsq
 from bitsr.training.models import create_model
-from bitsr.training.models.ebsr import EbsrConfig, QuantizedSpatialRescale, ebsr
+from bitsr.training.models.ebsr import QuantizedSpatialRescale
 
 BITS = [(1, 8), (2, 4), (4, 4)]
 
@@ -142,8 +142,7 @@ def test_cost_is_lower_by_what_the_paper_prints(bits: str, printed: float) -> No
 @pytest.mark.parametrize(("weight_bits", "activation_bits"), BITS)
 def test_it_learns(train_shortly: Callable, weight_bits: int, activation_bits: int) -> None:
     torch.manual_seed(3)
-    config = EbsrConfig(channels=8, blocks=1, gate_bits=(weight_bits, activation_bits))
-    model = ebsr("sq", 2, config, family="sq")
+    model = create_model("test_ebsr_sq_x2", gate_bits=(weight_bits, activation_bits))
     steps = [q for q in model.modules() if isinstance(q, LsqQuantizer)]
     before = [float(q.s.detach()) for q in steps]
     outcome = train_shortly(model)
@@ -167,8 +166,7 @@ def test_artefacts_agree(
     check_artefacts: Callable, train_shortly: Callable, weight_bits: int, activation_bits: int
 ) -> None:
     torch.manual_seed(4)
-    config = EbsrConfig(channels=8, blocks=1, gate_bits=(weight_bits, activation_bits))
-    model = ebsr(f"sq_w{weight_bits}a{activation_bits}", 2, config, family="sq")
+    model = create_model("test_ebsr_sq_x2", gate_bits=(weight_bits, activation_bits))
     train_shortly(model, steps=8)
     check_artefacts(model)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bitsr.common.errors import UsageError
 from bitsr.training.binarizers import MeanScaleWeight, RSign, Sign, SignWeight
-from bitsr.training.layers import DIV2K_MEAN, BinaryConv2d, ChannelShiftRescale, SpatialRescale, SubtractMean
+from bitsr.training.layers import DIV2K_MEAN, BinaryConv2d, ChannelShiftRescale, Normalize, SpatialRescale
 
 
 @settings(max_examples=15, deadline=None)
@@ -86,4 +86,4 @@ def test_spatial_module_is_one_gain_per_pixel() -> None:
 
 def test_subtract_mean_amplifies() -> None:
     x = torch.tensor(DIV2K_MEAN).reshape(1, 3, 1, 1) + 0.25
-    assert torch.allclose(SubtractMean(input_scale=64)(x), torch.full((1, 3, 1, 1), 16.0))
+    assert torch.allclose(Normalize(input_scale=64)(x), torch.full((1, 3, 1, 1), 16.0))

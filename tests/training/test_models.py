@@ -3,11 +3,16 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from bitsr.common.errors import UsageError
-from bitsr.training.layers import BinaryConv2d
-from bitsr.training.models import create_model, list_models, model_info
+from bitsr.common.errors import UsageError, WeightsError
+from bitsr.training.layers import BinaryConv2d, ChannelShiftRescale
+from bitsr.training.models import create_model, list_models, model_info, register_model
+from bitsr.training.models.backbones import LightBackbone
+from bitsr.training.weights import embedded_weights, read_weights
 
+# Small, and no output pixel depends on the whole picture.
+LOCAL = [name for name in list_models("test_*", kind="direct") if not model_info(name).global_pooling]
 SMALL = [m for m in list_models(kind="direct") if not m.startswith(("ebsr_x", "edsr_x"))]
 
 
@@ -25,7 +30,7 @@ def test_shape_and_facts(model_id: str) -> None:
 @pytest.mark.parametrize("model_id", ["ebsr_x4", "edsr_x4"])
 def test_large_models_have_facts_without_weights(model_id: str) -> None:
     info = model_info(model_id)
-    assert (info.channels, info.blocks) == (256, 32)
+    assert (info.channels, info.config["blocks"]) == (256, 32)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +58,48 @@ def test_unknown_id_names_the_nearest() -> None:
     assert caught.value.exit_code == 2
 
 
+def test_settings_of_an_id_can_be_overridden() -> None:
+    model = create_model("test_ebsr_plus_x2", blocks=3, input_scale=4)
+    assert len(model.body) == 3
+    assert model.normalize.input_scale == 4
+    assert (model.info.id, model.info.config["blocks"], model.info.config["channels"]) == ("test_ebsr_plus_x2", 3, 8)
+    assert model.info.receptive_field_radius == 8
+    assert model_info("test_ebsr_plus_x2").config["blocks"] == 2
+
+
+def test_an_unknown_setting_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="'e2fif_x2' has no setting 'block'; did you mean blocks"):
+        create_model("e2fif_x2", block=3)
+    with pytest.raises(UsageError, match="'e2fif_x2' has no setting 'zzz'; it has: channels, blocks"):
+        create_model("e2fif_x2", zzz=3)
+
+
+def test_pretrained_are_the_weights_that_come_with_bitsr() -> None:
+    torch.manual_seed(0)
+    model = create_model("ebsr_light_plus_x2", pretrained=True)
+    _, stored = read_weights(embedded_weights("ebsr_light_plus_x2"))
+    state = model.state_dict()
+    assert set(stored) == set(state)
+    assert all(torch.equal(stored[name], tensor) for name, tensor in state.items())
+    with pytest.raises(WeightsError, match="no trained weights of 'test_ebsr_plus_x2'"):
+        create_model("test_ebsr_plus_x2", pretrained=True)
+
+
+def test_a_network_needs_no_id() -> None:
+    """It is made from a body, and knows what follows from that."""
+    body = nn.Sequential(nn.Conv2d(6, 6, 5, padding=4, dilation=2), nn.ReLU(), nn.Conv2d(6, 6, 1))
+    model = LightBackbone(body, channels=6, scale=3)
+    assert (model.name, model.scale, model.channels) == ("LightBackbone", 3, 6)
+    assert (model.receptive_field_radius, model.global_pooling, model.fixed_size) == (6, False, 0)
+    pooled = LightBackbone(nn.Sequential(body, ChannelShiftRescale(6)), channels=6)
+    assert pooled.global_pooling
+
+
+def test_an_id_is_registered_once() -> None:
+    with pytest.raises(ValueError, match="'e2fif_x2' is registered twice"):
+        register_model("e2fif_x{scale}", scales=(2,))(lambda scale: create_model("e2fif_x2"))
+
+
 def test_list_models_by_pattern() -> None:
     assert list_models("e2fif_x*") == ["e2fif_x2", "e2fif_x3", "e2fif_x4"]
     assert list_models("nothing*") == []
@@ -67,7 +114,7 @@ def test_nearest_skip_is_the_nearest_neighbour_enlargement() -> None:
         assert torch.equal(model(x), F.interpolate(x, scale_factor=3, mode="nearest"))
 
 
-@pytest.mark.parametrize("model_id", ["test_e2fif_x2", "test_srresnet_x2", "test_srresnet_x3", "test_srresnet_x4"])
+@pytest.mark.parametrize("model_id", LOCAL)
 def test_receptive_field_is_not_larger_than_stated(model_id: str) -> None:
     """A change of one pixel reaches no output pixel beyond the stated radius."""
     torch.manual_seed(22)

@@ -15,6 +15,7 @@ table. The preprint is silent on the following; what is done here:
 """
 
 import itertools
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -22,10 +23,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitsr.training.binarizers.activations import MINIMUM_SCALE
-from bitsr.training.layers import RPReLU, SubtractMean
+from bitsr.training.layers import Normalize, RPReLU
+from bitsr.training.models.backbones import upsampling_factors, upsampling_radius
 from bitsr.training.models.bbcu import BbcuUpsampler, amplification, bbcu_conv
-from bitsr.training.models.frames import upsampling_factors, upsampling_radius
-from bitsr.training.models.registry import ModelInfo, SuperResolutionModel, register_model
+from bitsr.training.models.network import SuperResolutionModel
+from bitsr.training.models.registry import register_model
 
 PAPER = "Attention in binary super-resolution networks, Ovcharenko and Zharikov, preprint"
 Attention = Literal["none", "se", "spatial", "pixel"]
@@ -61,6 +63,8 @@ class AttentionGain(Gain):
 
 class SqueezeExcitation(nn.Module):
     """M = sigmoid(FC2(ReLU(FC1(mean of z over H, W)))). (N, C, H, W) -> (N, C, 1, 1) in (0, 1)."""
+
+    global_pooling = True
 
     def __init__(self, channels: int, *, reduction: int = 16) -> None:
         super().__init__()
@@ -105,27 +109,33 @@ class AttentionUnit(nn.Module):
         return self.binary(self.rprelu(self.conv(x))) + self.residual(x)
 
 
+@dataclass(frozen=True)
+class BinEdsrConfig:
+    """Shape of a binary EDSR, and the attention on each of its two branches."""
+
+    residual: Attention = "none"
+    binary: Attention = "none"
+    channels: int = 64
+    blocks: int = 16
+
+
 class BinEdsr(SuperResolutionModel):
     """Float head, ``2 * blocks + 1`` units, binary upsampler, float tail; the mean of DIV2K is subtracted and added."""
 
-    def __init__(
-        self,
-        model_id: str,
-        scale: int,
-        *,
-        family: str,
-        residual: Attention,
-        binary: Attention,
-        channels: int = 64,
-        blocks: int = 16,
-    ) -> None:
-        super().__init__()
+    def __init__(self, config: BinEdsrConfig, *, scale: int = 2) -> None:
+        channels, blocks = config.channels, config.blocks
+        super().__init__(
+            scale=scale,
+            channels=channels,
+            receptive_field_radius=2 * blocks + 2 + upsampling_radius(scale, full_resolution_convs=1),
+            global_pooling="se" in (config.residual, config.binary),
+        )
         input_scale = amplification(channels)
-        self.normalize = SubtractMean(input_scale=input_scale)
+        self.normalize = Normalize(input_scale=input_scale)
         self.head = nn.Conv2d(3, channels, 3, padding=1)
         self.body = nn.Sequential(
             *(
-                AttentionUnit(channels, residual=residual, binary=binary, input_scale=input_scale)
+                AttentionUnit(channels, residual=config.residual, binary=config.binary, input_scale=input_scale)
                 for _ in range(2 * blocks + 1)
             )
         )
@@ -133,17 +143,6 @@ class BinEdsr(SuperResolutionModel):
             *(BbcuUpsampler(channels, factor, learned_scale=True) for factor in upsampling_factors(scale))
         )
         self.tail = nn.Conv2d(channels, 3, 3, padding=1)
-        self.info = ModelInfo(
-            id=model_id,
-            family=family,
-            scale=scale,
-            channels=channels,
-            blocks=blocks,
-            receptive_field_radius=2 * blocks + 2 + upsampling_radius(scale, full_resolution_convs=1),
-            global_pooling="se" in (residual, binary),
-            paper=PAPER,
-            config={"channels": channels, "blocks": blocks, "residual": residual, "binary": binary},
-        )
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.tail(self.upsampler(self.body(self.head(self.normalize(x)))))
@@ -151,31 +150,32 @@ class BinEdsr(SuperResolutionModel):
 
 
 def row_name(residual: Attention, binary: Attention) -> str:
-    """Family of a row of the table: ``binedsr``, ``binedsr_res_se``, ``binedsr_res_spatial_bin_se``, ..."""
+    """Id without the scale of a row of the table: ``binedsr``, ``binedsr_res_se``, ``binedsr_res_spatial_bin_se``."""
     parts = [f"_res_{residual}" if residual != "none" else "", f"_bin_{binary}" if binary != "none" else ""]
     return "binedsr" + "".join(parts)
 
 
-def _register(residual: Attention, binary: Attention) -> None:
-    family = row_name(residual, binary)
-
-    @register_model(f"{family}_x{{scale}}")
-    def _build(model_id: str, scale: int) -> BinEdsr:
-        return BinEdsr(model_id, scale, family=family, residual=residual, binary=binary)
+def binedsr(scale: int, config: BinEdsrConfig) -> BinEdsr:
+    """A row of the preprint's table."""
+    return BinEdsr(config, scale=scale)
 
 
-def _register_tiny(residual: Attention, binary: Attention) -> None:
-    family = f"test_{row_name(residual, binary)}"
-
-    @register_model(f"{family}_x{{scale}}", scales=(2,))
-    def _build(model_id: str, scale: int) -> BinEdsr:
-        return BinEdsr(model_id, scale, family=family, residual=residual, binary=binary, channels=8, blocks=1)
-
+_TINY_ROWS: tuple[tuple[Attention, Attention], ...] = (
+    ("none", "none"),
+    ("se", "spatial"),
+    ("spatial", "none"),
+    ("pixel", "se"),
+    ("none", "pixel"),
+)
 
 for _residual, _binary in itertools.product(KINDS, KINDS):
-    _register(_residual, _binary)
-_register_tiny("none", "none")
-_register_tiny("se", "spatial")
-_register_tiny("spatial", "none")
-_register_tiny("pixel", "se")
-_register_tiny("none", "pixel")
+    register_model(f"{row_name(_residual, _binary)}_x{{scale}}", paper=PAPER, config=BinEdsrConfig(_residual, _binary))(
+        binedsr
+    )
+for _residual, _binary in _TINY_ROWS:
+    register_model(
+        f"test_{row_name(_residual, _binary)}_x{{scale}}",
+        scales=(2,),
+        paper=PAPER,
+        config=BinEdsrConfig(_residual, _binary, channels=8, blocks=1),
+    )(binedsr)

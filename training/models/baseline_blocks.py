@@ -221,6 +221,9 @@ class IbtmBlock(nn.Module):
     Training only: the packed kernels have square kernels without dilation.
     """
 
+    # The 1x5 with dilation 2, and two 3x3.
+    receptive_field_radius = 6
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         if channels % 4:

@@ -1,4 +1,4 @@
-"""The methods that papers compare with, on the backbones of :mod:`bitsr.training.models.frames`.
+"""The methods that papers compare with, on the backbones of :mod:`bitsr.training.models.backbones`.
 
 ``METHOD_x2`` is SRResNet with a binary body and float head, upsampler and tail, as in the tables of BBCU (18.55 G at
 x2 for all of them); ``METHOD_light_x2`` is the light backbone of E2FIF and EBSR. No input amplification in either.
@@ -12,9 +12,11 @@ no part of the models.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import nn
 
+from bitsr.training.models.backbones import LightBackbone, SrResNet
 from bitsr.training.models.baseline_blocks import (
     BamBody,
     BnnBlock,
@@ -27,8 +29,8 @@ from bitsr.training.models.baseline_blocks import (
     TwoUnits,
     XnorUnit,
 )
-from bitsr.training.models.frames import LightFrame, SrResNetFrame
-from bitsr.training.models.registry import SuperResolutionModel, register_model
+from bitsr.training.models.network import SuperResolutionModel
+from bitsr.training.models.registry import register_model
 
 TRAINING_ONLY = {
     "xnor": "K, the filtered mean of |activations|, multiplies every output pixel and depends on the picture",
@@ -62,48 +64,38 @@ METHODS: dict[str, tuple[str, Callable[[int, int], nn.Module]]] = {
 }
 
 
-def baseline(
-    model_id: str, scale: int, method: str, *, light: bool, family: str, channels: int = 64, blocks: int = 16
-) -> SuperResolutionModel:
-    """A baseline by the name of its method (a key of :data:`METHODS`)."""
-    paper, body = METHODS[method]
-    frame = LightFrame if light else SrResNetFrame
-    return frame(
-        model_id,
-        scale,
-        body=body(channels, blocks),
-        channels=channels,
-        blocks=blocks,
-        family=family,
-        paper=paper,
-        # IBTM's first convolution reaches 4 pixels and has a 3x3 behind it.
-        body_radius=6 * blocks if method == "ibtm" else None,
-        config={"method": method},
-    )
+@dataclass(frozen=True)
+class BaselineConfig:
+    """A method (a key of :data:`METHODS`), its backbone (light, or SRResNet) and shape."""
+
+    method: str
+    light: bool = False
+    channels: int = 64
+    blocks: int = 16
 
 
-def _register(method: str) -> None:
-    @register_model(f"{method}_x{{scale}}")
-    def _build(model_id: str, scale: int) -> SuperResolutionModel:
-        return baseline(model_id, scale, method, light=False, family=method)
-
-    @register_model(f"{method}_light_x{{scale}}")
-    def _build_light(model_id: str, scale: int) -> SuperResolutionModel:
-        return baseline(model_id, scale, method, light=True, family=f"{method}_light")
+def baseline(scale: int, config: BaselineConfig) -> SuperResolutionModel:
+    """A method's body on its backbone."""
+    _, body = METHODS[config.method]
+    backbone = LightBackbone if config.light else SrResNet
+    return backbone(body(config.channels, config.blocks), channels=config.channels, scale=scale)
 
 
-def _register_tiny(method: str, *, light: bool) -> None:
-    family = f"test_{method}{'_light' if light else ''}"
+_TINY = (
+    BaselineConfig("bnn", light=True, channels=8, blocks=1),
+    BaselineConfig("bireal", light=True, channels=8, blocks=1),
+    BaselineConfig("irnet", light=True, channels=8, blocks=1),
+    BaselineConfig("reactnet", channels=8, blocks=1),
+    BaselineConfig("btm", light=True, channels=8, blocks=1),
+)
 
-    @register_model(f"{family}_x{{scale}}", scales=(2,))
-    def _build(model_id: str, scale: int) -> SuperResolutionModel:
-        return baseline(model_id, scale, method, light=light, family=family, channels=8, blocks=1)
-
-
-for _method in METHODS:
-    _register(_method)
-_register_tiny("bnn", light=True)
-_register_tiny("bireal", light=True)
-_register_tiny("irnet", light=True)
-_register_tiny("reactnet", light=False)
-_register_tiny("btm", light=True)
+for _method, (_paper, _) in METHODS.items():
+    register_model(f"{_method}_x{{scale}}", paper=_paper, config=BaselineConfig(_method))(baseline)
+    register_model(f"{_method}_light_x{{scale}}", paper=_paper, config=BaselineConfig(_method, light=True))(baseline)
+for _config in _TINY:
+    register_model(
+        f"test_{_config.method}{'_light' if _config.light else ''}_x{{scale}}",
+        scales=(2,),
+        paper=METHODS[_config.method][0],
+        config=_config,
+    )(baseline)

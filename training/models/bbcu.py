@@ -4,16 +4,19 @@ Source: Xia et al., "Basic Binary Convolution Unit for Binarized Image Restorati
 published code: unit, block, variants L and M (head and last convolution stay float in both), initial values.
 """
 
+from dataclasses import dataclass
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitsr.training.binarizers import LearnedScaleWeight, MeanScaleWeight, RSign
 from bitsr.training.layers import BinaryConv2d, RPReLU
+from bitsr.training.models.backbones import SrResNet, upsampling_factors
 from bitsr.training.models.edsr import ResidualBlock
-from bitsr.training.models.frames import SrResNetFrame, upsampling_factors
 from bitsr.training.models.registry import register_model
 
 PAPER = "BBCU, ICLR 2023"
+FLOAT_PAPER = "SRResNet in the form of BasicSR, the float reference of BBCU (ICLR 2023)"
 
 
 def amplification(channels: int) -> float:
@@ -65,64 +68,49 @@ def bbcu_conv(channels: int, out_channels: int, *, learned_scale: bool = False) 
     )
 
 
-def _bbcu(
-    model_id: str, scale: int, *, family: str, binary_upsampler: bool, channels: int = 64, blocks: int = 16
-) -> SrResNetFrame:
+@dataclass(frozen=True)
+class BbcuConfig:
+    """Shape of a BBCU network; ``binary_upsampler``: upsampler and ``conv_hr`` are binary too (variant M)."""
+
+    channels: int = 64
+    blocks: int = 16
+    binary_upsampler: bool = False
+
+
+@register_model("bbcu_l_x{scale}", paper=PAPER, config=BbcuConfig())
+@register_model("bbcu_m_x{scale}", paper=PAPER, config=BbcuConfig(binary_upsampler=True))
+@register_model("test_bbcu_l_x{scale}", scales=(2,), paper=PAPER, config=BbcuConfig(channels=8, blocks=1))
+@register_model(
+    "test_bbcu_m_x{scale}",
+    scales=(3, 4),
+    paper=PAPER,
+    config=BbcuConfig(channels=8, blocks=1, binary_upsampler=True),
+)
+def bbcu(scale: int, config: BbcuConfig) -> SrResNet:
+    """BBCU: ``config.blocks`` blocks, each two units in series without a skip of its own."""
+    channels = config.channels
     stages = nn.ModuleList(BbcuUpsampler(channels, factor) for factor in upsampling_factors(scale))
-    return SrResNetFrame(
-        model_id,
-        scale,
-        # A block is two units in series without a skip of its own.
-        body=nn.Sequential(*(BbcuUnit(channels) for _ in range(2 * blocks))),
+    return SrResNet(
+        nn.Sequential(*(BbcuUnit(channels) for _ in range(2 * config.blocks))),
         channels=channels,
-        blocks=blocks,
-        family=family,
-        paper=PAPER,
+        scale=scale,
         input_scale=amplification(channels),
-        stages=stages if binary_upsampler else None,
-        conv_hr=BbcuUnit(channels) if binary_upsampler else None,
-        config={"binary_upsampler": binary_upsampler},
+        stages=stages if config.binary_upsampler else None,
+        conv_hr=BbcuUnit(channels) if config.binary_upsampler else None,
     )
 
 
-@register_model("bbcu_l_x{scale}")
-def _bbcu_l(model_id: str, scale: int) -> SrResNetFrame:
-    return _bbcu(model_id, scale, family="bbcu_l", binary_upsampler=False)
+@dataclass(frozen=True)
+class SrResNetConfig:
+    """Shape of the float network."""
+
+    channels: int = 64
+    blocks: int = 16
 
 
-@register_model("bbcu_m_x{scale}")
-def _bbcu_m(model_id: str, scale: int) -> SrResNetFrame:
-    return _bbcu(model_id, scale, family="bbcu_m", binary_upsampler=True)
-
-
-@register_model("msrresnet_x{scale}")
-def _msrresnet(model_id: str, scale: int) -> SrResNetFrame:
+@register_model("msrresnet_x{scale}", paper=FLOAT_PAPER, config=SrResNetConfig())
+@register_model("test_msrresnet_x{scale}", scales=(2,), paper=FLOAT_PAPER, config=SrResNetConfig(channels=8, blocks=1))
+def msrresnet(scale: int, config: SrResNetConfig) -> SrResNet:
     """The float network that BBCU's tables call SRResNet."""
-    return _float(model_id, scale, family="msrresnet", channels=64, blocks=16)
-
-
-def _float(model_id: str, scale: int, *, family: str, channels: int, blocks: int) -> SrResNetFrame:
-    return SrResNetFrame(
-        model_id,
-        scale,
-        body=nn.Sequential(*(ResidualBlock(channels, residual_scale=1.0) for _ in range(blocks))),
-        channels=channels,
-        blocks=blocks,
-        family=family,
-        paper="SRResNet in the form of BasicSR, the float reference of BBCU (ICLR 2023)",
-    )
-
-
-@register_model("test_bbcu_l_x{scale}", scales=(2,))
-def _test_bbcu_l(model_id: str, scale: int) -> SrResNetFrame:
-    return _bbcu(model_id, scale, family="test_bbcu_l", binary_upsampler=False, channels=8, blocks=1)
-
-
-@register_model("test_bbcu_m_x{scale}", scales=(3, 4))
-def _test_bbcu_m(model_id: str, scale: int) -> SrResNetFrame:
-    return _bbcu(model_id, scale, family="test_bbcu_m", binary_upsampler=True, channels=8, blocks=1)
-
-
-@register_model("test_msrresnet_x{scale}", scales=(2,))
-def _test_msrresnet(model_id: str, scale: int) -> SrResNetFrame:
-    return _float(model_id, scale, family="test_msrresnet", channels=8, blocks=1)
+    blocks = (ResidualBlock(config.channels, residual_scale=1.0) for _ in range(config.blocks))
+    return SrResNet(nn.Sequential(*blocks), channels=config.channels, scale=scale)

@@ -4,8 +4,8 @@ Source: Chen et al., "Binarized Diffusion Model for Image Super-Resolution" (BI-
 2406.05723, and its published code where the paper is silent.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from bitsr.training.binarizers import MeanScaleWeight, Sign
 from bitsr.training.diffusion.blocks import NormActivation, SelfAttention, TimeEncoding, attend
 from bitsr.training.diffusion.process import DiffusionProcess
+from bitsr.training.diffusion.unet import Layer, behind_fusion, levels, run_unet, without_context
 from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models.diffusion import DiffusionModel
-from bitsr.training.models.registry import ModelInfo, register_model
+from bitsr.training.models.registry import register_model
 
 PAPER = "BI-DiffSR, NeurIPS 2024"
 DROPOUT = 0.2
@@ -46,6 +47,13 @@ class BiDiffSrConfig:
     attention: Literal["float", "binary", "none"] = "float"
 
 
+class Timestep(NamedTuple):
+    """What the layers need of a timestep."""
+
+    encoding: Tensor  # (1, config.channels), behind the Swish that all blocks share
+    group: Tensor  # (1,) int64
+
+
 class TimestepRPReLU(nn.Module):
     """RPReLU with K sets of its three vectors (TaA). (N, C, H, W) and group (1,) int64 -> (N, C, H, W)."""
 
@@ -66,7 +74,7 @@ class BiConv(nn.Module):
     """``TaA_g(binary_conv(sign(x - b_g))) + x``: the input is always carried along (paper, section 3.2 and 3.4).
 
     ``b_g`` is the threshold of the timestep's group (TaR), initially 0; the weights have the mean of their magnitude
-    as scale for each filter, as in the code. (N, C, H, W) and group (1,) int64 -> (N, C, H, W).
+    as scale for each filter, as in the code. (N, C, H, W) -> (N, C, H, W).
     """
 
     def __init__(self, channels: int, kernel_size: int, *, groups: int) -> None:
@@ -77,8 +85,9 @@ class BiConv(nn.Module):
         self.threshold = nn.Parameter(torch.zeros(groups, channels))
         self.activation = TimestepRPReLU(channels, groups=groups)
 
-    def forward(self, x: Tensor, group: Tensor) -> Tensor:
-        return self.activation(self.conv(x, self.threshold[group][:, :, None, None]), group) + x
+    def forward(self, x: Tensor, at: Timestep) -> Tensor:
+        threshold = self.threshold[at.group][:, :, None, None]
+        return self.activation(self.conv(x, threshold), at.group) + x
 
 
 class FloatConv(nn.Conv2d):
@@ -90,7 +99,7 @@ class FloatConv(nn.Conv2d):
     def __init__(self, channels: int, kernel_size: int) -> None:
         super().__init__(channels, channels, kernel_size, padding=kernel_size // 2)
 
-    def forward(self, x: Tensor, group: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, at: Timestep) -> Tensor:  # type: ignore[override]
         return super().forward(x)
 
 
@@ -106,10 +115,9 @@ class ResBlock(nn.Module):
         self.dropout = nn.Dropout(DROPOUT)
         self.conv2 = _conv(channels, 3, config, binary=binary)
 
-    def forward(self, x: Tensor, time: Tensor, group: Tensor) -> Tensor:
-        """``time`` (1, config.channels) is the encoded timestep after its Swish, which all blocks share."""
-        h = self.conv1(self.norm1(x), group) + self.time(time)[:, :, None, None]
-        return self.conv2(self.dropout(self.norm2(h)), group) + x
+    def forward(self, x: Tensor, at: Timestep) -> Tensor:
+        h = self.conv1(self.norm1(x), at) + self.time(at.encoding)[:, :, None, None]
+        return self.conv2(self.dropout(self.norm2(h)), at) + x
 
 
 class Down(nn.Module):
@@ -123,9 +131,9 @@ class Down(nn.Module):
         self.conv1 = BiConv(channels // 2, 3, groups=config.time_groups)
         self.conv2 = BiConv(channels // 2, 3, groups=config.time_groups)
 
-    def forward(self, x: Tensor, group: Tensor) -> Tensor:
+    def forward(self, x: Tensor, at: Timestep) -> Tensor:
         first, second = x.chunk(2, dim=1)
-        return F.pixel_unshuffle(self.conv1(first, group) + self.conv2(second, group), 2)
+        return F.pixel_unshuffle(self.conv1(first, at) + self.conv2(second, at), 2)
 
 
 class Up(nn.Module):
@@ -139,8 +147,8 @@ class Up(nn.Module):
         self.conv1 = BiConv(channels, 3, groups=config.time_groups)
         self.conv2 = BiConv(channels, 3, groups=config.time_groups)
 
-    def forward(self, x: Tensor, group: Tensor) -> Tensor:
-        return F.pixel_shuffle(torch.cat([self.conv1(x, group), self.conv2(x, group)], dim=1), 2)
+    def forward(self, x: Tensor, at: Timestep) -> Tensor:
+        return F.pixel_shuffle(torch.cat([self.conv1(x, at), self.conv2(x, at)], dim=1), 2)
 
 
 class ChannelFusion(nn.Module):
@@ -159,15 +167,15 @@ class ChannelFusion(nn.Module):
         self.conv1 = _conv(channels, 1, config, binary=binary)
         self.conv2 = _conv(channels, 1, config, binary=binary)
 
-    def forward(self, decoder: Tensor, skip: Tensor, group: Tensor) -> Tensor:
+    def forward(self, decoder: Tensor, skip: Tensor, at: Timestep) -> Tensor:
         first, second = mix_channels(decoder, skip, self.fusion)
-        return self.conv1(first, group) + self.conv2(second, group)
+        return self.conv1(first, at) + self.conv2(second, at)
 
 
 class AddFusion(nn.Module):
     """The ablation's plain sum of decoder and skip."""
 
-    def forward(self, decoder: Tensor, skip: Tensor, group: Tensor) -> Tensor:
+    def forward(self, decoder: Tensor, skip: Tensor, at: Any) -> Tensor:
         return decoder + skip
 
 
@@ -189,32 +197,25 @@ class BinaryAttention(nn.Module):
         self.norm = nn.GroupNorm(config.norm_groups, channels)
         self.query, self.key, self.value, self.out = (BiConv(channels, 1, groups=config.time_groups) for _ in range(4))
 
-    def forward(self, x: Tensor, group: Tensor) -> Tensor:
+    def forward(self, x: Tensor, at: Timestep) -> Tensor:
         normed = self.norm(x)
-        y = attend(self.query(normed, group), self.key(normed, group), self.value(normed, group))
-        return self.out(y, group) + x
+        y = attend(self.query(normed, at), self.key(normed, at), self.value(normed, at))
+        return self.out(y, at) + x
 
 
 class BiDiffSr(DiffusionModel):
     """The UNet: float head and tail, binary in between but for what ``config`` says."""
 
-    def __init__(self, model_id: str, scale: int, config: BiDiffSrConfig, *, family: str) -> None:
+    def __init__(self, config: BiDiffSrConfig, *, scale: int = 4) -> None:
         widths = [config.channels * multiplier for multiplier in config.multipliers]
-        levels = range(len(widths))
-        info = ModelInfo(
-            id=model_id,
-            family=family,
+        super().__init__(
             scale=scale,
             channels=config.channels,
-            blocks=config.blocks,
-            # Group norms read the whole picture; this is how far the convolutions look, in low-resolution pixels.
             receptive_field_radius=convolution_reach(config.blocks, levels=len(widths), scale=scale),
-            global_pooling=True,
-            paper=PAPER,
-            config=asdict(config),
+            multiple=2 ** (len(widths) - 1),
+            process=DiffusionProcess(),
+            time_groups=config.time_groups,
         )
-        super().__init__(info, process=DiffusionProcess(), multiple=2 ** (len(widths) - 1))
-        self.config = config
         self.encoding = TimeEncoding(config.channels)
         self.head = nn.Conv2d(6, config.channels, 3, padding=1)
         self.encoder = nn.ModuleList(
@@ -224,15 +225,15 @@ class BiDiffSr(DiffusionModel):
         self.middle1 = ResBlock(widths[-1], config)
         self.attention = _attention(widths[-1], config)
         self.middle2 = ResBlock(widths[-1], config)
-        binary = [level not in config.float_levels for level in levels]
+        binary = [level not in config.float_levels for level in range(len(widths))]
         count = config.blocks + 1
         self.fusions = nn.ModuleList(
             nn.ModuleList(_fusion(widths[level], config, binary=binary[level]) for _ in range(count))
-            for level in levels
+            for level in range(len(widths))
         )
         self.decoder = nn.ModuleList(
             nn.ModuleList(ResBlock(widths[level], config, binary=binary[level]) for _ in range(count))
-            for level in levels
+            for level in range(len(widths))
         )
         self.ups = nn.ModuleList(Up(width, config) for width in widths[1:])
         self.norm = NormActivation(config.channels, groups=config.norm_groups)
@@ -240,30 +241,23 @@ class BiDiffSr(DiffusionModel):
 
     def forward(self, x: Tensor, timestep: Tensor) -> Tensor:
         time = F.silu(self.encoding(timestep))
-        group = timestep * self.config.time_groups // self.process.timesteps
-        h = self.head(x)
-        skips = [h]
-        for level, blocks in enumerate(self.encoder):
-            for block in blocks:  # type: ignore[attr-defined]
-                h = block(h, time, group)
-                skips.append(h)
-            if level < len(self.downs):
-                h = self.downs[level](h, group)
-                skips.append(h)
-        h = self.middle1(h, time, group)
-        h = self._attend(h, group)
-        h = self.middle2(h, time, group)
-        for level in reversed(range(len(self.decoder))):
-            for fusion, block in zip(self.fusions[level], self.decoder[level], strict=True):  # type: ignore[call-overload]
-                h = block(fusion(h, skips.pop(), group), time, group)
-            if level:
-                h = self.ups[level - 1](h, group)
+        group = timestep * self.time_groups // self.process.timesteps
+        h = run_unet(
+            self.head(x),
+            Timestep(time, group),
+            encoder=levels(self.encoder),
+            downs=list(self.downs),
+            middle=[self.middle1, self._attention_layer(), self.middle2],
+            decoder=[
+                [behind_fusion(fusion, block) for fusion, block in zip(fusions, blocks, strict=True)]
+                for fusions, blocks in zip(levels(self.fusions)[::-1], levels(self.decoder)[::-1], strict=True)
+            ],
+            ups=list(self.ups)[::-1],
+        )
         return self.tail(self.norm(h))
 
-    def _attend(self, h: Tensor, group: Tensor) -> Tensor:
-        if isinstance(self.attention, BinaryAttention):
-            return self.attention(h, group)
-        return self.attention(h)
+    def _attention_layer(self) -> Layer:
+        return self.attention if isinstance(self.attention, BinaryAttention) else without_context(self.attention)
 
 
 def convolution_reach(blocks: int, *, levels: int, scale: int) -> int:
@@ -291,6 +285,8 @@ def _attention(channels: int, config: BiDiffSrConfig) -> nn.Module:
     return BinaryAttention(channels, config) if config.attention == "binary" else nn.Identity()
 
 
+_BINARY = BiDiffSrConfig(float_levels=())
+
 # The published network, its ablations, and what the cost table leaves in floating point made binary as well.
 _VARIANTS = {
     "bidiffsr": BiDiffSrConfig(),
@@ -300,9 +296,9 @@ _VARIANTS = {
     # The published fusion ablations come before TaR and TaA, as their parameter counts show: one group.
     "bidiffsr_split": BiDiffSrConfig(fusion="split", time_groups=1),
     "bidiffsr_add": BiDiffSrConfig(fusion="add", time_groups=1),
-    "bidiffsr_binary_decoder": BiDiffSrConfig(float_levels=()),
-    "bidiffsr_binary": BiDiffSrConfig(float_levels=(), attention="binary"),
-    "bidiffsr_no_attention": BiDiffSrConfig(float_levels=(), attention="none"),
+    "bidiffsr_binary_decoder": _BINARY,
+    "bidiffsr_binary": replace(_BINARY, attention="binary"),
+    "bidiffsr_no_attention": replace(_BINARY, attention="none"),
     # Every kind of layer, but no blocks in the encoder: exporting takes time.
     "test_bidiffsr": BiDiffSrConfig(
         channels=16, multipliers=(1, 2), blocks=0, norm_groups=4, time_groups=2, float_levels=(0,)
@@ -310,11 +306,10 @@ _VARIANTS = {
 }
 
 
-def _register(family: str, config: BiDiffSrConfig) -> None:
-    @register_model(f"{family}_x{{scale}}", scales=(2, 4), kind="diffusion")
-    def build(model_id: str, scale: int) -> BiDiffSr:
-        return BiDiffSr(model_id, scale, config, family=family)
+def bidiffsr(scale: int, config: BiDiffSrConfig) -> BiDiffSr:
+    """The published network or a variant of it."""
+    return BiDiffSr(config, scale=scale)
 
 
-for _family, _config in _VARIANTS.items():
-    _register(_family, _config)
+for _name, _config in _VARIANTS.items():
+    register_model(f"{_name}_x{{scale}}", scales=(2, 4), paper=PAPER, config=_config, kind="diffusion")(bidiffsr)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from bitsr.common.errors import UsageError
 from bitsr.training.diffusion.process import DiffusionProcess, enlarge, noise_like
 from bitsr.training.diffusion.sampling import DEFAULT_STEPS, Progress, sample
-from bitsr.training.models.registry import ModelInfo, SuperResolutionModel
+from bitsr.training.models.network import SuperResolutionModel
 
 
 class DiffusionModel(SuperResolutionModel):
@@ -15,19 +15,31 @@ class DiffusionModel(SuperResolutionModel):
 
     ``forward(x, timestep)``: ``x`` (N, 6, H, W) is the enlarged picture in [0, 1] followed by x_t, both sides multiples
     of ``multiple``; ``timestep`` is an int64 tensor (1,), one for the whole batch; the noise (N, 3, H, W) comes out.
+    The timesteps fall into ``time_groups`` groups with thresholds and activations of their own.
     """
 
-    def __init__(self, info: ModelInfo, *, process: DiffusionProcess, multiple: int) -> None:
-        super().__init__()
-        self.info = info
+    def __init__(
+        self,
+        *,
+        scale: int,
+        channels: int,
+        receptive_field_radius: int,
+        multiple: int,
+        process: DiffusionProcess,
+        time_groups: int = 1,
+    ) -> None:
+        # Group norms and attention read the whole picture; the radius is how far the convolutions look.
+        super().__init__(
+            scale=scale, channels=channels, receptive_field_radius=receptive_field_radius, global_pooling=True
+        )
         self.process = process
         self.multiple = multiple
+        self.time_groups = time_groups
 
     def example_inputs(self, size: tuple[int, int, int, int]) -> tuple[Tensor, ...]:
         """Those of one step for a low-resolution picture (N, 3, H, W)."""
         batch, _, height, width = size
-        scale = self.info.scale
-        return torch.empty(batch, 6, scale * height, scale * width), torch.zeros(1, dtype=torch.int64)
+        return torch.empty(batch, 6, self.scale * height, self.scale * width), torch.zeros(1, dtype=torch.int64)
 
     def training_loss(self, network: nn.Module, low: Tensor, high: Tensor) -> Tensor:
         """Mean absolute error of the predicted noise, at one random timestep for the whole batch.
@@ -39,13 +51,13 @@ class DiffusionModel(SuperResolutionModel):
         """
         if any(side % self.multiple for side in high.shape[2:]):
             raise UsageError(
-                f"the crops of {self.info.id} are {high.shape[3]}x{high.shape[2]} pixels, expected multiples of "
-                f"{self.multiple}; choose data.patch so that {self.info.scale} times it is one"
+                f"the crops of {self.name} are {high.shape[3]}x{high.shape[2]} pixels, expected multiples of "
+                f"{self.multiple}; choose data.patch so that {self.scale} times it is one"
             )
         timestep = torch.randint(self.process.timesteps, (1,), device=high.device)
         noise = torch.randn_like(high)
         noisy = self.process.add_noise(high, noise, timestep)
-        condition = enlarge(low, scale=self.info.scale)
+        condition = enlarge(low, scale=self.scale)
         return F.l1_loss(network(torch.cat([condition, noisy], dim=1), timestep).float(), noise)
 
     def upscale(
@@ -56,7 +68,7 @@ class DiffusionModel(SuperResolutionModel):
         The enlarged picture is reflected at its right and lower border up to a multiple of ``multiple``, as the
         published evaluation does.
         """
-        scale = self.info.scale
+        scale = self.scale
         height, width = scale * low.shape[2], scale * low.shape[3]
         condition = pad_to_multiple(enlarge(low, scale=scale), multiple=self.multiple)
         noise = noise_like(tuple(condition.shape), seed=seed).to(low.device)

@@ -4,11 +4,13 @@ Source: Lang, Zhang, Wei, "E2FIF: Push the Limit of Binarized Deep Imagery Super
 Full-precision Information Flow", arXiv 2207.06893; topology of the published EDSR_e2fif, here for RGB.
 """
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
 from bitsr.training.binarizers import Sign, SignWeight
 from bitsr.training.layers import BinaryConv2d
-from bitsr.training.models.frames import LightFrame
+from bitsr.training.models.backbones import LightBackbone
 from bitsr.training.models.registry import register_model
 
 PAPER = "E2FIF, arXiv 2207.06893"
@@ -41,17 +43,17 @@ class E2fifBlock(nn.Module):
         return self.unit2(self.activation(self.unit1(x)))
 
 
-def e2fif(model_id: str, scale: int, *, family: str, channels: int = 64, blocks: int = 16) -> LightFrame:
-    """E2FIF: ``blocks`` blocks in the light frame."""
-    body = nn.Sequential(*(E2fifBlock(channels) for _ in range(blocks)))
-    return LightFrame(model_id, scale, body=body, channels=channels, blocks=blocks, family=family, paper=PAPER)
+@dataclass(frozen=True)
+class E2fifConfig:
+    """Shape of an E2FIF network."""
+
+    channels: int = 64
+    blocks: int = 16
 
 
-@register_model("e2fif_x{scale}")
-def _e2fif(model_id: str, scale: int) -> LightFrame:
-    return e2fif(model_id, scale, family="e2fif")
-
-
-@register_model("test_e2fif_x{scale}")
-def _test_e2fif(model_id: str, scale: int) -> LightFrame:
-    return e2fif(model_id, scale, family="test_e2fif", channels=8, blocks=1)
+@register_model("e2fif_x{scale}", paper=PAPER, config=E2fifConfig())
+@register_model("test_e2fif_x{scale}", paper=PAPER, config=E2fifConfig(channels=8, blocks=1))
+def e2fif(scale: int, config: E2fifConfig) -> LightBackbone:
+    """E2FIF: ``config.blocks`` blocks in the light backbone."""
+    body = nn.Sequential(*(E2fifBlock(config.channels) for _ in range(config.blocks)))
+    return LightBackbone(body, channels=config.channels, scale=scale)

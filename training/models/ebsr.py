@@ -10,7 +10,7 @@ silent on the following; what is done here:
 - alpha starts at 1, thresholds and biases at 0, the gates near one half.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from bitsr.training.binarizers import LsqQuantizer, MeanScaleWeight, ScaledSign
 from bitsr.training.layers import BinaryConv2d, ChannelShiftRescale, SpatialRescale
-from bitsr.training.models.frames import LightFrame
+from bitsr.training.models.backbones import LightBackbone
 from bitsr.training.models.registry import register_model
 
 PAPER = "EBSR, arXiv 2303.12270v1"
@@ -70,6 +70,9 @@ class QuantizedSpatialRescale(nn.Module):
 class EConv(nn.Module):
     """``y = binary_conv(x) * channel gain * spatial gain + x`` (EBSR, section 5.3). (N, C, H, W) -> (N, C, H, W)."""
 
+    # The spatial gate looks as far as the convolution beside it.
+    receptive_field_radius = 1
+
     def __init__(self, config: EbsrConfig) -> None:
         super().__init__()
         channels = config.channels
@@ -119,85 +122,35 @@ class EbsrBlock(nn.Module):
         return self.conv2(self.activation(self.conv1(x)))
 
 
-def ebsr(model_id: str, scale: int, config: EbsrConfig, *, family: str, paper: str = PAPER) -> LightFrame:
-    """An EBSR network: ``config.blocks`` blocks in the light frame."""
-    return LightFrame(
-        model_id,
-        scale,
-        body=nn.Sequential(*(EbsrBlock(config) for _ in range(config.blocks))),
-        channels=config.channels,
-        blocks=config.blocks,
-        family=family,
-        paper=paper,
-        input_scale=config.input_scale,
-        nearest_skip=config.nearest_skip,
-        global_pooling=config.channel != "none",
-        config=asdict(config),
-    )
-
-
 _PLUS = EbsrConfig(activation="prelu", input_scale=64.0, nearest_skip=True)
 _PLUS_PAPER = (
     f"{PAPER}; with the input amplification of BBCU (ICLR 2023), a PReLU per channel and a nearest-neighbour skip"
 )
 
 
-@register_model("ebsr_light_x{scale}")
-def _ebsr_light(model_id: str, scale: int) -> LightFrame:
-    return ebsr(model_id, scale, EbsrConfig(), family="ebsr_light")
-
-
-@register_model("ebsr_x{scale}")
-def _ebsr(model_id: str, scale: int) -> LightFrame:
-    return ebsr(model_id, scale, EbsrConfig(channels=256, blocks=32), family="ebsr")
-
-
-@register_model("ebsr_light_baseline_x{scale}")
-def _ebsr_light_baseline(model_id: str, scale: int) -> LightFrame:
-    return ebsr(model_id, scale, EbsrConfig(channel="none", spatial=False), family="ebsr_light_baseline")
-
-
-@register_model("ebsr_light_spatial_x{scale}")
-def _ebsr_light_spatial(model_id: str, scale: int) -> LightFrame:
-    return ebsr(model_id, scale, EbsrConfig(channel="none"), family="ebsr_light_spatial")
-
-
-@register_model("ebsr_light_unfused_x{scale}")
-def _ebsr_light_unfused(model_id: str, scale: int) -> LightFrame:
-    return ebsr(model_id, scale, EbsrConfig(channel="unfused"), family="ebsr_light_unfused")
-
-
-def _register_sq(weight_bits: int, activation_bits: int) -> None:
-    @register_model(f"ebsr_light_sq_w{weight_bits}a{activation_bits}_x{{scale}}")
-    def build(model_id: str, scale: int) -> LightFrame:
-        return ebsr(model_id, scale, EbsrConfig(gate_bits=(weight_bits, activation_bits)), family="ebsr_light_sq")
-
-
-for _bits in ((1, 8), (2, 4), (4, 4)):
-    _register_sq(*_bits)
-
-
-@register_model("ebsr_light_plus_x{scale}")
-def _ebsr_light_plus(model_id: str, scale: int) -> LightFrame:
-    return ebsr(model_id, scale, _PLUS, family="ebsr_light_plus", paper=_PLUS_PAPER)
-
-
-@register_model("ebsr_light_plus_fast_x{scale}")
-def _ebsr_light_plus_fast(model_id: str, scale: int) -> LightFrame:
-    return ebsr(model_id, scale, replace(_PLUS, blocks=4), family="ebsr_light_plus", paper=_PLUS_PAPER)
-
-
-@register_model("ebsr_light_plus_tiny_x{scale}")
-def _ebsr_light_plus_tiny(model_id: str, scale: int) -> LightFrame:
-    return ebsr(model_id, scale, replace(_PLUS, blocks=2), family="ebsr_light_plus", paper=_PLUS_PAPER)
-
-
-@register_model("test_ebsr_plus_x{scale}")
-def _test_ebsr_plus(model_id: str, scale: int) -> LightFrame:
-    config = EbsrConfig(channels=8, blocks=2, activation="prelu", input_scale=8.0, nearest_skip=True)
-    return ebsr(model_id, scale, config, family="test_ebsr_plus", paper=_PLUS_PAPER)
-
-
-@register_model("test_ebsr_sq_x{scale}", scales=(2,))
-def _test_ebsr_sq(model_id: str, scale: int) -> LightFrame:
-    return ebsr(model_id, scale, EbsrConfig(channels=8, blocks=1, gate_bits=(4, 4)), family="test_ebsr_sq")
+@register_model("ebsr_light_x{scale}", paper=PAPER, config=EbsrConfig())
+@register_model("ebsr_x{scale}", paper=PAPER, config=EbsrConfig(channels=256, blocks=32))
+@register_model("ebsr_light_baseline_x{scale}", paper=PAPER, config=EbsrConfig(channel="none", spatial=False))
+@register_model("ebsr_light_spatial_x{scale}", paper=PAPER, config=EbsrConfig(channel="none"))
+@register_model("ebsr_light_unfused_x{scale}", paper=PAPER, config=EbsrConfig(channel="unfused"))
+@register_model("ebsr_light_sq_w1a8_x{scale}", paper=PAPER, config=EbsrConfig(gate_bits=(1, 8)))
+@register_model("ebsr_light_sq_w2a4_x{scale}", paper=PAPER, config=EbsrConfig(gate_bits=(2, 4)))
+@register_model("ebsr_light_sq_w4a4_x{scale}", paper=PAPER, config=EbsrConfig(gate_bits=(4, 4)))
+@register_model("ebsr_light_plus_x{scale}", paper=_PLUS_PAPER, config=_PLUS)
+@register_model("ebsr_light_plus_fast_x{scale}", paper=_PLUS_PAPER, config=replace(_PLUS, blocks=4))
+@register_model("ebsr_light_plus_tiny_x{scale}", paper=_PLUS_PAPER, config=replace(_PLUS, blocks=2))
+@register_model(
+    "test_ebsr_plus_x{scale}", paper=_PLUS_PAPER, config=replace(_PLUS, channels=8, blocks=2, input_scale=8.0)
+)
+@register_model(
+    "test_ebsr_sq_x{scale}", scales=(2,), paper=PAPER, config=EbsrConfig(channels=8, blocks=1, gate_bits=(4, 4))
+)
+def ebsr(scale: int, config: EbsrConfig) -> LightBackbone:
+    """An EBSR network: ``config.blocks`` blocks in the light backbone."""
+    return LightBackbone(
+        nn.Sequential(*(EbsrBlock(config) for _ in range(config.blocks))),
+        channels=config.channels,
+        scale=scale,
+        input_scale=config.input_scale,
+        nearest_skip=config.nearest_skip,
+    )

@@ -5,13 +5,15 @@ BAM, BBCU, E2FIF and EBSR "SRResNet" is this topology with 64 channels and 16 bl
 1.515 M at x4 without biases.
 """
 
-import math
+from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitsr.training.layers import SubtractMean
-from bitsr.training.models.registry import ModelInfo, SuperResolutionModel, register_model
+from bitsr.training.layers import Normalize
+from bitsr.training.models.backbones import upsampling_factors, upsampling_radius
+from bitsr.training.models.network import SuperResolutionModel
+from bitsr.training.models.registry import register_model
 
 PAPER = "EDSR, CVPRW 2017 (arXiv 1707.02921)"
 
@@ -35,7 +37,7 @@ class Upsampler(nn.Module):
 
     def __init__(self, channels: int, scale: int) -> None:
         super().__init__()
-        self.factors = (2, 2) if scale == 4 else (scale,)
+        self.factors = upsampling_factors(scale)
         self.convs = nn.ModuleList(nn.Conv2d(channels, channels * f * f, 3, padding=1) for f in self.factors)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,29 +49,18 @@ class Upsampler(nn.Module):
 class Edsr(SuperResolutionModel):
     """Head 3x3, residual blocks and one more convolution with a skip around them, upsampler, convolution to RGB."""
 
-    def __init__(
-        self, model_id: str, scale: int, *, family: str, channels: int, blocks: int, residual_scale: float = 1.0
-    ) -> None:
-        super().__init__()
-        self.normalize = SubtractMean()
+    def __init__(self, *, channels: int = 64, blocks: int = 16, scale: int = 4, residual_scale: float = 1.0) -> None:
+        super().__init__(
+            scale=scale,
+            channels=channels,
+            receptive_field_radius=2 + 2 * blocks + upsampling_radius(scale, full_resolution_convs=1),
+        )
+        self.normalize = Normalize()
         self.head = nn.Conv2d(3, channels, 3, padding=1)
         self.body = nn.Sequential(*(ResidualBlock(channels, residual_scale=residual_scale) for _ in range(blocks)))
         self.body_end = nn.Conv2d(channels, channels, 3, padding=1)
         self.upsampler = Upsampler(channels, scale)
         self.tail = nn.Conv2d(channels, 3, 3, padding=1)
-        # A convolution at f times the resolution reaches 1/f of a low-resolution pixel.
-        reach = sum(1 / math.prod(self.upsampler.factors[:i]) for i in range(len(self.upsampler.factors))) + 1 / scale
-        self.info = ModelInfo(
-            id=model_id,
-            family=family,
-            scale=scale,
-            channels=channels,
-            blocks=blocks,
-            receptive_field_radius=2 + 2 * blocks + math.ceil(reach),
-            global_pooling=False,
-            paper=PAPER,
-            config={"channels": channels, "blocks": blocks, "residual_scale": residual_scale},
-        )
 
     def forward(self, x: Tensor) -> Tensor:
         head = self.head(self.normalize(x))
@@ -77,16 +68,17 @@ class Edsr(SuperResolutionModel):
         return self.tail(self.upsampler(features)) + self.normalize.mean
 
 
-@register_model("srresnet_x{scale}")
-def _srresnet(model_id: str, scale: int) -> Edsr:
-    return Edsr(model_id, scale, family="srresnet", channels=64, blocks=16)
+@dataclass(frozen=True)
+class EdsrConfig:
+    """Shape of an EDSR network."""
+
+    channels: int = 64
+    blocks: int = 16
+    residual_scale: float = 1.0
 
 
-@register_model("edsr_x{scale}")
-def _edsr(model_id: str, scale: int) -> Edsr:
-    return Edsr(model_id, scale, family="edsr", channels=256, blocks=32, residual_scale=0.1)
-
-
-@register_model("test_srresnet_x{scale}")
-def _test_srresnet(model_id: str, scale: int) -> Edsr:
-    return Edsr(model_id, scale, family="test_srresnet", channels=8, blocks=1)
+@register_model("srresnet_x{scale}", paper=PAPER, config=EdsrConfig())
+@register_model("edsr_x{scale}", paper=PAPER, config=EdsrConfig(channels=256, blocks=32, residual_scale=0.1))
+@register_model("test_srresnet_x{scale}", paper=PAPER, config=EdsrConfig(channels=8, blocks=1))
+def edsr(scale: int, config: EdsrConfig) -> Edsr:
+    return Edsr(channels=config.channels, blocks=config.blocks, scale=scale, residual_scale=config.residual_scale)

@@ -5,8 +5,8 @@ abstract and reviews, no code: weights only are binarized twice, head and tail s
 the small SwinIR, and training is guided by the float network of the same structure
 (:mod:`bitsr.training.distillation`). All else is inferred:
 
-* FRBC has frame, unit and amplification of BBCU-L (Xia et al., ICLR 2023), so that the two differ in the weights alone;
-  ``msrresnet`` is the float network of this structure.
+* FRBC has backbone, unit and amplification of BBCU-L (Xia et al., ICLR 2023), so that the two differ in the weights
+  alone; ``msrresnet`` is the float network of this structure.
 * FRBT: "SwinIR_S" is the light SwinIR, ``swinir_light``. Binary are all linear layers (queries, keys and values,
   projection, both of the MLP), as 1x1 convolutions with learnable thresholds, and the 3x3 convolutions that close the
   groups and the body, as units that carry their input along themselves in place of the group's skip. RPReLU stands
@@ -15,16 +15,16 @@ the small SwinIR, and training is guided by the float network of the same struct
 A binary weight has 2 bits and works twice: compare with 1-bit networks only with that said.
 """
 
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from torch import Tensor, nn
 
 from bitsr.training.binarizers import ResidualWeight, RSign
 from bitsr.training.layers import BinaryConv2d, RPReLU
+from bitsr.training.models.backbones import SrResNet
 from bitsr.training.models.bbcu import amplification
-from bitsr.training.models.frames import SrResNetFrame
 from bitsr.training.models.registry import register_model
-from bitsr.training.models.swinir import TINY, SwinIr, SwinParts
+from bitsr.training.models.swinir import TINY, SwinIr, SwinIrConfig, SwinParts
 
 PAPER = "FRB, ICML 2024"
 
@@ -59,32 +59,24 @@ def _block(channels: int, *, learned_scales: bool) -> nn.Sequential:
     return nn.Sequential(*(FrbUnit(channels, learned_scales=learned_scales) for _ in range(2)))
 
 
-def _frbc(
-    model_id: str, scale: int, *, family: str, learned_scales: bool = True, channels: int = 64, blocks: int = 16
-) -> SrResNetFrame:
-    return SrResNetFrame(
-        model_id,
-        scale,
-        # A block is two units, as a residual block of the float network is two convolutions.
-        body=nn.Sequential(*(_block(channels, learned_scales=learned_scales) for _ in range(blocks))),
-        channels=channels,
-        blocks=blocks,
-        family=family,
-        paper=PAPER,
-        input_scale=amplification(channels),
-        config={"learned_scales": learned_scales},
+@dataclass(frozen=True)
+class FrbcConfig:
+    """Shape of an FRBC network; ``learned_scales``: the planes' scales are learned, rather than in closed form."""
+
+    channels: int = 64
+    blocks: int = 16
+    learned_scales: bool = True
+
+
+@register_model("frbc_x{scale}", paper=PAPER, config=FrbcConfig())
+@register_model("frbc_closed_x{scale}", paper=PAPER, config=FrbcConfig(learned_scales=False))
+@register_model("test_frb_x{scale}", scales=(2,), paper=PAPER, config=FrbcConfig(channels=8, blocks=1))
+def frbc(scale: int, config: FrbcConfig) -> SrResNet:
+    """FRBC: a block is two units, as a residual block of the float network is two convolutions."""
+    blocks = (_block(config.channels, learned_scales=config.learned_scales) for _ in range(config.blocks))
+    return SrResNet(
+        nn.Sequential(*blocks), channels=config.channels, scale=scale, input_scale=amplification(config.channels)
     )
-
-
-@register_model("frbc_x{scale}")
-def _frbc_learned(model_id: str, scale: int) -> SrResNetFrame:
-    return _frbc(model_id, scale, family="frbc")
-
-
-@register_model("frbc_closed_x{scale}")
-def _frbc_closed(model_id: str, scale: int) -> SrResNetFrame:
-    """Scales in closed form rather than learned."""
-    return _frbc(model_id, scale, family="frbc_closed", learned_scales=False)
 
 
 class BinaryHidden(nn.Module):
@@ -99,7 +91,19 @@ class BinaryHidden(nn.Module):
         return self.rprelu(self.conv(x))
 
 
-def _frbt(model_id: str, scale: int, *, family: str, learned_scales: bool = True, **size: Any) -> SwinIr:
+@dataclass(frozen=True)
+class FrbtConfig(SwinIrConfig):
+    """Shape of an FRBT network; ``learned_scales`` as in :class:`FrbcConfig`."""
+
+    learned_scales: bool = True
+
+
+@register_model("frbt_x{scale}", paper=PAPER, config=FrbtConfig())
+@register_model("frbt_closed_x{scale}", paper=PAPER, config=FrbtConfig(learned_scales=False))
+@register_model("test_frbt_x{scale}", scales=(2,), paper=PAPER, config=FrbtConfig(**asdict(TINY)))
+def frbt(scale: int, config: FrbtConfig) -> SwinIr:
+    """FRBT: the light SwinIR of binary linear layers."""
+    learned_scales = config.learned_scales
     parts = SwinParts(
         linear=lambda channels, out: frb_conv(channels, out, 1, learned_scales=learned_scales, bias=True),
         hidden=lambda channels, hidden: BinaryHidden(channels, hidden, learned_scales=learned_scales),
@@ -107,25 +111,4 @@ def _frbt(model_id: str, scale: int, *, family: str, learned_scales: bool = True
         body_end=lambda channels: FrbUnit(channels, learned_scales=learned_scales),
         group_skip=False,
     )
-    return SwinIr(model_id, scale, parts, family=family, paper=PAPER, config={"learned_scales": learned_scales}, **size)
-
-
-@register_model("frbt_x{scale}")
-def _frbt_learned(model_id: str, scale: int) -> SwinIr:
-    return _frbt(model_id, scale, family="frbt")
-
-
-@register_model("frbt_closed_x{scale}")
-def _frbt_closed(model_id: str, scale: int) -> SwinIr:
-    """Scales in closed form rather than learned."""
-    return _frbt(model_id, scale, family="frbt_closed", learned_scales=False)
-
-
-@register_model("test_frbt_x{scale}", scales=(2,))
-def _test_frbt(model_id: str, scale: int) -> SwinIr:
-    return _frbt(model_id, scale, family="test_frbt", **TINY)
-
-
-@register_model("test_frb_x{scale}", scales=(2,))
-def _test_frb(model_id: str, scale: int) -> SrResNetFrame:
-    return _frbc(model_id, scale, family="test_frb", channels=8, blocks=1)
+    return SwinIr(parts, config, scale=scale)

@@ -1,86 +1,61 @@
-"""Model ids and what is known about each model without building it twice."""
+"""Model ids: which network an id builds, from which paper and with which configuration.
 
+A network knows nothing of its registration; :func:`create_model` adds ``info`` to it after the call.
+"""
+
+import dataclasses
 import difflib
 import fnmatch
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from bitsr.common.errors import UnknownNameError
+from bitsr.training.models.network import ModelInfo, SuperResolutionModel
+
+# Networks of one evaluation, and those that sample a picture in many (``training.models.diffusion``).
+Kind = Literal["direct", "diffusion"]
+# ``builder(scale)``, or ``builder(scale, config)`` where the registration has a configuration.
+Builder = TypeVar("Builder", bound=Callable[..., SuperResolutionModel])
 
 
 @dataclass(frozen=True)
-class ModelInfo:
-    """Facts of a model that exporters, the tiler and the command line need.
-
-    ``receptive_field_radius`` is in pixels of the low-resolution picture, without global pooling;
-    ``global_pooling`` says that an output pixel depends on the whole picture (means over it, or attention that reaches
-    across it), so that tiles only approximate. With attention the radius is what tiles overlap.
-    ``tile`` is the side of the square pictures that artefacts take, 0 where they take any size.
-    """
-
-    id: str
-    family: str
+class _Registration:
+    builder: Callable[..., SuperResolutionModel]
     scale: int
-    channels: int
-    blocks: int
-    receptive_field_radius: int
-    global_pooling: bool
     paper: str
-    tile: int = 0
-    config: dict[str, Any] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    config: Any
+    kind: Kind
 
 
-class SuperResolutionModel(nn.Module):
-    """Base of all models: RGB (N, 3, H, W) in [0, 1] -> (N, 3, scale*H, scale*W), not clamped.
-
-    ``forward`` does that for networks of one evaluation; ``upscale`` for all, also those that are evaluated repeatedly.
-    """
-
-    info: ModelInfo
-
-    def upscale(self, low: Tensor) -> Tensor:
-        """Enlarge a batch of pictures; the model is in evaluation mode and on the device of ``low``."""
-        return self(low)
-
-    def training_loss(self, network: nn.Module, low: Tensor, high: Tensor) -> Tensor:
-        """The loss of a batch, a scalar: by default the mean absolute error.
-
-        ``network`` is this model as the trainer runs it (compiled, distributed, in mixed precision).
-        """
-        return F.l1_loss(network(low).float(), high)
-
-    def example_inputs(self, size: tuple[int, int, int, int]) -> tuple[Tensor, ...]:
-        """Inputs of one evaluation for a picture (N, 3, H, W), without values: what costs are counted with."""
-        return (torch.empty(size),)
-
-
-Builder = Callable[[str, int], SuperResolutionModel]
-# Networks of one evaluation, and those that sample a picture in many (``training.models.diffusion``).
-Kind = Literal["direct", "diffusion"]
-_BUILDERS: dict[str, tuple[Builder, int]] = {}
-_KINDS: dict[str, Kind] = {}
+_REGISTRY: dict[str, _Registration] = {}
 
 
 def register_model(
-    pattern: str, *, scales: tuple[int, ...] = (2, 3, 4), kind: Kind = "direct"
+    pattern: str, *, paper: str = "", config: Any = None, scales: tuple[int, ...] = (2, 3, 4), kind: Kind = "direct"
 ) -> Callable[[Builder], Builder]:
-    """Register ``builder(model_id, scale)`` under ``pattern`` with ``{scale}`` filled in, for every scale."""
+    """Register the decorated builder under ``pattern`` with ``{scale}`` filled in, for every scale.
+
+    The builder is called as ``builder(scale)``, or with a ``config``, any dataclass, as ``builder(scale, config)``. One
+    builder may have several decorators: several ids that differ in their configuration.
+
+    Args:
+        pattern: such as ``"ebsr_light_x{scale}"``.
+        paper: the source, as ``bitsr models`` shows it.
+        config: the configuration of these ids; :func:`create_model` can override its fields.
+
+    Raises:
+        ValueError: an id is registered already.
+    """
 
     def decorate(builder: Builder) -> Builder:
         for scale in scales:
             model_id = pattern.format(scale=scale)
-            if model_id in _BUILDERS:
+            if model_id in _REGISTRY:
                 raise ValueError(f"the model id '{model_id}' is registered twice")
-            _BUILDERS[model_id] = (builder, scale)
-            _KINDS[model_id] = kind
+            _REGISTRY[model_id] = _Registration(builder, scale, paper, config, kind)
         return builder
 
     return decorate
@@ -88,30 +63,64 @@ def register_model(
 
 def list_models(glob: str = "*", *, kind: Kind | None = None) -> list[str]:
     """Ids that match a shell pattern, sorted; of one kind, or of all."""
-    return sorted(name for name in fnmatch.filter(_BUILDERS, glob) if kind in (None, _KINDS[name]))
+    return sorted(name for name in fnmatch.filter(_REGISTRY, glob) if kind in (None, _REGISTRY[name].kind))
 
 
-def create_model(model_id: str) -> SuperResolutionModel:
-    """Build a model with fresh weights.
+def create_model(model_id: str, *, pretrained: bool = False, **overrides: Any) -> SuperResolutionModel:
+    """Build a registered model, with fresh weights or, ``pretrained``, with those that come with bitsr.
+
+    Args:
+        model_id: such as ``"ebsr_light_plus_x4"``.
+        overrides: fields of the model's configuration that are to differ, such as ``blocks=4``.
 
     Raises:
-        UnknownNameError: no such id; the nearest one is named.
+        UnknownNameError: no such id, or no such field of its configuration; the nearest one is named.
+        WeightsError: ``pretrained``, and no weights of this model come with bitsr, or they do not fit the overrides.
     """
-    builder, scale = _lookup(model_id)
-    return builder(model_id, scale)
+    registration = _lookup(model_id)
+    config = _overridden(model_id, registration.config, overrides)
+    model = registration.builder(registration.scale, *(() if config is None else (config,)))
+    model.info = ModelInfo(
+        id=model_id,
+        paper=registration.paper,
+        scale=model.scale,
+        channels=model.channels,
+        receptive_field_radius=model.receptive_field_radius,
+        global_pooling=model.global_pooling,
+        fixed_size=model.fixed_size,
+        config={} if config is None else dataclasses.asdict(config),
+    )
+    if pretrained:
+        # Weights are above models: they are read into one.
+        from bitsr.training.weights import embedded_weights, load_weights
+
+        load_weights(model, embedded_weights(model_id))
+    return model
 
 
 def model_info(model_id: str) -> ModelInfo:
-    """Facts of a model, without allocating its weights."""
-    builder, scale = _lookup(model_id)
+    """Facts of a model, without allocating its weights. Errors as :func:`create_model`."""
     with torch.device("meta"):
-        return builder(model_id, scale).info
+        return create_model(model_id).info
 
 
-def _lookup(model_id: str) -> tuple[Builder, int]:
+def _lookup(model_id: str) -> _Registration:
     try:
-        return _BUILDERS[model_id]
+        return _REGISTRY[model_id]
     except KeyError:
-        near = difflib.get_close_matches(model_id, _BUILDERS, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else "`bitsr models` lists them."
+        hint = _nearest(model_id, _REGISTRY) or "`bitsr models` lists them."
         raise UnknownNameError(f"there is no model '{model_id}'; {hint}") from None
+
+
+def _overridden(model_id: str, config: Any, overrides: dict[str, Any]) -> Any:
+    names = [] if config is None else [field.name for field in dataclasses.fields(config)]
+    for name in overrides:
+        if name not in names:
+            expected = f"it has: {', '.join(names)}" if names else "it has no configuration"
+            raise UnknownNameError(f"'{model_id}' has no setting '{name}'; {_nearest(name, names) or expected}")
+    return dataclasses.replace(config, **overrides) if overrides else config
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
+    return f"did you mean {' or '.join(near)}?" if near else ""

@@ -5,15 +5,17 @@ public implementation that the tables of BI-DiffSR count. It is trained and samp
 takes the timestep rather than the noise level.
 """
 
-import torch
+from dataclasses import dataclass
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitsr.training.diffusion.blocks import NormActivation, SelfAttention, TimeEncoding
 from bitsr.training.diffusion.process import DiffusionProcess
+from bitsr.training.diffusion.unet import behind_concatenation, levels, run_unet, without_context
 from bitsr.training.models.bidiffsr import DROPOUT, convolution_reach
 from bitsr.training.models.diffusion import DiffusionModel
-from bitsr.training.models.registry import ModelInfo, register_model
+from bitsr.training.models.registry import register_model
 
 PAPER = "SR3, TPAMI 2022"
 
@@ -36,33 +38,39 @@ class Sr3Block(nn.Module):
         return self.conv2(self.dropout(self.norm2(h))) + self.skip(x)
 
 
+class NearestUp(nn.Conv2d):
+    """A 3x3 convolution behind the nearest-neighbour enlargement by 2. (N, C, H, W) -> (N, C, 2H, 2W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
+
+
+@dataclass(frozen=True)
+class Sr3Config:
+    """Shape of an SR3: channels of the first level, those of each level as multiples of it, blocks a level."""
+
+    channels: int = 64
+    multipliers: tuple[int, ...] = (1, 2, 4, 8)
+    blocks: int = 2
+    norm_groups: int = 16
+
+
 class Sr3(DiffusionModel):
     """UNet: strided convolutions down, nearest enlargement and a convolution up, skips concatenated."""
 
-    def __init__(
-        self,
-        model_id: str,
-        scale: int,
-        *,
-        family: str,
-        channels: int = 64,
-        multipliers: tuple[int, ...] = (1, 2, 4, 8),
-        blocks: int = 2,
-        norm_groups: int = 16,
-    ) -> None:
-        widths = [channels * multiplier for multiplier in multipliers]
-        info = ModelInfo(
-            id=model_id,
-            family=family,
+    def __init__(self, config: Sr3Config, *, scale: int = 4) -> None:
+        channels, blocks, norm_groups = config.channels, config.blocks, config.norm_groups
+        widths = [channels * multiplier for multiplier in config.multipliers]
+        super().__init__(
             scale=scale,
             channels=channels,
-            blocks=blocks,
             receptive_field_radius=convolution_reach(blocks, levels=len(widths), scale=scale),
-            global_pooling=True,
-            paper=PAPER,
-            config={"channels": channels, "multipliers": multipliers, "blocks": blocks, "norm_groups": norm_groups},
+            multiple=2 ** (len(widths) - 1),
+            process=DiffusionProcess(),
         )
-        super().__init__(info, process=DiffusionProcess(), multiple=2 ** (len(widths) - 1))
 
         def block(in_channels: int, out_channels: int) -> Sr3Block:
             return Sr3Block(in_channels, out_channels, time_channels=channels, groups=norm_groups)
@@ -92,35 +100,31 @@ class Sr3(DiffusionModel):
                 width = level_width
             self.decoder.append(level_blocks)
             if level:
-                self.ups.append(nn.Conv2d(width, width, 3, padding=1))
+                self.ups.append(NearestUp(width))
         self.norm = NormActivation(width, groups=norm_groups)
         self.tail = nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, x: Tensor, timestep: Tensor) -> Tensor:
-        time = F.silu(self.encoding(timestep))
-        h = self.head(x)
-        skips = [h]
-        for level, blocks in enumerate(self.encoder):
-            for block in blocks:  # type: ignore[attr-defined]
-                h = block(h, time)
-                skips.append(h)
-            if level < len(self.downs):
-                h = self.downs[level](h)
-                skips.append(h)
-        h = self.middle2(self.attention(self.middle1(h, time)), time)
-        for level, blocks in enumerate(self.decoder):
-            for block in blocks:  # type: ignore[attr-defined]
-                h = block(torch.cat([h, skips.pop()], dim=1), time)
-            if level < len(self.ups):
-                h = self.ups[level](F.interpolate(h, scale_factor=2, mode="nearest"))
+        h = run_unet(
+            self.head(x),
+            F.silu(self.encoding(timestep)),
+            encoder=levels(self.encoder),
+            downs=[without_context(down) for down in self.downs],
+            middle=[self.middle1, without_context(self.attention), self.middle2],
+            decoder=[[behind_concatenation(block) for block in blocks] for blocks in levels(self.decoder)],
+            ups=[without_context(up) for up in self.ups],
+        )
         return self.tail(self.norm(h))
 
 
-@register_model("sr3_x{scale}", scales=(2, 4), kind="diffusion")
-def _sr3(model_id: str, scale: int) -> Sr3:
-    return Sr3(model_id, scale, family="sr3")
-
-
-@register_model("test_sr3_x{scale}", scales=(2, 4), kind="diffusion")
-def _test_sr3(model_id: str, scale: int) -> Sr3:
-    return Sr3(model_id, scale, family="test_sr3", channels=16, multipliers=(1, 2), blocks=0, norm_groups=4)
+@register_model("sr3_x{scale}", scales=(2, 4), paper=PAPER, config=Sr3Config(), kind="diffusion")
+@register_model(
+    "test_sr3_x{scale}",
+    scales=(2, 4),
+    paper=PAPER,
+    config=Sr3Config(channels=16, multipliers=(1, 2), blocks=0, norm_groups=4),
+    kind="diffusion",
+)
+def sr3(scale: int, config: Sr3Config) -> Sr3:
+    """The float network."""
+    return Sr3(config, scale=scale)

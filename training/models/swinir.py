@@ -1,4 +1,4 @@
-"""SwinIR, light variant: a float reference, and the frame of the transformer with binary linear layers (FRBT).
+"""SwinIR, light variant: a float reference, and the network of the transformer with binary linear layers (FRBT).
 
 Source: Liang et al., "SwinIR: Image Restoration Using Swin Transformer", ICCV workshops 2021, and its published code:
 60 channels, four groups of six layers, 6 heads, windows of 8, MLP ratio 2, one convolution and a pixel shuffle at the
@@ -8,24 +8,20 @@ pictures of any size and is how tiles are filled.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitsr.training.layers import SubtractMean
-from bitsr.training.models.registry import ModelInfo, SuperResolutionModel, register_model
+from bitsr.training.layers import Normalize
+from bitsr.training.models.network import SuperResolutionModel
+from bitsr.training.models.registry import register_model
 
 PAPER = "SwinIR, ICCVW 2021 (arXiv 2108.10257)"
 # Added to the attention between pixels that a shift brought into one window.
 MASKED = -100.0
-WINDOW = 8
-# Side of the pictures that artefacts take, and what tiles overlap: as much as the paper's crops, and two windows.
-TILE = 64
-OVERLAP = 16
 
 
 @dataclass(frozen=True)
@@ -198,56 +194,44 @@ class SwinGroup(nn.Module):
         return y + x if self.skip else y
 
 
+@dataclass(frozen=True)
+class SwinIrConfig:
+    """Shape of a SwinIR: ``depths`` are the layers of each group, ``window`` and ``tile`` sides in pixels.
+
+    ``tile`` is the side of the pictures that artifacts take, ``overlap`` what tiles overlap: by default as much as the
+    paper's crops, and two windows.
+    """
+
+    channels: int = 60
+    depths: tuple[int, ...] = (6, 6, 6, 6)
+    heads: int = 6
+    window: int = 8
+    tile: int = 64
+    overlap: int = 16
+
+
 class SwinIr(SuperResolutionModel):
     """Head 3x3 and norm, groups, norm and closing convolution with a skip around all of it, tail 3x3, pixel shuffle."""
 
-    def __init__(
-        self,
-        model_id: str,
-        scale: int,
-        parts: SwinParts,
-        *,
-        family: str,
-        paper: str = PAPER,
-        channels: int = 60,
-        depths: Sequence[int] = (6, 6, 6, 6),
-        heads: int = 6,
-        window: int = WINDOW,
-        tile: int = TILE,
-        overlap: int = OVERLAP,
-        config: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__()
-        self.scale = scale
+    def __init__(self, parts: SwinParts, config: SwinIrConfig, *, scale: int = 4) -> None:
+        channels, heads, window = config.channels, config.heads, config.window
+        super().__init__(
+            scale=scale,
+            channels=channels,
+            receptive_field_radius=config.overlap,
+            global_pooling=True,
+            fixed_size=config.tile,
+        )
         self.window = window
-        self.normalize = SubtractMean()
+        self.normalize = Normalize()
         self.head = nn.Conv2d(3, channels, 3, padding=1)
         self.head_norm = ChannelNorm(channels)
         self.body = nn.Sequential(
-            *(SwinGroup(channels, parts, layers=depth, heads=heads, window=window) for depth in depths)
+            *(SwinGroup(channels, parts, layers=depth, heads=heads, window=window) for depth in config.depths)
         )
         self.norm = ChannelNorm(channels)
         self.body_end = parts.body_end(channels)
         self.tail = nn.Conv2d(channels, 3 * scale**2, 3, padding=1)
-        self.info = ModelInfo(
-            id=model_id,
-            family=family,
-            scale=scale,
-            channels=channels,
-            blocks=len(depths),
-            receptive_field_radius=overlap,
-            global_pooling=True,
-            tile=tile,
-            paper=paper,
-            config={
-                "channels": channels,
-                "depths": list(depths),
-                "heads": heads,
-                "window": window,
-                "tile": tile,
-                **(config or {}),
-            },
-        )
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
@@ -264,15 +248,12 @@ def fill_windows(x: Tensor, size: int) -> Tensor:
     return F.pad(x, (0, missing[1], 0, missing[0]), mode="replicate") if any(missing) else x
 
 
-@register_model("swinir_light_x{scale}")
-def _swinir_light(model_id: str, scale: int) -> SwinIr:
-    return SwinIr(model_id, scale, FLOAT_PARTS, family="swinir_light")
-
-
 # A network for tests: one group of two layers, one of them shifted.
-TINY: dict[str, Any] = {"channels": 8, "depths": (2,), "heads": 2, "window": 4, "tile": 16, "overlap": 4}
+TINY = SwinIrConfig(channels=8, depths=(2,), heads=2, window=4, tile=16, overlap=4)
 
 
-@register_model("test_swinir_x{scale}", scales=(2,))
-def _test_swinir(model_id: str, scale: int) -> SwinIr:
-    return SwinIr(model_id, scale, FLOAT_PARTS, family="test_swinir", **TINY)
+@register_model("swinir_light_x{scale}", paper=PAPER, config=SwinIrConfig())
+@register_model("test_swinir_x{scale}", scales=(2,), paper=PAPER, config=TINY)
+def swinir(scale: int, config: SwinIrConfig) -> SwinIr:
+    """The float network."""
+    return SwinIr(FLOAT_PARTS, config, scale=scale)

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from bitsr.common.errors import UsageError
 from bitsr.common.pictures import read_picture
-from bitsr.export.deploy import FusedBinaryConv2d, fold
-from bitsr.export.deploy.layers import SuperResolver
+from bitsr.export.deploy import FoldedBackbone, FusedBinaryConv2d, fold
 from bitsr.training.models import create_model
 from bitsr.training.weights import load_model
 
@@ -98,9 +97,9 @@ def calibration_pictures(paths: list[Path]) -> list[Tensor]:
 def feature_maps(pictures: list[Tensor]) -> list[Tensor]:
     """What a binary layer sees of the pictures: (1, 64, 128, 128) of the trained network's head."""
     network = fold(load_model(BINARY_NETWORK))
-    assert isinstance(network, SuperResolver)
+    assert isinstance(network, FoldedBackbone)
     with torch.no_grad():
-        return [network.head(picture - network.mean).to(memory_format=torch.channels_last) for picture in pictures]
+        return [network.features(picture) for picture in pictures]
 
 
 def _crops(rgb: NDArray[np.uint8]) -> list[Tensor]:

@@ -42,15 +42,14 @@ def golden_step(model: DiffusionModel, *, seed: int, side: int, timestep: int) -
 
 def replayed_step(model: DiffusionModel, *, seed: int) -> tuple[Tensor, Tensor]:
     """The inputs whose ops are replayed: small, in the middle of the sampling."""
-    side = tile_sizes(model, max_pixels=GOLDEN_HEIGHT * GOLDEN_WIDTH).min_side * model.info.scale
+    side = tile_sizes(model, max_pixels=GOLDEN_HEIGHT * GOLDEN_WIDTH).min_side * model.scale
     return golden_step(model, seed=seed, side=side, timestep=model.process.timesteps // 2)
 
 
 def compared_timesteps(model: DiffusionModel) -> list[int]:
     """The first of each group with thresholds of its own, and the last; the middle where there is one group."""
     process = model.process
-    groups = int(model.info.config.get("time_groups", 1))
-    inner = process.group_starts(groups) if groups > 1 else [0, process.timesteps // 2]
+    inner = process.group_starts(model.time_groups) if model.time_groups > 1 else [0, process.timesteps // 2]
     return [*inner, process.timesteps - 1]
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bitsr.common.files import atomic_write
-from bitsr.export.deploy.layers import FusedBinaryConv2d, GatedBinaryConv2d
+from bitsr.export.deploy.layers import FusedBinaryConv2d, ResidualBinaryConv2d
 
 
 class FloatConv(nn.Module):
@@ -33,8 +33,8 @@ def float_twin(deployed: nn.Module) -> nn.Module:
     twin = copy.deepcopy(deployed)
     torch.manual_seed(0)
     for module in list(twin.modules()):
-        if isinstance(module, GatedBinaryConv2d):
-            module.channel = module.spatial = None
+        if isinstance(module, ResidualBinaryConv2d):
+            module.channel_gate = module.spatial_gate = None
         for name, child in list(module.named_children()):
             if isinstance(child, FusedBinaryConv2d):
                 setattr(module, name, FloatConv(child))

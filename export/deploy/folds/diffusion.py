@@ -1,4 +1,4 @@
-"""Fold rules of the diffusion networks' float blocks, in ops that both exporters take as they are.
+"""Folds of the diffusion networks' float blocks, in ops that both exporters take as they are.
 
 All maps stay four-dimensional and channels-last; vectors are maps of one pixel, (1, C, 1, 1), so that nothing is
 reshaped between layouts.
@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitsr.export.deploy.registry import fold_rule
+from bitsr.export.deploy.registry import folds
 from bitsr.training.diffusion.blocks import NormActivation, SelfAttention, TimeEncoding
 
 
+@folds(nn.GroupNorm)
 class FoldedGroupNorm(nn.Module):
     """Group normalisation of (1, C, H, W) from means over the pixels and, by small 1x1 convolutions, over the groups.
 
@@ -38,17 +39,19 @@ class FoldedGroupNorm(nn.Module):
         return centred * self.spread_gain(torch.rsqrt(variance)) + self.bias
 
 
+@folds(NormActivation)
 class FoldedNormActivation(nn.Module):
     """Group normalisation and Swish."""
 
-    def __init__(self, norm: FoldedGroupNorm) -> None:
+    def __init__(self, module: NormActivation) -> None:
         super().__init__()
-        self.norm = norm
+        self.norm = FoldedGroupNorm(module.norm)
 
     def forward(self, x: Tensor) -> Tensor:
         return swish(self.norm(x))
 
 
+@folds(TimeEncoding)
 class FoldedTimeEncoding(nn.Module):
     """Timestep (1, 1, 1, 1) float32 -> its encoding after the Swish that every block applies, (1, C, 1, 1)."""
 
@@ -65,6 +68,7 @@ class FoldedTimeEncoding(nn.Module):
         return swish(self.reduce(swish(self.expand(torch.cat([angles.sin(), angles.cos()], dim=1)))))
 
 
+@folds(SelfAttention)
 class FoldedSelfAttention(nn.Module):
     """Attention over all pixels of (1, C, H, W); ``1 / sqrt(C)`` is folded into the queries."""
 
@@ -152,23 +156,3 @@ def pixel_conv(weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
         if conv.bias is not None and bias is not None:
             conv.bias.copy_(bias)
     return conv
-
-
-@fold_rule(nn.GroupNorm)
-def _group_norm(module: nn.GroupNorm) -> FoldedGroupNorm:
-    return FoldedGroupNorm(module)
-
-
-@fold_rule(NormActivation)
-def _norm_activation(module: NormActivation) -> FoldedNormActivation:
-    return FoldedNormActivation(FoldedGroupNorm(module.norm))
-
-
-@fold_rule(TimeEncoding)
-def _time_encoding(module: TimeEncoding) -> FoldedTimeEncoding:
-    return FoldedTimeEncoding(module)
-
-
-@fold_rule(SelfAttention)
-def _self_attention(module: SelfAttention) -> FoldedSelfAttention:
-    return FoldedSelfAttention(module)

@@ -1,14 +1,13 @@
-"""Fold rules of SwinIR and of its form with binary linear layers (FRBT)."""
+"""Folds of SwinIR and of its form with binary linear layers (FRBT)."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bitsr.export.deploy.folds.common import fold_conv, fold_head, fold_tail
 from bitsr.export.deploy.layers import FusedBinaryConv2d, PixelShuffle
-from bitsr.export.deploy.registry import fold, fold_rule
-from bitsr.export.deploy.rules.folding import fold_conv, fold_head, fold_tail
+from bitsr.export.deploy.registry import fold, folds
 from bitsr.training.layers import BinaryConv2d
-from bitsr.training.models.frb import BinaryHidden
 from bitsr.training.models.swinir import (
     MASKED,
     ChannelNorm,
@@ -32,6 +31,7 @@ def shared_regions(height: int, width: int, size: int) -> Tensor:
     return F.one_hot(number, 4).float()
 
 
+@folds(ChannelNorm)
 class FoldedChannelNorm(nn.Module):
     """:class:`~bitsr.training.models.swinir.ChannelNorm` on contiguous maps: ExecuTorch misreads permuted ones."""
 
@@ -50,12 +50,8 @@ class FoldedChannelNorm(nn.Module):
         return y.permute(0, 3, 1, 2).contiguous()
 
 
-@fold_rule(ChannelNorm)
-def _norm(module: ChannelNorm) -> FoldedChannelNorm:
-    return FoldedChannelNorm(module)
-
-
-class WindowAttend(nn.Module):
+@folds(WindowAttention)
+class FoldedWindowAttention(nn.Module):
     """:class:`~bitsr.training.models.swinir.WindowAttention`, its bias worked out. (N, 3C, H, W) -> (N, C, H, W)."""
 
     bias: Tensor
@@ -78,6 +74,7 @@ class ShiftMask(nn.Module):
         return (torch.bmm(regions, regions.transpose(1, 2)) - 1) * -MASKED
 
 
+@folds(SwinLayer)
 class FoldedSwinLayer(nn.Module):
     """:class:`~bitsr.training.models.swinir.SwinLayer`; binary layers add its skips."""
 
@@ -86,7 +83,7 @@ class FoldedSwinLayer(nn.Module):
         self.shift = module.shift
         self.norm1 = fold(module.norm1)
         self.qkv = _layer(module.qkv)
-        self.attention = WindowAttend(module.attention)
+        self.attention = fold(module.attention)
         self.proj = _layer(module.proj)
         self.norm2 = fold(module.norm2)
         self.hidden = fold(module.hidden)
@@ -116,12 +113,13 @@ def _rolled(x: Tensor, shift: int) -> Tensor:
     return torch.cat([x[..., shift:], x[..., :shift]], dim=3)
 
 
+@folds(SwinGroup)
 class FoldedSwinGroup(nn.Module):
     """:class:`~bitsr.training.models.swinir.SwinGroup` with the mask from outside."""
 
     def __init__(self, module: SwinGroup) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(FoldedSwinLayer(layer) for layer in module.layers if isinstance(layer, SwinLayer))
+        self.layers = nn.ModuleList(fold(layer) for layer in module.layers)
         self.end = fold(module.end)
         self.skip = module.skip
 
@@ -133,6 +131,7 @@ class FoldedSwinGroup(nn.Module):
         return y + x if self.skip else y
 
 
+@folds(SwinIr)
 class FoldedSwinIr(nn.Module):
     """:class:`~bitsr.training.models.swinir.SwinIr`; the mask of the size of artefacts is prepared."""
 
@@ -143,13 +142,13 @@ class FoldedSwinIr(nn.Module):
         super().__init__()
         self.scale = module.scale
         self.window = module.window
-        self.tile = module.info.tile
+        self.tile = module.fixed_size
         self.register_buffer("mean", module.normalize.mean.detach().clone())
         self.register_buffer("regions", shared_regions(self.tile, self.tile, self.window))
         self.mask = ShiftMask()
         self.head = fold_head(module.head, module.normalize)
         self.head_norm = fold(module.head_norm)
-        self.body = nn.ModuleList(FoldedSwinGroup(group) for group in module.body if isinstance(group, SwinGroup))
+        self.body = nn.ModuleList(fold(group) for group in module.body)
         self.norm = fold(module.norm)
         self.body_end = fold(module.body_end)
         self.tail = fold_tail(module.tail, mean=module.normalize.mean, pixels=module.scale**2)
@@ -169,13 +168,3 @@ class FoldedSwinIr(nn.Module):
             y = group(y, mask)
         y = self.shuffle(self.tail(self.body_end(self.norm(y)) + head))
         return y[..., : height * self.scale, : width * self.scale].contiguous()
-
-
-@fold_rule(BinaryHidden)
-def _hidden(module: BinaryHidden) -> FusedBinaryConv2d:
-    return fold_conv(module.conv, rprelu=module.rprelu)
-
-
-@fold_rule(SwinIr)
-def _swinir(module: SwinIr) -> FoldedSwinIr:
-    return FoldedSwinIr(module)

@@ -1,13 +1,13 @@
-"""Fold rules of the backbones that several families share."""
+"""Folds of the backbones that several families share."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitsr.export.deploy.layers import GatedBinaryConv2d, PixelShuffle, SuperResolver
-from bitsr.export.deploy.registry import fold, fold_rule
-from bitsr.export.deploy.rules.folding import fold_head, fold_tail, with_weight
-from bitsr.training.models.frames import LEAKY_SLOPE, FloatStage, LightFrame, SrResNetFrame
+from bitsr.export.deploy.folds.common import fold_head, fold_tail, with_weight
+from bitsr.export.deploy.layers import AddInput, FoldedBackbone, PixelShuffle, ResidualBinaryConv2d
+from bitsr.export.deploy.registry import fold, folds
+from bitsr.training.models.backbones import LEAKY_SLOPE, FloatStage, LightBackbone, SrResNet
 
 
 class BilinearUpsample(nn.Module):
@@ -46,42 +46,31 @@ class BilinearUpsample(nn.Module):
         return self.shuffle(y)
 
 
-class UpsamplingSuperResolver(nn.Module):
-    """Deploy form of :class:`~bitsr.training.models.frames.SrResNetFrame`; the amplification is folded.
-
-    Maps are channels-last between head and last convolution.
-    """
-
-    def __init__(self, module: SrResNetFrame) -> None:
-        super().__init__()
-        self.head = with_weight(module.head, module.head.weight * module.input_scale, module.head.bias)
-        self.body = fold(module.body)
-        self.stages = nn.Sequential(*(fold(stage) for stage in module.stages))
-        self.conv_hr = _with_leaky_relu(fold(module.conv_hr))
-        self.conv_last = fold_tail(module.conv_last, input_scale=module.input_scale)
-        self.skip = BilinearUpsample(3, module.scale)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, 3, H s, W s), not clamped."""
-        y = F.leaky_relu(self.head(x), LEAKY_SLOPE).to(memory_format=torch.channels_last)
-        y = self.stages(self.body(y))
-        y = self.conv_last(self.conv_hr(y)).to(memory_format=torch.contiguous_format)
-        return y + self.skip(x)
+@folds(SrResNet)
+def fold_srresnet(module: SrResNet) -> FoldedBackbone:
+    """The amplification is folded into the first and the last convolution."""
+    head = with_weight(module.head, module.head.weight * module.input_scale, module.head.bias)
+    return FoldedBackbone(
+        head=nn.Sequential(head, nn.LeakyReLU(LEAKY_SLOPE)),
+        body=fold(module.body),
+        tail=nn.Sequential(
+            *(fold(stage) for stage in module.stages),
+            _with_leaky_relu(fold(module.conv_hr)),
+            fold_tail(module.conv_last, input_scale=module.input_scale),
+        ),
+        skip=BilinearUpsample(3, module.scale),
+    )
 
 
 def _with_leaky_relu(conv: nn.Module) -> nn.Module:
     """The activation inside a binary layer, as its last step, or behind a float one."""
-    if not isinstance(conv, GatedBinaryConv2d):
+    if not isinstance(conv, ResidualBinaryConv2d):
         return nn.Sequential(conv, nn.LeakyReLU(LEAKY_SLOPE))
     conv.conv.slope = torch.full((conv.conv.out_channels,), LEAKY_SLOPE)
     return conv
 
 
-@fold_rule(SrResNetFrame)
-def _srresnet(module: SrResNetFrame) -> UpsamplingSuperResolver:
-    return UpsamplingSuperResolver(module)
-
-
+@folds(FloatStage)
 class FoldedFloatStage(nn.Module):
     """Convolution, our pixel shuffle, LeakyReLU."""
 
@@ -94,23 +83,19 @@ class FoldedFloatStage(nn.Module):
         return F.leaky_relu(self.shuffle(self.conv(x)), LEAKY_SLOPE)
 
 
-@fold_rule(FloatStage)
-def _float_stage(module: FloatStage) -> FoldedFloatStage:
-    return FoldedFloatStage(module)
-
-
-@fold_rule(LightFrame)
-def _light(module: LightFrame) -> SuperResolver:
-    return SuperResolver(
+@folds(LightBackbone)
+def fold_light(module: LightBackbone) -> FoldedBackbone:
+    """Amplification and the mean of the output are folded into head and tail."""
+    return FoldedBackbone(
         mean=module.normalize.mean,
         head=fold_head(module.head, module.normalize),
-        body=fold(module.body),
+        body=AddInput(fold(module.body)),
         tail=fold_tail(
             module.tail,
             input_scale=module.normalize.input_scale,
             mean=None if module.nearest_skip else module.normalize.mean,
             pixels=module.scale**2,
         ),
-        scale=module.scale,
+        shuffle=PixelShuffle(module.scale),
         nearest_skip=module.nearest_skip,
     )

@@ -1,11 +1,11 @@
-"""Fold rules of the baselines that have a deploy form, and the reasons of those that have none."""
+"""Folds of the baselines that have a deploy form, and the reasons of those that have none."""
 
 import torch
 from torch import Tensor, nn
 
-from bitsr.export.deploy.layers import FusedBinaryConv2d, GatedBinaryConv2d
-from bitsr.export.deploy.registry import fold_rule
-from bitsr.export.deploy.rules.folding import fold_conv
+from bitsr.export.deploy.folds.common import fold_conv
+from bitsr.export.deploy.layers import FusedBinaryConv2d, ResidualBinaryConv2d
+from bitsr.export.deploy.registry import folds
 from bitsr.export.errors import ExportError
 from bitsr.training.binarizers.baselines import filter_scale
 from bitsr.training.models.baseline_blocks import (
@@ -34,13 +34,13 @@ class TwoLayers(nn.Module):
         return self.conv2(self.conv1(x), residual=x)
 
 
-@fold_rule(BnnBlock)
-def _bnn(module: BnnBlock) -> TwoLayers:
+@folds(BnnBlock)
+def fold_bnn(module: BnnBlock) -> TwoLayers:
     return TwoLayers(fold_conv(module.conv1, norm=module.norm1), fold_conv(module.conv2, norm=module.norm2))
 
 
-@fold_rule(BtmBlock)
-def _btm(module: BtmBlock) -> TwoLayers:
+@folds(BtmBlock)
+def fold_btm(module: BtmBlock) -> TwoLayers:
     conv1, conv2 = fold_conv(module.conv1, activation=module.activation1), fold_conv(module.conv2)
     conv1.scale = conv1.scale * filter_scale(module.conv1.weight).flatten()
     conv2.scale = conv2.scale * filter_scale(module.conv2.weight).flatten()
@@ -48,9 +48,9 @@ def _btm(module: BtmBlock) -> TwoLayers:
     return TwoLayers(conv1, conv2)
 
 
-@fold_rule(SkipUnit)
-def _skip(module: SkipUnit) -> GatedBinaryConv2d:
-    return GatedBinaryConv2d(fold_conv(module.conv, norm=module.norm), channel=None, spatial=None)
+@folds(SkipUnit)
+def fold_skip_unit(module: SkipUnit) -> ResidualBinaryConv2d:
+    return ResidualBinaryConv2d(fold_conv(module.conv, norm=module.norm))
 
 
 class AddVector(nn.Module):
@@ -66,8 +66,8 @@ class AddVector(nn.Module):
         return x + self.vector
 
 
-@fold_rule(ReactnetBody)
-def _reactnet(module: ReactnetBody) -> nn.Sequential:
+@folds(ReactnetBody)
+def fold_reactnet(module: ReactnetBody) -> nn.Sequential:
     """The shift after a unit's PReLU goes into the next unit's threshold and shift; the last one is added."""
     layers: list[nn.Module] = []
     units = [unit for unit in module if isinstance(unit, ReactnetUnit)]
@@ -78,14 +78,14 @@ def _reactnet(module: ReactnetBody) -> nn.Sequential:
         assert layer.shift is not None  # RSign and BN give them
         layer.threshold = layer.threshold - ahead
         layer.shift = layer.shift + (unit.rprelu.shift_before + ahead).detach()
-        layers.append(GatedBinaryConv2d(layer, channel=None, spatial=None))
+        layers.append(ResidualBinaryConv2d(layer))
         ahead = unit.rprelu.shift_after.detach()
     return nn.Sequential(*layers, AddVector(ahead))
 
 
 def _refuse(module_type: type[nn.Module], method: str) -> None:
-    @fold_rule(module_type)
-    def _rule(module: nn.Module) -> nn.Module:
+    @folds(module_type)
+    def refuse(module: nn.Module) -> nn.Module:
         raise ExportError(
             f"'{method}' is for comparison in training and has no deploy form: {TRAINING_ONLY[method]}; "
             "export bnn, bireal, irnet, reactnet or btm"

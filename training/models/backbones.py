@@ -5,13 +5,13 @@ Both take the body as a module (N, C, H, W) -> (N, C, H, W). Sources: the publis
 """
 
 import math
-from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitsr.training.layers import SubtractMean
-from bitsr.training.models.registry import ModelInfo, SuperResolutionModel
+from bitsr.training.layers import Normalize
+from bitsr.training.models.network import SuperResolutionModel
+from bitsr.training.models.receptive_field import pools_globally, receptive_field_radius
 
 LEAKY_SLOPE = 0.1
 
@@ -28,7 +28,7 @@ class FloatStage(nn.Module):
         return F.leaky_relu(F.pixel_shuffle(self.conv(x), self.factor), LEAKY_SLOPE)
 
 
-class SrResNetFrame(SuperResolutionModel):
+class SrResNet(SuperResolutionModel):
     """Head and LeakyReLU, body, upsampling stages, ``conv_hr`` and LeakyReLU, ``conv_last``, plus the bilinear input.
 
     ``stages`` map C channels to C channels, each at its factor times the resolution; ``conv_hr`` keeps the channels and
@@ -39,22 +39,20 @@ class SrResNetFrame(SuperResolutionModel):
 
     def __init__(
         self,
-        model_id: str,
-        scale: int,
-        *,
         body: nn.Module,
-        channels: int,
-        blocks: int,
-        family: str,
-        paper: str,
+        *,
+        channels: int = 64,
+        scale: int = 4,
         input_scale: float = 1.0,
         stages: nn.ModuleList | None = None,
         conv_hr: nn.Module | None = None,
-        body_radius: int | None = None,
-        config: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(
+            scale=scale,
+            channels=channels,
+            receptive_field_radius=receptive_field_radius(body) + 1 + upsampling_radius(scale, full_resolution_convs=2),
+            global_pooling=pools_globally(body),
+        )
         self.input_scale = float(input_scale)
         self.head = _scaled_init(nn.Conv2d(3, channels, 3, padding=1))
         self.body = body
@@ -63,19 +61,6 @@ class SrResNetFrame(SuperResolutionModel):
         self.stages = stages
         self.conv_hr = _scaled_init(nn.Conv2d(channels, channels, 3, padding=1)) if conv_hr is None else conv_hr
         self.conv_last = _scaled_init(nn.Conv2d(channels, 3, 3, padding=1))
-        self.info = ModelInfo(
-            id=model_id,
-            family=family,
-            scale=scale,
-            channels=channels,
-            blocks=blocks,
-            receptive_field_radius=(2 * blocks if body_radius is None else body_radius)
-            + 1
-            + upsampling_radius(scale, full_resolution_convs=2),
-            global_pooling=False,
-            paper=paper,
-            config={"channels": channels, "blocks": blocks, "input_scale": self.input_scale, **(config or {})},
-        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = x * self.input_scale
@@ -87,48 +72,33 @@ class SrResNetFrame(SuperResolutionModel):
         return y / self.input_scale
 
 
-class LightFrame(SuperResolutionModel):
+class LightBackbone(SuperResolutionModel):
     """Float head 3x3, body with a skip around it, float tail 3x3 to 3*s*s channels and pixel shuffle.
 
     The mean of DIV2K is subtracted before and added behind; with ``nearest_skip`` the nearest-neighbour enlargement of
-    the input is added instead. ``input_scale`` as in :class:`SrResNetFrame`; ``global_pooling`` says that the body has
-    means over the picture.
+    the input is added instead. ``input_scale`` as in :class:`SrResNet`.
     """
 
     def __init__(
         self,
-        model_id: str,
-        scale: int,
-        *,
         body: nn.Module,
-        channels: int,
-        blocks: int,
-        family: str,
-        paper: str,
+        *,
+        channels: int = 64,
+        scale: int = 4,
         input_scale: float = 1.0,
         nearest_skip: bool = False,
-        global_pooling: bool = False,
-        body_radius: int | None = None,
-        config: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(
+            scale=scale,
+            channels=channels,
+            receptive_field_radius=receptive_field_radius(body) + 2,
+            global_pooling=pools_globally(body),
+        )
         self.nearest_skip = nearest_skip
-        self.normalize = SubtractMean(input_scale=input_scale)
+        self.normalize = Normalize(input_scale=input_scale)
         self.head = nn.Conv2d(3, channels, 3, padding=1)
         self.body = body
         self.tail = nn.Conv2d(channels, 3 * scale**2, 3, padding=1)
-        self.info = ModelInfo(
-            id=model_id,
-            family=family,
-            scale=scale,
-            channels=channels,
-            blocks=blocks,
-            receptive_field_radius=(2 * blocks if body_radius is None else body_radius) + 2,
-            global_pooling=global_pooling,
-            paper=paper,
-            config={"channels": channels, "blocks": blocks, "input_scale": float(input_scale), **(config or {})},
-        )
 
     def forward(self, x: Tensor) -> Tensor:
         head = self.head(self.normalize(x))

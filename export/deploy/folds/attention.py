@@ -1,4 +1,4 @@
-"""Fold rules of the binary EDSR with attention.
+"""Folds of the binary EDSR with attention.
 
 The trunk of the deploy form is that of the train form divided by the product of the factors a2 so far, so that units
 without attention on the residual branch are one binary layer each. Attention itself stays float.
@@ -7,13 +7,13 @@ without attention on the residual branch are one binary layer each. Attention it
 import torch
 from torch import Tensor, nn
 
-from bitsr.export.deploy.layers import FusedBinaryConv2d
-from bitsr.export.deploy.registry import fold, fold_rule
-from bitsr.export.deploy.rules.folding import fold_conv, fold_head, fold_tail, rescale
+from bitsr.export.deploy.folds.common import fold_conv, fold_head, fold_tail, rescale
+from bitsr.export.deploy.layers import FoldedBackbone, FusedBinaryConv2d
+from bitsr.export.deploy.registry import fold, folds
 from bitsr.training.models.attention import AttentionGain, AttentionUnit, BinEdsr
 
 
-class FoldedAttention(nn.Module):
+class FoldedAttentionGain(nn.Module):
     """``z * (gain * M(z * trunk / divisor))``, the factors folded into the first weights of M."""
 
     gain: Tensor
@@ -55,47 +55,34 @@ def _unit(module: AttentionUnit, *, trunk: float) -> tuple[FoldedAttentionUnit, 
     after = trunk * a2
     if isinstance(module.residual, AttentionGain):
         # It undoes the division, in the mask's input and in the result.
-        residual = FoldedAttention(module.residual, gain=after, trunk=trunk)
+        residual = FoldedAttentionGain(module.residual, gain=after, trunk=trunk)
         after = 1.0
     binary = None
     if isinstance(module.binary, AttentionGain):
-        binary = FoldedAttention(module.binary, gain=a1 / after)
+        binary = FoldedAttentionGain(module.binary, gain=a1 / after)
         rescale(conv, input_divisor=trunk)
     else:
         rescale(conv, input_divisor=trunk, gain=a1 / after)
     return FoldedAttentionUnit(conv, binary=binary, residual=residual), after
 
 
-class FoldedBinEdsr(nn.Module):
-    """Deploy form of :class:`~bitsr.training.models.attention.BinEdsr`."""
-
-    mean: Tensor
-
-    def __init__(self, module: BinEdsr) -> None:
-        super().__init__()
-        self.register_buffer("mean", module.normalize.mean.detach().clone())
-        self.head = fold_head(module.head, module.normalize)
-        units, trunk = [], 1.0
-        for unit in module.body:
-            assert isinstance(unit, AttentionUnit)
-            folded, trunk = _unit(unit, trunk=trunk)
-            units.append(folded)
-        self.body = nn.Sequential(*units)
-        self.upsampler = fold(module.upsampler)
-        for layer in self.upsampler.modules():
-            if isinstance(layer, FusedBinaryConv2d):
-                rescale(layer, input_divisor=trunk, gain=1 / trunk)
-        self.tail = fold_tail(
-            module.tail, input_scale=module.normalize.input_scale, gain=trunk, mean=module.normalize.mean
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, 3, H s, W s), not clamped."""
-        y = self.head(x - self.mean).to(memory_format=torch.channels_last)
-        y = self.tail(self.upsampler(self.body(y)))
-        return y.to(memory_format=torch.contiguous_format)
-
-
-@fold_rule(BinEdsr)
-def _binedsr(module: BinEdsr) -> FoldedBinEdsr:
-    return FoldedBinEdsr(module)
+@folds(BinEdsr)
+def fold_binedsr(module: BinEdsr) -> FoldedBackbone:
+    """Units and upsampler for the divided trunk; the tail undoes the division."""
+    units, trunk = [], 1.0
+    for unit in module.body:
+        assert isinstance(unit, AttentionUnit)
+        folded, trunk = _unit(unit, trunk=trunk)
+        units.append(folded)
+    upsampler = fold(module.upsampler)
+    for layer in upsampler.modules():
+        if isinstance(layer, FusedBinaryConv2d):
+            rescale(layer, input_divisor=trunk, gain=1 / trunk)
+    mean = module.normalize.mean
+    tail = fold_tail(module.tail, input_scale=module.normalize.input_scale, gain=trunk, mean=mean)
+    return FoldedBackbone(
+        mean=mean,
+        head=fold_head(module.head, module.normalize),
+        body=nn.Sequential(*units),
+        tail=nn.Sequential(upsampler, tail),
+    )

@@ -1,27 +1,27 @@
-"""Fold rules of EBSR: gates, E-Conv, block."""
+"""Folds of EBSR: gates, E-Conv, block."""
 
 from torch import Tensor, nn
 
+from bitsr.export.deploy.folds.common import fold_conv
 from bitsr.export.deploy.layers import (
     ChannelGate,
     ChannelShiftGate,
-    GatedBinaryConv2d,
     QuantizedSpatialGate,
+    ResidualBinaryConv2d,
     SpatialGate,
 )
-from bitsr.export.deploy.registry import fold, fold_rule
-from bitsr.export.deploy.rules.folding import fold_conv
+from bitsr.export.deploy.registry import fold, folds
 from bitsr.training.layers import ChannelShiftRescale, SpatialRescale
 from bitsr.training.models.ebsr import EbsrBlock, EConv, QuantizedSpatialRescale
 
 
-@fold_rule(SpatialRescale)
-def _spatial(module: SpatialRescale) -> SpatialGate:
+@folds(SpatialRescale)
+def fold_spatial(module: SpatialRescale) -> SpatialGate:
     return SpatialGate(module.conv)
 
 
-@fold_rule(QuantizedSpatialRescale)
-def _quantized_spatial(module: QuantizedSpatialRescale) -> QuantizedSpatialGate:
+@folds(QuantizedSpatialRescale)
+def fold_quantized_spatial(module: QuantizedSpatialRescale) -> QuantizedSpatialGate:
     activations = module.activation_quantizer
     return QuantizedSpatialGate(
         module.weight_quantizer.levels(module.weight),
@@ -33,8 +33,8 @@ def _quantized_spatial(module: QuantizedSpatialRescale) -> QuantizedSpatialGate:
     )
 
 
-@fold_rule(ChannelShiftRescale)
-def _channel(module: ChannelShiftRescale) -> nn.Module:
+@folds(ChannelShiftRescale)
+def fold_channel(module: ChannelShiftRescale) -> nn.Module:
     if module.fused:
         return ChannelShiftGate(module.fc1, module.fc2)
     return SeparateChannelGates(
@@ -55,19 +55,16 @@ class SeparateChannelGates(nn.Module):
         return self.shift(x), self.gain(x)
 
 
-def _econv(module: EConv, activation: nn.Module | None) -> GatedBinaryConv2d:
-    return GatedBinaryConv2d(
+@folds(EConv)
+def fold_econv(module: EConv, activation: nn.Module | None = None) -> ResidualBinaryConv2d:
+    """``activation`` is what the block has behind the E-Conv."""
+    return ResidualBinaryConv2d(
         fold_conv(module.conv, activation=activation, picture_threshold=module.channel is not None),
-        channel=None if module.channel is None else fold(module.channel),
-        spatial=None if module.spatial is None else fold(module.spatial),
+        channel_gate=None if module.channel is None else fold(module.channel),
+        spatial_gate=None if module.spatial is None else fold(module.spatial),
     )
 
 
-@fold_rule(EConv)
-def _plain_econv(module: EConv) -> GatedBinaryConv2d:
-    return _econv(module, None)
-
-
-@fold_rule(EbsrBlock)
-def _ebsr_block(module: EbsrBlock) -> nn.Module:
-    return nn.Sequential(_econv(module.conv1, module.activation), _econv(module.conv2, None))
+@folds(EbsrBlock)
+def fold_ebsr_block(module: EbsrBlock) -> nn.Sequential:
+    return nn.Sequential(fold_econv(module.conv1, module.activation), fold_econv(module.conv2))

@@ -1,11 +1,12 @@
-"""What the fold rules of all families share: binary convolutions, batch normalisation, head and tail."""
+"""What the folds of all families share: binary convolutions, batch normalisation, head and tail."""
 
 import torch
 from torch import Tensor, nn
 
 from bitsr.export.deploy.layers import FusedBinaryConv2d
+from bitsr.export.deploy.registry import fold
 from bitsr.export.errors import ExportError
-from bitsr.training.layers import BinaryConv2d, RPReLU, SubtractMean
+from bitsr.training.layers import BinaryConv2d, Normalize, RPReLU
 
 
 def fold_conv(
@@ -79,7 +80,7 @@ def negative_slope(activation: nn.Module, *, channels: int) -> Tensor:
     )
 
 
-def fold_head(head: nn.Conv2d, normalize: SubtractMean) -> nn.Conv2d:
+def fold_head(head: nn.Conv2d, normalize: Normalize) -> nn.Conv2d:
     """The head for an input without amplification."""
     return with_weight(head, head.weight * normalize.input_scale, head.bias)
 
@@ -111,3 +112,8 @@ def with_weight(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv
         if folded.bias is not None and bias is not None:
             folded.bias.copy_(bias)
     return folded
+
+
+def fold_all(modules: nn.ModuleList) -> nn.ModuleList:
+    """The modules of a list, or of a list of lists, folded."""
+    return nn.ModuleList(fold_all(part) if isinstance(part, nn.ModuleList) else fold(part) for part in modules)
