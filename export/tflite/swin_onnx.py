@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bitsr.export.deploy.folds.swinir import FoldedChannelNorm, ShiftMask, FoldedWindowAttention
+from bitsr.export.deploy.folds.swinir import FoldedChannelNorm, FoldedWindowAttention, ShiftMask
 from bitsr.export.tflite.nodes import CHANNEL_NORM, SHIFT_MASK, WINDOW_ATTENTION
 from bitsr.export.tflite.stock_nodes import stock_node
 
