@@ -6,15 +6,10 @@ from pathlib import Path
 
 from torch import nn
 
-from bitsr.artifact.info import (
-    LAYOUTS,
-    PACKAGES,
-    ArtifactInfo,
-    SizeRules,
-    sidecar_path,
-    write_artifact,
-)
+from bitsr.artifact.formats import FORMATS, sidecar_path
+from bitsr.artifact.info import ArtifactFacts, ArtifactInfo, SizeRules
 from bitsr.artifact.program import VERSION as BLOB_VERSION
+from bitsr.artifact.weights import WeightsInfo
 from bitsr.common.errors import MissingExtraError, UsageError
 from bitsr.common.progress import Progress
 from bitsr.common.quiet import quiet
@@ -23,10 +18,9 @@ from bitsr.export.delegation import DelegationTable, Lowered
 from bitsr.export.deploy import FusedBinaryConv2d, fold
 from bitsr.export.inputs import make_inputs
 from bitsr.export.loading import find_source, weights_digest
+from bitsr.export.memory import bytes_per_pixel
 from bitsr.export.verification import Reference, Verification, verify
-from bitsr.training.weights import WeightsInfo
 
-FORMATS = ("pte", "tflite")
 # Key of the .tflite in stock ops among the files of an export.
 STOCK_OPS = "tflite_stock"
 
@@ -79,7 +73,7 @@ def export_model(
             from maps (1, ``in_channels``, H, W) to maps.
         output: folder of the artefacts; it is created. The files are called by the model's id or ``name``.
         weights: weights file for a model id.
-        formats: artefact formats, of :data:`FORMATS`.
+        formats: names of formats, of :data:`bitsr.artifact.formats.FORMATS`.
         max_pixels: most pixels H * W of one input; memory is planned for them. Rounded down to a square. By default
             :data:`bitsr.export.inputs.DEFAULT_MAX_PIXELS`. Of a diffusion model one step is exported, for
             low-resolution tiles of this size alone, by default :data:`bitsr.export.diffusion_step.DEFAULT_TILE_PIXELS`.
@@ -125,6 +119,8 @@ def export_model(
     given = make_inputs(source.module, in_channels=in_channels, max_pixels=max_pixels)
 
     reference = Reference.of(deployed, given.check_inputs)
+    height, width = (side // (source.scale if given.diffusion else 1) for side in given.check_inputs[0][0].shape[2:])
+    memory = bytes_per_pixel(deployed, given.check_inputs[0], pixels=height * width)
     # All are lowered and compared before the first is written, so that one that fails leaves nothing behind.
     checked: dict[str, tuple[Lowered, Verification | None, str]] = {}
     for item, path in paths.items():
@@ -150,17 +146,14 @@ def export_model(
         path = paths[item]
         kind = _kind(path)
         steps.next(f"Write {path}")
-        info = write_artifact(
-            path,
-            lowered.content,
-            kind=kind,
+        facts = ArtifactFacts(
             model=source.name,
             scale=source.scale,
             in_channels=given.channels,
             out_channels=int(reference.outputs[0][0].shape[1]),
             channel_order=source.channel_order,
-            layout=LAYOUTS[kind],
             sizes=given.sizes or SizeRules(min_side=1, max_pixels=lowered.max_pixels, multiple=1),
+            bytes_per_pixel=memory,
             receptive_field_radius=source.radius,
             global_pooling=source.global_pooling,
             diffusion=given.diffusion,
@@ -170,8 +163,9 @@ def export_model(
             figures=known.figures,
             weights_sha256=digest,
             blob_version=BLOB_VERSION,
-            versions={package: package_version(package) or "unknown" for package in PACKAGES[kind]},
+            versions={name: package_version(name) or "unknown" for name in FORMATS[kind].exported_with},
         )
+        info = FORMATS[kind].write(lowered.content, path, facts)
         files[item] = ExportedFile(path, info, lowered.table, lowered.arena_bytes, verification, not_verified)
     return ExportResult(source.name, files, latent_bytes, binary_layers)
 

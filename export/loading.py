@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import nn
 
+from bitsr.artifact.weights import WeightsInfo, embedded_weights, read_weights_info
 from bitsr.common.errors import UsageError
 from bitsr.training.models import SuperResolutionModel
-from bitsr.training.weights import WeightsInfo, embedded_weights, load_model, read_info
+from bitsr.training.weights import load_model
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class ExportSource:
     scale: int
     radius: int
     global_pooling: bool
-    channel_order: str
+    channel_order: Literal["RGB", "any"]
     weights: WeightsInfo | None
 
 
@@ -32,7 +34,7 @@ def find_source(
     if isinstance(model, str):
         loaded: nn.Module = load_model(model if weights is None else weights)
         path = embedded_weights(model) if weights is None else Path(weights)
-        known = read_info(path)
+        known = read_weights_info(path)
         if known.model != model:
             raise UsageError(
                 f"{weights} holds weights of '{known.model}', but '{model}' is to be exported; "

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bitsr.export.errors import ExportError
+from bitsr.runtime.network import Network
 
 # An artifact's output against the deploy form's, on noise and on a smooth picture, relative to the output's range.
 # Another order of float sums flips a few signs near their thresholds; a wrong program is far below.
@@ -100,7 +101,7 @@ def verify(
     from bitsr.runtime.litert import TfliteNetwork
     from bitsr.runtime.pte import PteNetwork
 
-    network: PteNetwork | TfliteNetwork
+    network: Network
     count = len(reference.inputs[0])
     try:
         if kind == "tflite":
@@ -109,7 +110,7 @@ def verify(
             network = PteNetwork(content, name=name, inputs=count)
     except RuntimeLibraryError as error:
         return None, str(error)
-    found = reference.compare(lambda given: [network.run(*given)])
+    found = reference.compare(lambda given: [run_tensors(network, *given)])
     if not found.passed:
         raise ExportError(
             f"{name} does not compute what the deploy form computes: they agree to {found.psnr:.1f} dB, expected at "
@@ -117,6 +118,11 @@ def verify(
             f"{found.sensitivity:.1f} dB); nothing was written; report it with the model"
         )
     return found, ""
+
+
+def run_tensors(network: Network, *inputs: Tensor) -> Tensor:
+    """A loaded artifact on tensors: a map float32 (1, C, H, W), and the other inputs, if there are any."""
+    return torch.from_numpy(network.run(*(value.numpy() for value in inputs)))
 
 
 def check_pictures(channels: int, *, height: int = 27, width: int = 37) -> Iterator[Tensor]:

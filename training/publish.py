@@ -7,19 +7,12 @@ from pathlib import Path
 
 import yaml
 
+from bitsr.artifact.weights import WeightsInfo, read_weights_info, weights_folder
 from bitsr.common.errors import BitsrError, UsageError, WeightsError
 from bitsr.common.files import atomic_write
 from bitsr.training.evaluate import Evaluation, evaluate
 from bitsr.training.models import create_model
-from bitsr.training.weights import (
-    WeightsInfo,
-    latent_weights,
-    load_weights,
-    read_info,
-    read_weights,
-    save_weights,
-    weights_folder,
-)
+from bitsr.training.weights import latent_weights, load_weights, read_weights, save_weights
 
 # Half precision rounds the float head, tail and gates; signs do not change. More than this means something is wrong.
 LARGEST_PSNR_LOSS = 0.01
@@ -71,7 +64,7 @@ def publish(
     figures = {result.folder: _figures(result) for result in results}
     info = replace(info, figures=figures)
     if only_if_better and target.is_file():
-        current = read_info(target)
+        current = read_weights_info(target)
         if _mean_psnr(current, list(figures)) >= _mean_psnr(info, list(figures)):
             return target, current
     save_weights(target, state, info, half=latent)

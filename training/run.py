@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from bitsr.artifact.weights import WeightsInfo
 from bitsr.common.errors import TrainingError, UsageError
 from bitsr.common.files import atomic_write, make_folder
 from bitsr.training.recipe import Recipe, resumed
-from bitsr.training.weights import WeightsInfo, save_weights
+from bitsr.training.weights import save_weights
 
 
 @dataclass

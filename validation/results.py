@@ -31,7 +31,7 @@ class Artifact(_Part):
     """One file of the export folder; ``float_bytes`` is what the float32 weights take."""
 
     file: str
-    kind: Literal["pte", "tflite"]
+    kind: str
     model: str
     scale: Annotated[int, Field(ge=1)]
     bytes: Count

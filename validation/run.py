@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
-from bitsr.artifact.info import ArtifactInfo, sidecar_path
+from bitsr.artifact.formats import sidecar_path
+from bitsr.artifact.info import ArtifactInfo
 from bitsr.common.errors import UsageError
 from bitsr.export.errors import ExportError
 from bitsr.validation.errors import TargetError

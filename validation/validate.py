@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bitsr.artifact.info import read_artifact
+from bitsr.artifact.artifact import read_artifact
 from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.common.versions import package_version
 from bitsr.export.deploy import fold

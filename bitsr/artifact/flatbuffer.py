@@ -1,4 +1,4 @@
-"""The .tflite file itself: aligned constants, embedded metadata, what its graph consists of."""
+"""The .tflite file through its schema: aligned constants, embedded metadata, what its graph consists of."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,13 +6,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from bitsr.artifact.tflite import IDENTIFIER, METADATA
 from bitsr.common.errors import ArtifactError, MissingExtraError
 
-# Name of the metadata entry.
-METADATA = "bitsr"
 # LiteRT's C API wants it of constants; a memory-mapped file begins at a page.
 ALIGNMENT = 64
-_IDENTIFIER = b"TFL3"
 Result = TypeVar("Result")
 
 
@@ -64,7 +62,7 @@ def _drop_unread(graph: Any) -> None:
 
 
 def parse_model(content: bytes, *, name: str) -> Any:
-    """The file as a ``ModelT``, which can be changed and packed; errors as :func:`read_metadata`."""
+    """The file as a ``ModelT``, which can be changed and packed; errors as :func:`graph_ops`."""
 
     def read(data: bytes) -> Any:
         model = schema().ModelT.InitFromPackedBuf(data)
@@ -102,30 +100,16 @@ def pack(model: Any) -> bytes:
         aligned.__dict__.update(buffer.__dict__)
         model.buffers[index] = aligned
     builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), _IDENTIFIER)
+    builder.Finish(model.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
 
 
-def read_metadata(content: bytes, *, name: str) -> str | None:
-    """Our metadata, ``None`` if the file has none; ``name`` names the file in errors.
+def graph_ops(content: bytes, *, name: str) -> list[GraphOp]:
+    """The ops of the first graph in execution order; ``name`` names the file in errors.
 
     Raises:
         ArtifactError: the file is no .tflite, or broken.
     """
-
-    def read(data: bytes) -> str | None:
-        model = schema().Model.GetRootAs(data, 0)
-        for index in range(model.MetadataLength()):
-            entry = model.Metadata(index)
-            if _text(entry.Name()) == METADATA:
-                return bytes(model.Buffers(entry.Buffer()).DataAsNumpy()).decode()
-        return None
-
-    return _parsed(content, read, name=name)
-
-
-def graph_ops(content: bytes, *, name: str) -> list[GraphOp]:
-    """The ops of the first graph in execution order; errors as :func:`read_metadata`."""
     S = schema()
     names = {value: key for key, value in vars(S.BuiltinOperator).items() if isinstance(value, int)}
 
@@ -162,9 +146,9 @@ def _is_plain_add(model: Any, graph: Any, op: Any) -> bool:
 
 
 def _parsed(content: bytes, read: Callable[[bytes], Result], *, name: str) -> Result:
-    if len(content) < 8 or content[4:8] != _IDENTIFIER:
+    if len(content) < 8 or content[4:8] != IDENTIFIER:
         raise ArtifactError(
-            f"{name} is no .tflite: expected the identifier {_IDENTIFIER.decode()}, got {content[4:8]!r}; "
+            f"{name} is no .tflite: expected the identifier {IDENTIFIER.decode()}, got {content[4:8]!r}; "
             "export the model again"
         )
     try:

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from bitsr.cli import benchmark, converting, demo, doctor, exporting, models, picture, training, validating
-from bitsr.cli.console import error_line
+from bitsr.cli.console import error_line, show_log
 from bitsr.common.errors import BitsrError
 from bitsr.common.extras import needs
 from bitsr.common.plugins import load_file
@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    show_log()
     try:
         with _terminable(), needs("export", purpose="this command"):
             code = app(arguments, prog_name="bitsr", standalone_mode=False)

@@ -1,5 +1,6 @@
 """What commands print: tables and closing lines on standard output, progress and errors on standard error."""
 
+import logging
 import shlex
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,21 @@ from rich.table import Table
 _PIPE_WIDTH = None if sys.stdout.isatty() else 200
 output = Console(highlight=False, width=_PIPE_WIDTH)
 status = Console(stderr=True, highlight=False)
+
+
+class _Notes(logging.Handler):
+    """Log records as remarks beside the result."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(record.getMessage())
+
+
+def show_log() -> None:
+    """Print what bitsr logs as remarks, from the level of information on."""
+    log = logging.getLogger("bitsr")
+    if not any(isinstance(handler, _Notes) for handler in log.handlers):
+        log.addHandler(_Notes())
+    log.setLevel(logging.INFO)
 
 
 def error_line(message: str) -> None:

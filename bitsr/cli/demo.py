@@ -24,7 +24,7 @@ def demo(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
 ) -> None:
     """Show the whole chain on a photo: export, upscale in both runtimes, compare with bicubic and with PyTorch."""
-    from bitsr.inference.open import default_model, find_weights
+    from bitsr.inference.load import default_model, find_weights
 
     with needs("report", purpose="`bitsr demo`"):
         from bitsr.validation.demo.run import RUNTIMES, run_demo

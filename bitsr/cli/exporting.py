@@ -32,9 +32,9 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace artefacts that exist.")] = False,
 ) -> None:
     """Fold a trained model and write the artefacts that run on the phone."""
-    from bitsr.artifact.info import sidecar_path
+    from bitsr.artifact.formats import sidecar_path
     from bitsr.export.export import export_model
-    from bitsr.inference.open import find_weights
+    from bitsr.inference.load import find_weights
 
     weights, model_id = find_weights(model)
     result = export_model(

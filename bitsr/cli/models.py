@@ -19,8 +19,8 @@ def models(
     ] = None,
 ) -> None:
     """List the models, their parameters and the measured figures of the weights that come with bitsr."""
+    from bitsr.artifact.weights import read_weights_info, weights_folder
     from bitsr.training.models import list_models, model_info
-    from bitsr.training.weights import read_info, weights_folder
 
     ids = [name for name in list_models(pattern or "*") if pattern or not name.startswith("test_")]
     if not ids:
@@ -30,7 +30,7 @@ def models(
     for model_id in ids:
         info = model_info(model_id)
         weights = weights_folder() / f"{model_id}.safetensors"
-        figures = read_info(weights).figures if weights.is_file() else {}
+        figures = read_weights_info(weights).figures if weights.is_file() else {}
         if weights.is_file():
             trained = trained or model_id
         psnr = [f"{figures[name]['psnr']:.2f}" if name in figures else "" for name in ("Set5", "Set14", "B100")]

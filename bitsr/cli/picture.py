@@ -48,7 +48,7 @@ def upscale(
     ] = None,
 ) -> None:
     """Upscale a picture or a folder of pictures, of any size."""
-    from bitsr.inference.open import open_session
+    from bitsr.inference.load import load
     from bitsr.inference.plan import Existing, plan_file, plan_folder
     from bitsr.inference.session import SamplingSession
     from bitsr.inference.upscale import upscale_file
@@ -62,11 +62,10 @@ def upscale(
         plan = plan_folder(source, target, extension=f".{extension.lower().lstrip('.')}", existing=existing)
     else:
         plan = plan_file(source, target, existing=existing)
-    session = open_session(
+    session = load(
         model,
         runtime=None if runtime is None else runtime.value,
         scale=scale,
-        say=note,
         sampling=_sampling(steps, seed),
     )
     if source.is_dir():
@@ -78,18 +77,24 @@ def upscale(
         task = bar.add_task(session.info.model, total=plan.pixels)
         if isinstance(session, SamplingSession):
             step_task = bar.add_task("steps of this tile", total=None)
-            session.on_step = lambda done, total: bar.update(step_task, completed=done, total=total)
+            session.on_step = lambda done, total, text="": bar.update(step_task, completed=done, total=total)
+        finished = 0
         for job in plan.jobs:
             try:
                 result = upscale_file(
-                    session, job, tile_pixels=tile**2, progress=lambda pixels: bar.advance(task, pixels)
+                    session,
+                    job,
+                    tile_pixels=tile**2,
+                    progress=lambda done, total, text="", before=finished: bar.update(task, completed=before + done),
                 )
             except BitsrError as error:
                 if not source.is_dir():
                     raise
                 failures.append((job.source, error))
-                bar.advance(task, job.pixels)
                 continue
+            finally:
+                finished += job.pixels
+                bar.update(task, completed=finished)
             written.append(result)
             width, height = result.size
             new_width, new_height = result.result_size

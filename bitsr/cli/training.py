@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bitsr.cli.console import closing, note, table
+from bitsr.cli.console import closing, table
 from bitsr.cli.options import Runtime
 from bitsr.common.extras import needs
 from bitsr.common.files import atomic_write, check_writable
@@ -57,7 +57,7 @@ def evaluate(
         import torch
 
         from bitsr.training.evaluate import evaluate as measure
-    from bitsr.inference.open import open_session
+    from bitsr.inference.load import load
     from bitsr.inference.upscale import upscale_pixels
     from bitsr.training.weights import load_model
 
@@ -66,7 +66,7 @@ def evaluate(
         network = load_model(model, scale=scale)
         name, factor, form = network.info.id, network.info.scale, "training form in PyTorch"
     else:
-        session = open_session(model, runtime=None if runtime is None else runtime.value, scale=scale, say=note)
+        session = load(model, runtime=None if runtime is None else runtime.value, scale=scale)
         name, factor, form = session.info.model, session.info.scale, f"runtime {session.info.runtime}"
 
         def network(x: torch.Tensor) -> torch.Tensor:

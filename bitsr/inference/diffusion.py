@@ -1,21 +1,22 @@
 """Sampling with a step network: the loop over the timesteps, with the network run tile by tile in each of them."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bitsr.artifact.info import ArtifactInfo, read_artifact
+from bitsr.artifact.artifact import Artifact
 from bitsr.common.errors import UsageError
 from bitsr.export.deploy import fold
 from bitsr.export.diffusion_step import CHANNELS, DEFAULT_TILE_PIXELS, tile_sizes
-from bitsr.inference.footprint import bytes_per_pixel
-from bitsr.inference.session import Sampling, SessionInfo
+from bitsr.export.memory import bytes_per_pixel
+from bitsr.export.verification import run_tensors
+from bitsr.inference.artifact_session import check_scale
+from bitsr.inference.session import Sampling, SamplingSession, SessionInfo
 from bitsr.training.diffusion.process import DiffusionProcess, enlarge, noise_like
-from bitsr.training.diffusion.sampling import Progress, ddim_scheduler, sample
+from bitsr.training.diffusion.sampling import ddim_scheduler, sample
 from bitsr.training.models.diffusion import DiffusionModel, pad_to_multiple
 
 # (map (1, 6, H, W), timestep (1,) int64) -> predicted noise (1, 3, H, W).
@@ -26,12 +27,11 @@ OVERLAP = 4
 _MAPS_BYTES = 4 * 24
 
 
-class DiffusionSession:
+class DiffusionSession(SamplingSession):
     """Enlarge pictures by sampling.
 
     The noise is drawn once for the whole picture. In each step the network runs on overlapping tiles whose results are
     blended linearly, so tiles leave no seams. They bound the memory, of which attention takes the square of a tile.
-    ``on_step``, if set, is called with (steps done, steps) during :meth:`run`.
 
     Args:
         network: see :data:`StepNetwork`.
@@ -55,10 +55,10 @@ class DiffusionSession:
         multiple: int,
         sampling: Sampling,
     ) -> None:
+        super().__init__(info)
         ddim_scheduler(process, steps=sampling.steps)  # raises before the work starts
-        self.info = info
         self.sampling = sampling
-        self.on_step: Progress | None = None
+        self.on_step = None
         self._network = network
         self._process = process
         self._tile = tile
@@ -70,6 +70,9 @@ class DiffusionSession:
         """Run a trained model's deploy form in PyTorch."""
         facts = model.info
         sizes = tile_sizes(model, max_pixels=DEFAULT_TILE_PIXELS)
+        deployed = fold(model)
+        example = model.example_inputs((1, 3, sizes.min_side, sizes.min_side))
+        memory = bytes_per_pixel(deployed, example, pixels=sizes.min_side**2, eager=True)
         info = SessionInfo(
             model=facts.id,
             scale=facts.scale,
@@ -78,10 +81,10 @@ class DiffusionSession:
             receptive_field_radius=facts.receptive_field_radius,
             global_pooling=True,
             bytes_per_pixel=_MAPS_BYTES * facts.scale**2,
-            fixed_bytes=sizes.max_pixels * bytes_per_pixel(facts.id, runtime="eager"),
+            fixed_bytes=sizes.max_pixels * memory,
         )
         return cls(
-            fold(model),
+            deployed,
             info,
             process=model.process,
             tile=sizes.min_side * facts.scale,
@@ -91,39 +94,44 @@ class DiffusionSession:
         )
 
     @classmethod
-    def of_artifact(cls, path: Path, *, scale: int | None, sampling: Sampling) -> "DiffusionSession":
-        """Run a .pte or .tflite; scale, process and size come from its metadata.
+    def of_artifact(
+        cls, artifact: Artifact, *, sampling: Sampling, scale: int | None = None, threads: int | None = None
+    ) -> "DiffusionSession":
+        """Run the artifact of a step; scale, process and size come from its metadata.
 
         Raises:
-            ArtifactError: the file or its metadata is missing, broken or of another version.
-            UsageError: ``scale`` contradicts the artefact, it is no step of a diffusion model, or of another form.
-            BitsrError: the runtime is missing, or refuses the program.
+            UsageError: ``scale`` contradicts the artifact, it is no step of a diffusion model, or of another form.
+            BitsrError: see :meth:`bitsr.artifact.formats.ArtifactFormat.load`.
         """
-        facts = read_artifact(path)
+        facts = artifact.info
         if facts.diffusion is None:
-            raise UsageError(f"{path} is no step of a diffusion model; leave --steps and --seed out")
-        if scale is not None and scale != facts.scale:
-            raise UsageError(f"{path} is a x{facts.scale} model, but scale {scale} was asked for; leave the scale out")
-        _check_form(path, facts)
+            raise UsageError(f"{artifact.path} is no step of a diffusion model; leave --steps and --seed out")
+        check_scale(artifact, scale)
+        _check_form(artifact)
         tile = facts.sizes.min_side * facts.scale
         info = SessionInfo(
             model=facts.model,
             scale=facts.scale,
-            runtime=facts.kind,
+            runtime=artifact.format.name,
             max_pixels=None,
             receptive_field_radius=facts.receptive_field_radius,
             global_pooling=True,
             bytes_per_pixel=_MAPS_BYTES * facts.scale**2,
-            fixed_bytes=facts.sizes.max_pixels * bytes_per_pixel(facts.model, runtime=facts.kind),
+            fixed_bytes=facts.sizes.max_pixels * facts.bytes_per_pixel,
         )
         given = facts.diffusion
         process = DiffusionProcess(given.timesteps, given.beta_start, given.beta_end)
         return cls(
-            step_network(path, facts), info, process=process, tile=tile, least=tile, multiple=1, sampling=sampling
+            step_network(artifact, threads=threads),
+            info,
+            process=process,
+            tile=tile,
+            least=tile,
+            multiple=1,
+            sampling=sampling,
         )
 
-    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """RGB (1, 3, H, W) in [0, 1] -> (1, 3, scale * H, scale * W), float32, not clamped."""
+    def _run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         scale = self.info.scale
         height, width = scale * x.shape[2], scale * x.shape[3]
         condition = enlarge(torch.from_numpy(np.ascontiguousarray(x)), scale=scale)
@@ -165,26 +173,20 @@ def tile_starts(length: int, *, tile: int) -> list[int]:
     return [round(i * (length - tile) / max(count - 1, 1)) for i in range(count)]
 
 
-def _check_form(path: Path, facts: ArtifactInfo) -> None:
-    """Refuse an artefact whose maps are not those that the sampling makes."""
+def _check_form(artifact: Artifact) -> None:
+    """Refuse an artifact whose maps are not those that the sampling makes."""
+    facts = artifact.info
     form = (facts.in_channels, facts.out_channels, facts.channel_order, facts.value_range)
     if form != (CHANNELS, 3, "RGB", (0.0, 1.0)):
         low, high = facts.value_range
         raise UsageError(
-            f"{path} maps {facts.in_channels} channels to {facts.out_channels} (order: {facts.channel_order}, values: "
-            f"{low:g} to {high:g}); sampling needs {CHANNELS} to 3 (order: RGB, values: 0 to 1); export the model again"
+            f"{artifact.path} maps {facts.in_channels} channels to {facts.out_channels} (order: {facts.channel_order}, "
+            f"values: {low:g} to {high:g}); sampling needs {CHANNELS} to 3 (order: RGB, values: 0 to 1); export the "
+            "model again"
         )
 
 
-def step_network(path: Path, facts: ArtifactInfo) -> StepNetwork:
-    """One step of an artefact whose metadata are ``facts``; errors as :meth:`DiffusionSession.of_artifact`."""
-    if facts.kind == "tflite":
-        from bitsr.artifact.flatbuffer import graph_ops
-        from bitsr.runtime.litert import TfliteNetwork
-
-        content = path.read_bytes()
-        needs_delegate = any(op.custom for op in graph_ops(content, name=str(path)))
-        return TfliteNetwork(content, name=str(path), delegate=needs_delegate, inputs=2).run
-    from bitsr.runtime.pte import PteNetwork
-
-    return PteNetwork(path, inputs=2).run
+def step_network(artifact: Artifact, *, threads: int | None = None) -> StepNetwork:
+    """One step of an artifact; errors as :meth:`DiffusionSession.of_artifact`."""
+    network = artifact.load(threads=threads)
+    return lambda x, timestep: run_tensors(network, x, timestep)

@@ -7,32 +7,38 @@ import torch
 from numpy.typing import NDArray
 
 from bitsr.export.deploy import fold
-from bitsr.inference.footprint import bytes_per_pixel
-from bitsr.inference.session import SessionInfo
+from bitsr.export.memory import bytes_per_pixel
+from bitsr.inference.session import Session, SessionInfo
 from bitsr.training.models import SuperResolutionModel
 from bitsr.training.weights import load_model
 
+# Side of the picture that memory is estimated with: a multiple of every network's windows.
+_SIDE = 64
 
-class EagerSession:
+
+class EagerSession(Session):
     """Run a trained model's deploy form in PyTorch."""
 
     def __init__(self, model: SuperResolutionModel) -> None:
-        self._network = fold(model)
-        self.info = SessionInfo(
+        network = fold(model)
+        example = (torch.empty(1, 3, _SIDE, _SIDE),)
+        info = SessionInfo(
             model=model.info.id,
             scale=model.info.scale,
             runtime="eager",
             max_pixels=None,
             receptive_field_radius=model.info.receptive_field_radius,
             global_pooling=model.info.global_pooling,
-            bytes_per_pixel=bytes_per_pixel(model.info.id, runtime="eager"),
+            bytes_per_pixel=bytes_per_pixel(network, example, pixels=_SIDE**2, eager=True),
         )
+        super().__init__(info)
+        self._network = network
 
     @classmethod
     def load(cls, id_or_path: str | Path, *, scale: int | None = None) -> "EagerSession":
         """By model id with the embedded weights, or from a weights file; errors as ``training.load_model``."""
         return cls(load_model(id_or_path, scale=scale))
 
-    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():
             return np.asarray(self._network(torch.from_numpy(x)).numpy())

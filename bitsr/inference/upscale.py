@@ -5,7 +5,7 @@ what does not fit is refused before the work starts. What will be done is planne
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,9 @@ from PIL import Image
 from bitsr.common.errors import BitsrError
 from bitsr.common.memory import available_memory
 from bitsr.common.pictures import READ_BYTES, Picture, output_format, read_picture, write_rows
+from bitsr.common.progress import Progress
 from bitsr.inference.plan import Job
-from bitsr.inference.session import Session, SessionInfo
+from bitsr.inference.session import Session, SessionInfo, check_rgb
 from bitsr.inference.tiler import Tile, plan_tiles
 
 DEFAULT_TILE_PIXELS = 512 * 512
@@ -28,7 +29,6 @@ _OUTPUT_BYTES = 40
 # Bicubic interpolation looks two pixels to each side.
 _BICUBIC_RADIUS = 2
 
-Progress = Callable[[int], None]
 Rows = NDArray[np.uint8]
 
 
@@ -50,14 +50,16 @@ def upscale_blocks(
 ) -> Iterator[Block]:
     """Upscale RGB (H, W, 3) uint8 tile by tile; the blocks cover (scale * H, scale * W) exactly once.
 
-    ``tile_pixels`` limits a tile beside the limit of the session. ``progress`` is called after each tile with the
-    number of input pixels that became final.
+    ``tile_pixels`` limits a tile beside the limit of the session. ``progress`` is told of the input pixels that became
+    final after each tile.
 
     Raises:
-        UsageError: a tile of ``tile_pixels`` has no room for the network's receptive field.
+        UsageError: ``rgb`` is no such array, or a tile has no room for the network's receptive field.
         BitsrError: the network gives values that are not numbers.
     """
+    check_rgb(rgb)
     info = session.info
+    done = 0
     for tile in _tiles(info, height=rgb.shape[0], width=rgb.shape[1], tile_pixels=tile_pixels):
         part = rgb[tile.top : tile.bottom, tile.left : tile.right]
         part = _fill(part, min_side=info.min_side, multiple=info.multiple)
@@ -73,7 +75,8 @@ def upscale_blocks(
         offset_y, offset_x = tile.top * info.scale, tile.left * info.scale
         yield Block(top, left, to_8bit(y[:, top - offset_y : bottom - offset_y, left - offset_x : right - offset_x]))
         if progress is not None:
-            progress((tile.keep_bottom - tile.keep_top) * (tile.keep_right - tile.keep_left))
+            done += (tile.keep_bottom - tile.keep_top) * (tile.keep_right - tile.keep_left)
+            progress(done, rgb.shape[0] * rgb.shape[1])
 
 
 def _tiles(info: SessionInfo, *, height: int, width: int, tile_pixels: int) -> list[Tile]:

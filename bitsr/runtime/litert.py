@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from bitsr.common.errors import BitsrError, MissingExtraError, UsageError
 from bitsr.common.installation import how_to_rebuild
 from bitsr.common.quiet import quiet, silent_stderr
 from bitsr.runtime import KERNEL_VARIABLE, KERNELS, RuntimeLibraryError, find_library
+from bitsr.runtime.network import Map
 
 TFLITE_LIBRARY = "libbitsr_tflite.so"
 INTERPRETERS = ("litert", "tensorflow")
@@ -78,13 +78,13 @@ class TfliteNetwork:
         self.channels = signature[3]
         self.size = (signature[1], signature[2])
 
-    def run(self, x: Tensor, *others: Tensor) -> Tensor:
-        """Run on a float32 map (1, channels, H, W); the result is a new contiguous float32 tensor.
+    def run(self, x: Map, *others: NDArray[Any]) -> Map:
+        """Run on a float32 map (1, channels, H, W); the result is a new contiguous float32 array.
 
         ``others`` are the other inputs, if there are any.
 
         Raises:
-            TfliteError: the tensor has another type or shape, or the network fails on it.
+            TfliteError: the array has another type or shape, or the network fails on it.
         """
         self.put(x, *others)
         self.invoke()
@@ -92,16 +92,15 @@ class TfliteNetwork:
         if self._output["dtype"] == np.int8:
             scale, zero = self._output["quantization"]
             y = (y.astype(np.float32) - zero) * np.float32(scale)
-        return torch.from_numpy(y).permute(0, 3, 1, 2).contiguous()
+        return np.ascontiguousarray(y.transpose(0, 3, 1, 2))
 
-    def put(self, x: Tensor, *others: Tensor) -> None:
+    def put(self, x: Map, *others: NDArray[Any]) -> None:
         """Hand over the inputs of :meth:`invoke`; arguments and errors as :meth:`run`."""
-        if x.dtype != torch.float32 or x.dim() != 4 or x.shape[:2] != (1, self.channels) or min(x.shape) < 1:
+        if x.dtype != np.float32 or x.ndim != 4 or x.shape[:2] != (1, self.channels) or min(x.shape) < 1:
             raise TfliteError(
-                f"{self._name} takes a float32 (1, {self.channels}, H, W) tensor, got {x.dtype} of shape "
-                f"{tuple(x.shape)}"
+                f"{self._name} takes a float32 (1, {self.channels}, H, W) array, got {x.dtype} of shape {x.shape}"
             )
-        pixels = x.permute(0, 2, 3, 1).contiguous().numpy()
+        pixels = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
         if self._input["dtype"] == np.int8:
             scale, zero = self._input["quantization"]
             pixels = np.clip(np.round(pixels / np.float32(scale)) + zero, -128, 127).astype(np.int8)
@@ -115,9 +114,9 @@ class TfliteNetwork:
                 self._shape = pixels.shape
             self._interpreter.set_tensor(index, pixels)
             for details, tensor in zip(self._others, others, strict=True):
-                self._interpreter.set_tensor(details["index"], tensor.numpy())
+                self._interpreter.set_tensor(details["index"], tensor)
         except (RuntimeError, ValueError) as error:
-            raise self._failure(f"failed on an input of shape {tuple(x.shape)}", error) from error
+            raise self._failure(f"failed on an input of shape {x.shape}", error) from error
 
     def invoke(self) -> None:
         """Run on what was put in, and leave the output in the interpreter's memory."""

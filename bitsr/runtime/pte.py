@@ -1,12 +1,14 @@
 """A .pte in ExecuTorch's Python runtime, with the checks that the runtime leaves out."""
 
 from pathlib import Path
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from bitsr.common.errors import BitsrError
 from bitsr.runtime import load_executorch_backend
+from bitsr.runtime.network import Map
 
 
 class PteError(BitsrError):
@@ -58,36 +60,35 @@ class PteNetwork:
         self._program = program
         self._method = method
 
-    def run(self, x: Tensor, *others: Tensor) -> Tensor:
-        """Run on a contiguous float32 map (1, channels, H, W); the result is a new contiguous tensor.
+    def run(self, x: Map, *others: NDArray[Any]) -> Map:
+        """Run on a float32 map (1, channels, H, W); the result is a new contiguous array.
 
         ``others`` are the other inputs, if there are any.
 
         Raises:
-            PteError: the tensor has another type, shape or memory format, is too large, or the network fails on it.
+            PteError: the array has another type or shape, is too large, or the network fails on it.
         """
-        # ExecuTorch's Python runtime reads the memory as it lies, whatever the strides say.
-        if x.dtype != torch.float32 or x.dim() != 4 or not x.is_contiguous():
+        if x.dtype != np.float32 or x.ndim != 4 or x.shape[:2] != (1, self.channels) or min(x.shape) < 1:
             raise PteError(
-                f"{self._name} takes a contiguous float32 (1, C, H, W) tensor, got {x.dtype} of shape "
-                f"{tuple(x.shape)} with strides {x.stride()}; convert it first"
+                f"{self._name} takes a float32 (1, {self.channels}, H, W) array, got {x.dtype} of shape {x.shape}"
             )
-        batch, channels, height, width = x.shape
-        if (batch, channels) != (1, self.channels) or min(height, width) < 1:
-            raise PteError(f"{self._name} takes (1, {self.channels}, H, W), got {tuple(x.shape)}")
+        height, width = x.shape[2:]
         if height * width > self.max_pixels:
             raise PteError(
                 f"{self._name} takes at most {self.max_pixels} pixels, got {width} x {height}; use tiles, or export "
                 "with a larger pixel budget"
             )
+        import torch
+
+        # ExecuTorch's Python runtime reads the memory as it lies, whatever the strides say.
+        inputs = [torch.from_numpy(np.ascontiguousarray(value)) for value in (x, *others)]
         try:
-            (y,) = self._method([x, *others])
+            (y,) = self._method(inputs)
         except RuntimeError as error:
             raise PteError(
-                f"{self._name} failed on an input of shape {tuple(x.shape)} ({_first_line(error)}); the lines above "
-                "say why"
+                f"{self._name} failed on an input of shape {x.shape} ({_first_line(error)}); the lines above say why"
             ) from error
-        return y
+        return np.ascontiguousarray(y.numpy())
 
     def _read(self, path: Path) -> bytes:
         try:

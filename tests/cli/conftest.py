@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from bitsr.artifact.weights import WeightsInfo
 from bitsr.cli import main
 from bitsr.training.models import create_model
-from bitsr.training.weights import WeightsInfo, save_weights
+from bitsr.training.weights import save_weights
 
 
 @dataclass(frozen=True)

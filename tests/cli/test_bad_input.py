@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bitsr.artifact.weights import WeightsInfo
 from bitsr.inference import upscale
 from bitsr.training.models import create_model
-from bitsr.training.weights import WeightsInfo, save_weights
+from bitsr.training.weights import save_weights
 
 from .conftest import Outcome
 
@@ -151,7 +152,7 @@ def test_the_output_is_checked_before_a_network_is_loaded(
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("a network was loaded")
 
-    monkeypatch.setattr("bitsr.inference.open.open_session", fail)
+    monkeypatch.setattr("bitsr.inference.load.load", fail)
     monkeypatch.setattr("bitsr.training.weights.load_model", fail)
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").write_bytes(picture.read_bytes())

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from bitsr.artifact.weights import WeightsInfo
 from bitsr.common.pictures import Picture, read_picture, write_picture
 from bitsr.training.models import create_model
-from bitsr.training.weights import WeightsInfo, save_weights
+from bitsr.training.weights import save_weights
 
 from .conftest import Outcome
 

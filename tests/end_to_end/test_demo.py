@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from bitsr.artifact.weights import WeightsInfo
 from bitsr.training.models import create_model
-from bitsr.training.weights import WeightsInfo, save_weights
+from bitsr.training.weights import save_weights
 
 MODEL = "test_ebsr_plus_x2"
 

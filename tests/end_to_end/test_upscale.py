@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from bitsr.artifact.weights import WeightsInfo, weights_folder
 from bitsr.cli import main
 from bitsr.common.pictures import Picture, read_picture, write_picture
 from bitsr.inference.cache import cache_folder
 from bitsr.inference.eager import EagerSession
-from bitsr.inference.open import default_model, open_session
+from bitsr.inference.load import default_model, load
 from bitsr.inference.upscale import upscale_pixels
 from bitsr.training.models import create_model
-from bitsr.training.weights import WeightsInfo, save_weights, weights_folder
+from bitsr.training.weights import save_weights
 from bitsr.validation.parity.picture_difference import compare
 
 
@@ -30,7 +31,7 @@ def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9), (9, 1), (2, 3), (37, 50)])
 def test_every_size_agrees_with_pytorch(weights: Path, height: int, width: int) -> None:
     rgb = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
-    pte, eager = open_session(weights), EagerSession.load(weights)
+    pte, eager = load(weights), EagerSession.load(weights)
     assert pte.info.runtime == "pte"
     parity = compare(upscale_pixels(eager, rgb), upscale_pixels(pte, rgb))
     # The float head sums in another order; a sum next to a threshold may take the other sign in a few places.
@@ -38,7 +39,7 @@ def test_every_size_agrees_with_pytorch(weights: Path, height: int, width: int) 
 
 
 def test_tiles_of_a_local_network_show_no_seam(weights: Path, photo: Path) -> None:
-    session = open_session(weights)
+    session = load(weights)
     rgb = read_picture(photo).rgb[:150, :200]
     tiled, whole = (upscale_pixels(session, rgb, tile_pixels=pixels) for pixels in (60 * 60, 150 * 200))
     parity = compare(whole, tiled)
@@ -61,15 +62,16 @@ def test_a_photo_by_one_command(photo: Path, tmp_path: Path, capfd: pytest.Captu
 
 
 def test_a_broken_artefact_in_the_cache_is_replaced(
-    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", logger="bitsr")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    said: list[str] = []
-    first = open_session(weights, say=said.append)
+    first = load(weights, runtime="pte")
     (artefact,) = cache_folder().glob("*/*.pte")
     whole = artefact.read_bytes()
     artefact.write_bytes(whole[:1000])
-    second = open_session(weights, say=said.append)
+    second = load(weights, runtime="pte")
+    said = [record.getMessage() for record in caplog.records if record.name == "bitsr.inference.cache"]
     assert [("first use" in text, "not usable" in text) for text in said] == [
         (True, False),
         (False, True),
@@ -133,7 +135,7 @@ SHIPPED = sorted(path.stem for path in weights_folder().glob("*.safetensors"))
 def test_shipped_weights_agree_with_pytorch(model: str, photo: Path) -> None:
     """The trained weights themselves through ExecuTorch, on the eye of a cat."""
     rgb = read_picture(photo).rgb[80:128, 150:214]
-    parity = compare(upscale_pixels(EagerSession.load(model), rgb), upscale_pixels(open_session(model), rgb))
+    parity = compare(upscale_pixels(EagerSession.load(model), rgb), upscale_pixels(load(model), rgb))
     # The float head sums in another order; a sum within rounding of a threshold takes the other sign, which moves
     # single pixels. A wrong constant or layer would move all.
     assert parity.psnr > 60

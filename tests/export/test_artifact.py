@@ -1,5 +1,6 @@
 """Sidecars: what they say, and that a wrong one is refused with one clear line."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -7,24 +8,19 @@ from typing import Any
 import pytest
 import torch
 
-from bitsr.artifact.info import (
-    ArtifactInfo,
-    SizeRules,
-    parse_info,
-    read_artifact,
-    sidecar_path,
-    write_artifact,
-)
+from bitsr.artifact.artifact import read_artifact
+from bitsr.artifact.formats import FORMATS, sidecar_path
+from bitsr.artifact.info import ArtifactFacts, ArtifactInfo, SizeRules, parse_info
 from bitsr.common.errors import ArtifactError, BitsrError
 from bitsr.export.loading import weights_digest
 
 FACTS: dict[str, Any] = {
-    "kind": "pte",
     "model": "toy_x2",
     "scale": 2,
     "in_channels": 3,
     "out_channels": 3,
     "sizes": SizeRules(min_side=1, max_pixels=4096, multiple=1),
+    "bytes_per_pixel": 1024,
     "receptive_field_radius": 4,
     "global_pooling": True,
     "recipe": "model: toy_x2\n",
@@ -38,20 +34,25 @@ FACTS: dict[str, Any] = {
 @pytest.fixture
 def artifact(tmp_path: Path) -> Path:
     path = tmp_path / "toy.pte"
-    write_artifact(path, b"content", **FACTS)
+    FORMATS["pte"].write(b"content", path, ArtifactFacts(**FACTS))
     return path
 
 
 def edit(artifact: Path, **changes: Any) -> None:
-    """Change fields of the sidecar; ``None`` removes one."""
-    data = {**json.loads(sidecar_path(artifact).read_text()), **changes}
-    sidecar_path(artifact).write_text(json.dumps({key: value for key, value in data.items() if value is not None}))
+    """Change fields of the sidecar, ``None`` removes one, and seal it again as the exporter does."""
+    data = {**json.loads(sidecar_path(artifact).read_text()), **changes, "metadata_sha256": "0" * 64}
+    text = json.dumps({key: value for key, value in data.items() if value is not None})
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    sidecar_path(artifact).write_text(text.removesuffix("0" * 64 + '"}') + digest + '"}')
 
 
 def test_round_trip(artifact: Path) -> None:
     info = read_artifact(artifact)
     assert info == ArtifactInfo(
         **FACTS,
+        kind="pte",
+        layout="NCHW",
+        metadata_sha256=info.metadata_sha256,
         artifact_bytes=7,
         artifact_sha256="ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73",
     )
@@ -60,10 +61,10 @@ def test_round_trip(artifact: Path) -> None:
 
 
 def test_missing_artifact_and_sidecar(artifact: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"there is no artefact .*other\.pte; write one with: bitsr export"):
+    with pytest.raises(ArtifactError, match=r"there is no artifact .*other\.pte; write one with: bitsr export"):
         read_artifact(artifact.with_name("other.pte"))
     sidecar_path(artifact).unlink()
-    with pytest.raises(ArtifactError, match=r"the sidecar .*toy\.json is missing; keep it beside the artefact"):
+    with pytest.raises(ArtifactError, match=r"the sidecar .*toy\.json is missing; keep it beside the artifact"):
         read_artifact(artifact)
 
 
@@ -83,16 +84,17 @@ def test_artifact_that_changed(artifact: Path, content: bytes, message: str) -> 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": "something"}, "is no bitsr sidecar: expected format 'bitsr-artifact', got 'something'"),
-        ({"format_version": 2}, "has format_version 2, this bitsr reads 1; update bitsr"),
+        ({"format": "something"}, "has no metadata of bitsr: expected format 'bitsr-artifact', got 'something'"),
+        ({"format_version": 3}, "has format_version 3, this bitsr reads 2; update bitsr"),
+        ({"format_version": 1}, "has format_version 1, this bitsr reads 2; export the model again"),
         ({"ops_version": 9}, "has ops_version 9, this bitsr reads 1; update bitsr"),
-        ({"scale": None}, "scale: Field required"),
+        ({"scale": None}, "not valid: scale is missing; export"),
         ({"scale": "2"}, "scale: Input should be a valid integer, got '2'"),
         ({"scale": 0}, "scale: Input should be greater than or equal to 1, got 0"),
-        ({"value_range": [0.0]}, r"value_range\.1: Field required"),
-        ({"layout": "NHWC"}, "wrong layout in its sidecar: expected NCHW, got NHWC"),
+        ({"value_range": [0.0]}, r"value_range\.1 is missing"),
+        ({"layout": "NHWC"}, "of another artifact: expected pte in NCHW, got pte in NHWC"),
         ({"layout": "CHWN"}, "layout: Input should be 'NCHW' or 'NHWC', got 'CHWN'"),
-        ({"sizes": {"min_side": 1, "max_pixels": 4}}, r"sizes\.multiple: Field required"),
+        ({"sizes": {"min_side": 1, "max_pixels": 4}}, r"sizes\.multiple is missing"),
         ({"surprise": 1}, "surprise: Extra inputs are not permitted"),
         ({"artifact_sha256": "xyz"}, "artifact_sha256: String should match pattern"),
     ],
@@ -114,7 +116,7 @@ def test_sidecars_that_are_no_json_object(artifact: Path, content: str) -> None:
 
 def test_sidecar_of_another_kind(artifact: Path) -> None:
     edit(artifact, kind="tflite")
-    with pytest.raises(ArtifactError, match=r"has a sidecar of a \.tflite artefact"):
+    with pytest.raises(ArtifactError, match="expected pte in NCHW, got tflite in NCHW"):
         read_artifact(artifact)
 
 
@@ -132,7 +134,7 @@ def test_failed_write_keeps_the_old_artifact(artifact: Path, monkeypatch: pytest
 
     monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(BitsrError, match="disk full; make room"):
-        write_artifact(artifact, b"new content", **FACTS)
+        FORMATS["pte"].write(b"new content", artifact, ArtifactFacts(**FACTS))
     monkeypatch.undo()
     assert read_artifact(artifact).artifact_bytes == 7
     assert len(list(artifact.parent.iterdir())) == 2
@@ -140,14 +142,28 @@ def test_failed_write_keeps_the_old_artifact(artifact: Path, monkeypatch: pytest
 
 def test_folder_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(BitsrError, match="cannot write"):
-        write_artifact(tmp_path / "none" / "toy.pte", b"content", **FACTS)
+        FORMATS["pte"].write(b"content", tmp_path / "none" / "toy.pte", ArtifactFacts(**FACTS))
 
 
 def test_embedded_metadata_is_checked_the_same_way(artifact: Path) -> None:
     data = json.loads(sidecar_path(artifact).read_text())
-    assert parse_info(data, source="toy.tflite") == read_artifact(artifact)
-    with pytest.raises(ArtifactError, match=r"the sidecar toy\.tflite is not valid: model"):
-        parse_info({**data, "model": 3}, source="toy.tflite")
+    assert parse_info(json.dumps(data), source="toy.tflite") == read_artifact(artifact)
+    with pytest.raises(ArtifactError, match=r"the metadata in toy\.tflite are not valid: model"):
+        parse_info(json.dumps({**data, "model": 3}), source="toy.tflite")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"max_pixels": 4096', '"max_pixels": 9999'), ("0.0,", "0.5,"), ('"2.13.0"', '"2.14.0"'), ("31.0", "35.0")],
+    ids=["pixel budget", "value range", "version", "figure"],
+)
+def test_a_changed_sidecar_is_refused(artifact: Path, old: str, new: str) -> None:
+    """Every figure in it decides what runs or what is believed."""
+    text = sidecar_path(artifact).read_text()
+    assert old in text
+    sidecar_path(artifact).write_text(text.replace(old, new, 1))
+    with pytest.raises(ArtifactError, match=r"toy\.json was changed: expected SHA-256"):
+        read_artifact(artifact)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bitsr.artifact.info import read_artifact
+from bitsr.artifact.artifact import read_artifact
+from bitsr.artifact.weights import WeightsInfo
 from bitsr.common.errors import UnknownNameError, UsageError, WeightsError
 from bitsr.export import export
 from bitsr.export.delegation import OURS
@@ -16,11 +17,11 @@ from bitsr.export.deploy import fold
 from bitsr.export.errors import ExportError
 from bitsr.export.export import export_model
 from bitsr.export.loading import weights_digest
-from bitsr.export.verification import agreement
+from bitsr.export.verification import agreement, run_tensors
 from bitsr.runtime import DIRECTORY_VARIABLE
 from bitsr.runtime.pte import PteNetwork
 from bitsr.training.models import SuperResolutionModel, create_model
-from bitsr.training.weights import WeightsInfo, save_weights
+from bitsr.training.weights import save_weights
 
 BUDGET = 32 * 32
 MODEL = "test_e2fif_x2"
@@ -123,7 +124,7 @@ def test_an_artifact_that_disagrees_is_not_written(
     tmp_path: Path, build_model: Callable[[str], SuperResolutionModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = PteNetwork.run
-    monkeypatch.setattr(PteNetwork, "run", lambda self, x: run(self, x).flip(-1))
+    monkeypatch.setattr(PteNetwork, "run", lambda self, x: run(self, x)[..., ::-1].copy())
     with pytest.raises(ExportError, match=r"baseline\.pte does not compute what the deploy form computes"):
         export_model(build_model("baseline"), output=tmp_path, max_pixels=BUDGET)
     assert list(tmp_path.iterdir()) == []
@@ -175,7 +176,7 @@ def test_float_network_with_and_without_our_kernels(
     assert (OURS in file.table.partitions) == kernels
     x = make_picture(13, 30)
     with torch.no_grad():
-        torch.testing.assert_close(PteNetwork(file.path).run(x), fold(model)(x), rtol=0, atol=1e-4)
+        torch.testing.assert_close(run_tensors(PteNetwork(file.path), x), fold(model)(x), rtol=0, atol=1e-4)
 
 
 def test_a_plain_float_layer(tmp_path: Path, make_picture: Callable[..., Tensor]) -> None:
@@ -192,7 +193,7 @@ def test_a_plain_float_layer(tmp_path: Path, make_picture: Callable[..., Tensor]
     assert math.isfinite(file.verification.largest_difference)
     x = make_picture(9, 11, channels=16)
     with torch.no_grad():
-        torch.testing.assert_close(PteNetwork(file.path).run(x), conv(x), rtol=0, atol=1e-5)
+        torch.testing.assert_close(run_tensors(PteNetwork(file.path), x), conv(x), rtol=0, atol=1e-5)
 
 
 def test_agreement_with_a_constant_reference() -> None:

@@ -15,6 +15,7 @@ from bitsr.export.delegation import OURS
 from bitsr.export.deploy import FoldedBackbone, FusedBinaryConv2d, fold
 from bitsr.export.errors import ExportError
 from bitsr.export.executorch import lower as lowering
+from bitsr.export.verification import run_tensors
 from bitsr.training.models import SuperResolutionModel
 from bitsr.training.models.swinir import FLOAT_PARTS, TINY, SwinIr
 
@@ -205,4 +206,6 @@ def test_a_shuffle_of_a_known_size_needs_no_matrix_in_a_tflite() -> None:
     names = [op.name for op in graph_ops(lowered.content, name="the model")]
     assert "TRANSPOSE" in names
     assert "CONV_2D" not in names
-    assert torch.equal(TfliteNetwork(lowered.content, name="the model", delegate=False).run(x), ReluShuffle()(x))
+    assert torch.equal(
+        run_tensors(TfliteNetwork(lowered.content, name="the model", delegate=False), x), ReluShuffle()(x)
+    )

@@ -16,6 +16,7 @@ from bitsr.common.errors import UsageError
 from bitsr.export.deploy import fold
 from bitsr.export.executorch.lower import lower
 from bitsr.export.export import ExportedFile, export_model
+from bitsr.export.verification import run_tensors
 from bitsr.runtime import (
     DIRECTORY_VARIABLE,
     RuntimeLibraryError,
@@ -75,7 +76,7 @@ def test_artefact_equals_the_deploy_form_at_every_size(
         x = make_picture(*size)
         with torch.no_grad():
             reference = deployed(x)
-        y = network.run(x)
+        y = run_tensors(network, x)
         assert y.shape == reference.shape
         assert y.is_contiguous()
         assert psnr(y, reference) > 40, size
@@ -101,7 +102,7 @@ def test_layers_without_gates_are_bit_identical_to_eager(
     network = PteNetwork(lower(body, channels=channels, max_pixels=MAX_PIXELS).content)
     for size in SIZES:
         x = 4 * make_picture(*size, channels=channels) - 2
-        assert torch.equal(network.run(x), body(x)), size
+        assert torch.equal(run_tensors(network, x), body(x)), size
 
 
 @pytest.mark.parametrize("name", ["spatial", "unfused", "fused"])
@@ -115,7 +116,7 @@ def test_gated_layers_are_close_to_eager(
     network = PteNetwork(lower(body, channels=channels, max_pixels=MAX_PIXELS).content)
     for size in SIZES:
         x = 4 * make_picture(*size, channels=channels) - 2
-        assert psnr(network.run(x), body(x)) > 60, size
+        assert psnr(run_tensors(network, x), body(x)) > 60, size
 
 
 def test_kernel_and_threads_do_not_change_a_bit(
@@ -133,7 +134,7 @@ def test_kernel_and_threads_do_not_change_a_bit(
                 portable_lib._unsafe_reset_threadpool(count)
                 with pytest.MonkeyPatch.context() as patch:
                     patch.setenv("BITSR_KERNEL", kernel)
-                    results.append(PteNetwork(file.path).run(x))
+                    results.append(run_tensors(PteNetwork(file.path), x))
     finally:
         portable_lib._unsafe_reset_threadpool(threads)
     assert all(torch.equal(results[0], result) for result in results[1:])
@@ -225,17 +226,18 @@ def test_inputs_that_do_not_fit_are_refused(exported: Callable[[str], tuple[nn.M
     assert (network.channels, network.max_pixels) == (3, MAX_PIXELS)
     picture = torch.rand(1, 3, 8, 9)
     for wrong, message in [
-        (picture.to(memory_format=torch.channels_last), "takes a contiguous float32"),
-        (picture.double(), "takes a contiguous float32"),
-        (picture[0], "takes a contiguous float32"),
-        (torch.rand(2, 3, 8, 9), r"takes \(1, 3, H, W\), got \(2, 3, 8, 9\)"),
-        (torch.rand(1, 4, 8, 9), r"takes \(1, 3, H, W\)"),
-        (torch.rand(1, 3, 0, 9), r"takes \(1, 3, H, W\)"),
+        (picture.double(), r"takes a float32 \(1, 3, H, W\) array, got float64"),
+        (picture[0], r"takes a float32 \(1, 3, H, W\) array, got float32 of shape \(3, 8, 9\)"),
+        (torch.rand(2, 3, 8, 9), r"takes a float32 \(1, 3, H, W\) array, got float32 of shape \(2, 3, 8, 9\)"),
+        (torch.rand(1, 4, 8, 9), r"takes a float32 \(1, 3, H, W\) array"),
+        (torch.rand(1, 3, 0, 9), r"takes a float32 \(1, 3, H, W\) array"),
         (torch.rand(1, 3, 65, 64), "takes at most 4096 pixels, got 64 x 65; use tiles"),
     ]:
         with pytest.raises(PteError, match=message):
-            network.run(wrong)
-    assert network.run(picture).shape == (1, 3, 16, 18)  # and it still works
+            run_tensors(network, wrong)
+    assert run_tensors(network, picture).shape == (1, 3, 16, 18)  # and it still works
+    turned = picture.to(memory_format=torch.channels_last)
+    assert torch.equal(run_tensors(network, turned), run_tensors(network, picture))
 
 
 def test_missing_file_and_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bitsr.artifact.artifact import Artifact
 from bitsr.common.errors import UsageError
 from bitsr.export.cost import convention, model_cost
 from bitsr.export.delegation import OURS
@@ -15,7 +16,7 @@ from bitsr.export.deploy import fold
 from bitsr.export.export import ExportedFile, export_model
 from bitsr.export.verification import agreement
 from bitsr.inference.diffusion import DiffusionSession, StepNetwork, step_network
-from bitsr.inference.open import open_session
+from bitsr.inference.load import load
 from bitsr.inference.pte import PteSession
 from bitsr.inference.session import Sampling
 from bitsr.inference.tflite import TfliteSession
@@ -244,7 +245,7 @@ def test_a_whole_trajectory_agrees(exported: ExportedFile, perturbed: DiffusionM
         return [*states, result]
 
     reference = trajectory(fold(perturbed))
-    states = trajectory(step_network(exported.path, exported.info))
+    states = trajectory(step_network(Artifact.open(exported.path)))
     assert len(states) == len(reference) == 5
     assert torch.equal(states[0], noise)
     for ours, theirs in zip(states, reference, strict=True):
@@ -255,7 +256,7 @@ def test_upscaling_through_the_artefact(exported: ExportedFile, perturbed: Diffu
     """A picture of several tiles, beside the same loop over the deploy form."""
     pytest.importorskip("diffusers", reason="needs bitsr[diffusion]")
     x = np.random.default_rng(1).random((1, 3, 11, 14), np.float32)
-    session = open_session(exported.path, sampling=Sampling(steps=3, seed=7))
+    session = load(exported.path, sampling=Sampling(steps=3, seed=7))
     assert session.info.runtime == exported.info.kind
     expected = DiffusionSession(
         fold(perturbed),

@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
-from bitsr.artifact.info import DiffusionFacts, SizeRules, write_artifact
+from bitsr.artifact.formats import FORMATS
+from bitsr.artifact.info import ArtifactFacts, DiffusionFacts, SizeRules
+from bitsr.artifact.weights import WeightsInfo
 from bitsr.common.errors import UsageError
 from bitsr.inference.diffusion import DiffusionSession, tile_starts
-from bitsr.inference.open import open_session
+from bitsr.inference.load import load
 from bitsr.inference.session import Sampling, SamplingSession, SessionInfo
 from bitsr.training.diffusion.process import DiffusionProcess, enlarge
 from bitsr.training.models import create_model
 from bitsr.training.models.diffusion import DiffusionModel, pad_to_multiple
-from bitsr.training.weights import WeightsInfo, save_weights
+from bitsr.training.weights import save_weights
 
 pytest.importorskip("diffusers", reason="needs bitsr[diffusion]")
 PROCESS = DiffusionProcess()
@@ -80,7 +82,7 @@ def test_progress_and_impossible_steps() -> None:
     sampler = session(tile=16, steps=3)
     assert isinstance(sampler, SamplingSession)
     seen: list[tuple[int, int]] = []
-    sampler.on_step = lambda done, total: seen.append((done, total))
+    sampler.on_step = lambda done, total, text="": seen.append((done, total))
     sampler.run(picture(8, 8))
     assert seen == [(1, 3), (2, 3), (3, 3)]
     with pytest.raises(UsageError, match="2001 sampling steps were asked for; the model has 1 to 2000"):
@@ -126,7 +128,7 @@ def test_sessions_of_a_weights_file(tmp_path: Path) -> None:
     assert isinstance(model, DiffusionModel)
     path = tmp_path / "weights.safetensors"
     save_weights(path, model.state_dict(), WeightsInfo(model="test_bidiffsr_x2"))
-    opened = open_session(path, runtime="eager", sampling=Sampling(3, 1))
+    opened = load(path, runtime="eager", sampling=Sampling(3, 1))
     assert opened.info.global_pooling
     x = picture(9, 8)
     with torch.no_grad():
@@ -136,7 +138,7 @@ def test_sessions_of_a_weights_file(tmp_path: Path) -> None:
     other = create_model("test_e2fif_x2")
     save_weights(path, other.state_dict(), WeightsInfo(model="test_e2fif_x2"))
     with pytest.raises(UsageError, match="no diffusion model, so it has no steps and no seed"):
-        open_session(path, runtime="eager", sampling=Sampling(3, 1))
+        load(path, runtime="eager", sampling=Sampling(3, 1))
 
 
 def test_no_tile_of_the_eager_session_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,12 +172,12 @@ def test_no_tile_of_the_eager_session_is_large(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_a_step_of_another_form_is_refused(change: dict[str, Any], words: str, tmp_path: Path) -> None:
     facts: dict[str, Any] = {
-        "kind": "pte",
         "model": "toy_x2",
         "scale": 2,
         "in_channels": 6,
         "out_channels": 3,
         "sizes": SizeRules(min_side=8, max_pixels=64, multiple=8),
+        "bytes_per_pixel": 0,
         "receptive_field_radius": 4,
         "global_pooling": True,
         "diffusion": DiffusionFacts(timesteps=2000, beta_start=1e-6, beta_end=1e-2),
@@ -184,9 +186,9 @@ def test_a_step_of_another_form_is_refused(change: dict[str, Any], words: str, t
         "versions": {},
     }
     path = tmp_path / "toy.pte"
-    write_artifact(path, b"never loaded", **{**facts, **change})
+    FORMATS["pte"].write(b"never loaded", path, ArtifactFacts(**{**facts, **change}))
     with pytest.raises(UsageError, match=words):
-        open_session(path)
+        load(path)
 
 
 def test_a_process_has_a_limit_of_timesteps() -> None:

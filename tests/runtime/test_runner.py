@@ -21,6 +21,7 @@ from bitsr.artifact.program.words import words_per_tap
 from bitsr.export import ops
 from bitsr.export.executorch.lower import lower
 from bitsr.export.export import ExportResult, export_model
+from bitsr.export.verification import run_tensors
 from bitsr.runtime import RuntimeLibraryError, find_library
 from bitsr.runtime.litert import TFLITE_LIBRARY
 from bitsr.runtime.pte import PteNetwork
@@ -110,7 +111,7 @@ def test_a_tensor_gives_what_python_gives(
     arguments = ("--input", tmp_path / "in.f32", "--shape", f"1,3,{HEIGHT},{WIDTH}", "--output", tmp_path / "out.f32")
     facts = native_runner.report(model, *arguments, "--warmup", 2, "--runs", 5, "--threads", 2, "--profile")
     y = np.fromfile(tmp_path / "out.f32", np.float32).reshape(facts["output_shape"])
-    assert np.array_equal(y, PteNetwork(model).run(torch.from_numpy(x)).numpy())
+    assert np.array_equal(y, run_tensors(PteNetwork(model), torch.from_numpy(x)).numpy())
     assert facts["schema"] == 1
     assert facts["model"]["path"] == str(model)
     assert facts["model"]["format"] == "pte"
@@ -160,7 +161,7 @@ def test_a_picture(native_runner: Runner, model: Path, pixels: np.ndarray, tmp_p
     source = write_ppm(tmp_path / "in.ppm", pixels)
     done = native_runner(model, "--input", source, "--output", tmp_path / "out.ppm")
     assert done.returncode == 0, done.stderr
-    y = PteNetwork(model).run(torch.from_numpy(maps(pixels))).numpy()[0].transpose(1, 2, 0)
+    y = run_tensors(PteNetwork(model), torch.from_numpy(maps(pixels))).numpy()[0].transpose(1, 2, 0)
     expected = np.floor(np.clip(y, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
     assert np.array_equal(read_ppm(tmp_path / "out.ppm"), expected)
 

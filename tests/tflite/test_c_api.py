@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from bitsr.export.export import ExportResult
+from bitsr.export.verification import run_tensors
 from bitsr.runtime import RuntimeLibraryError, find_library
 from bitsr.runtime.litert import TFLITE_LIBRARY, TfliteNetwork
 
@@ -56,7 +57,7 @@ def test_the_c_api_gives_what_the_interpreter_gives(
     y, facts = run(native, path, x, tmp_path)
     assert facts["model"]["format"] == "tflite"
     assert facts["device"]["kernel"] in ("portable", "avx2", "avx512", "neon")
-    assert torch.equal(y, TfliteNetwork(path, threads=1).run(x))
+    assert torch.equal(y, run_tensors(TfliteNetwork(path, threads=1), x))
 
 
 def test_broken_models_are_one_error_line_of_the_c_api(
@@ -97,4 +98,4 @@ def test_arm64_under_qemu(
     y, facts = run(emulated, path, x, tmp_path)
     assert (facts["device"]["machine"], facts["device"]["kernel"]) == ("aarch64", "neon")
     # The body has the same bits; XNNPACK's float layers sum in another order on another processor.
-    torch.testing.assert_close(y, TfliteNetwork(path).run(x), rtol=0, atol=1e-5)
+    torch.testing.assert_close(y, run_tensors(TfliteNetwork(path), x), rtol=0, atol=1e-5)

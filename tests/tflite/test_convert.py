@@ -13,6 +13,7 @@ from bitsr.cli import main
 from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.export.errors import ExportError
 from bitsr.export.tflite.convert_file import convert
+from bitsr.export.verification import run_tensors
 from bitsr.runtime.litert import TfliteNetwork
 
 CHANNELS = 8
@@ -66,7 +67,9 @@ def test_signs_selections_paddings_biases_and_activations(make_tflite: Callable[
     assert target.stat().st_size < source.stat().st_size
     # Integers, biases and scales are the same; the rounding of the float layers before them is, too.
     x = torch.rand(1, CHANNELS, 19, 23, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(TfliteNetwork(target).run(x), TfliteNetwork(source, delegate=False).run(x))
+    torch.testing.assert_close(
+        run_tensors(TfliteNetwork(target), x), run_tensors(TfliteNetwork(source, delegate=False), x)
+    )
 
 
 def test_the_command(make_tflite: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

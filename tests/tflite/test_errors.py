@@ -16,6 +16,7 @@ from bitsr.artifact.flatbuffer import pack
 from bitsr.artifact.program import CUSTOM_OPS_VERSION as VERSION
 from bitsr.common.errors import UsageError
 from bitsr.export.export import ExportResult
+from bitsr.export.verification import run_tensors
 from bitsr.runtime import DIRECTORY_VARIABLE, KERNEL_VARIABLE, RuntimeLibraryError
 from bitsr.runtime.litert import INTERPRETERS, TfliteError, TfliteNetwork
 
@@ -42,7 +43,7 @@ def set_options(op: Any, options: dict[str, Any]) -> None:
 
 
 def run(model: Any, x: Tensor, interpreter: str = "litert") -> Tensor:
-    return TfliteNetwork(pack(model), interpreter=interpreter).run(x)
+    return run_tensors(TfliteNetwork(pack(model), interpreter=interpreter), x)
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def test_an_op_that_a_later_bitsr_may_have(model: Any, features: Tensor) -> None
 def test_without_the_delegate_the_error_says_how_to_load_it(ebsr_export: ExportResult, interpreter: str) -> None:
     path = ebsr_export.files["tflite"].path
     with pytest.raises(TfliteError, match=r"libbitsr_tflite\.so to load_delegate\(\).*--stock-ops"):
-        TfliteNetwork(path, delegate=False, interpreter=interpreter).run(torch.zeros(1, 3, 4, 4))
+        run_tensors(TfliteNetwork(path, delegate=False, interpreter=interpreter), torch.zeros(1, 3, 4, 4))
 
 
 def test_a_missing_library(ebsr_export: ExportResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,10 +166,10 @@ def test_a_size_or_type_that_the_network_does_not_take(
 ) -> None:
     network = TfliteNetwork(ebsr_export.files["tflite"].path)
     with pytest.raises(TfliteError, match=r"takes a float32 \(1, 3, H, W\)"):
-        network.run(make_map(4, 4, channels=4))
+        run_tensors(network, make_map(4, 4, channels=4))
     with pytest.raises(TfliteError, match="float64"):
-        network.run(make_map(4, 4).double())
-    assert network.run(make_map(4, 5)).shape == (1, 3, 8, 10)
+        run_tensors(network, make_map(4, 4).double())
+    assert run_tensors(network, make_map(4, 5)).shape == (1, 3, 8, 10)
 
 
 def test_bytes_that_are_no_tflite() -> None:

@@ -7,8 +7,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, load_delegate
 
-from bitsr.artifact.flatbuffer import METADATA, graph_ops
-from bitsr.artifact.info import read_artifact
+from bitsr.artifact.artifact import read_artifact
+from bitsr.artifact.flatbuffer import graph_ops
+from bitsr.artifact.tflite import METADATA
 from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.export.delegation import OURS
 from bitsr.export.export import STOCK_OPS, ExportResult, export_model
@@ -114,7 +115,7 @@ def test_the_metadata_says_what_a_sidecar_says(ebsr_export: ExportResult) -> Non
     info = read_artifact(tflite.path)
     assert info == tflite.info
     assert (info.kind, info.layout, info.artifact_bytes) == ("tflite", "NHWC", tflite.path.stat().st_size)
-    same = {"kind", "layout", "artifact_bytes", "artifact_sha256", "versions"}
+    same = {"kind", "layout", "artifact_bytes", "artifact_sha256", "metadata_sha256", "versions"}
     assert info.model_dump(exclude=same) == pte.info.model_dump(exclude=same)
     model = schema.ModelT.InitFromPackedBuf(tflite.path.read_bytes())
     assert [entry.name for entry in model.metadata].count(METADATA.encode()) == 1

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from bitsr.artifact.flatbuffer import graph_ops, parse_model, schema
 from bitsr.export.deploy import FusedBinaryConv2d
 from bitsr.export.errors import ExportError
+from bitsr.export.verification import run_tensors
 from bitsr.runtime.litert import TfliteNetwork
 
 
@@ -36,7 +37,7 @@ def test_int8_inside_in_and_out() -> None:
     assert {graph.tensors[i].type for i in (*graph.inputs, *graph.outputs)} == {schema().TensorType.INT8}
     with torch.no_grad():
         expected = network(samples[0])
-    y = TfliteNetwork(content, delegate=False, threads=1).run(samples[0])
+    y = run_tensors(TfliteNetwork(content, delegate=False, threads=1), samples[0])
     # 256 levels over the output's range, and as many over each map in between.
     torch.testing.assert_close(y, expected, rtol=0, atol=0.03 * (expected.max() - expected.min()).item())
 

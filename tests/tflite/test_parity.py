@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from bitsr.common.errors import UsageError
 from bitsr.export.deploy import fold
 from bitsr.export.export import STOCK_OPS, ExportResult
+from bitsr.export.verification import run_tensors
 from bitsr.runtime.litert import INTERPRETERS, TfliteNetwork
 from bitsr.runtime.pte import PteNetwork
 from bitsr.training.models import SuperResolutionModel
@@ -41,14 +42,14 @@ def test_computes_what_pytorch_computes_at_every_size(
     network = TfliteNetwork(ebsr_export.files[item].path, interpreter=interpreter, delegate=item == "tflite", threads=2)
     for height, width in SIZES:
         x = make_map(height, width)
-        assert psnr(network.run(x), reference(x)) > LEAST_DB, (height, width)
+        assert psnr(run_tensors(network, x), reference(x)) > LEAST_DB, (height, width)
 
 
 def test_agrees_with_the_pte(ebsr_export: ExportResult, make_map: Callable[..., Tensor]) -> None:
     tflite, pte = TfliteNetwork(ebsr_export.files["tflite"].path), PteNetwork(ebsr_export.files["pte"].path)
     for height, width in SIZES:
         x = make_map(height, width)
-        assert psnr(tflite.run(x), pte.run(x)) > LEAST_DB, (height, width)
+        assert psnr(run_tensors(tflite, x), run_tensors(pte, x)) > LEAST_DB, (height, width)
 
 
 @pytest.mark.parametrize("bodies", ["ebsr_bodies", "e2fif_bodies"])
@@ -59,7 +60,7 @@ def test_the_body_is_bit_identical_to_the_pte(
     tflite, pte = TfliteNetwork(exported.files["tflite"].path), PteNetwork(exported.files["pte"].path)
     for height, width in SIZES:
         x = make_map(height, width, channels=tflite.channels) - 0.5
-        assert torch.equal(tflite.run(x), pte.run(x)), (height, width)
+        assert torch.equal(run_tensors(tflite, x), run_tensors(pte, x)), (height, width)
 
 
 def test_a_body_without_reductions_is_bit_identical_to_pytorch(
@@ -69,7 +70,7 @@ def test_a_body_without_reductions_is_bit_identical_to_pytorch(
     network = TfliteNetwork(exported.files["tflite"].path)
     for height, width in SIZES:
         x = make_map(height, width, channels=network.channels) - 0.5
-        assert torch.equal(network.run(x), body(x)), (height, width)
+        assert torch.equal(run_tensors(network, x), body(x)), (height, width)
 
 
 def test_threads_and_kernels_do_not_change_a_bit(
@@ -77,7 +78,7 @@ def test_threads_and_kernels_do_not_change_a_bit(
 ) -> None:
     path = ebsr_bodies[1].files["tflite"].path
     x = make_map(37, 45, channels=8) - 0.5
-    expected = TfliteNetwork(path, threads=1, options={"kernel": "portable"}).run(x)
+    expected = run_tensors(TfliteNetwork(path, threads=1, options={"kernel": "portable"}), x)
     compared = []
     for kernel in ("portable", "avx2", "avx512", "neon"):
         for threads in ("1", "2", "5"):
@@ -85,7 +86,7 @@ def test_threads_and_kernels_do_not_change_a_bit(
                 network = TfliteNetwork(path, options={"kernel": kernel, "threads": threads})
             except UsageError:  # not of this processor
                 continue
-            assert torch.equal(network.run(x), expected), (kernel, threads)
+            assert torch.equal(run_tensors(network, x), expected), (kernel, threads)
             compared.append((kernel, threads))
     assert len(compared) >= 3
 
@@ -97,14 +98,14 @@ def test_networks_with_their_own_delegates_live_side_by_side(
 ) -> None:
     whole, body = ebsr_export.files["tflite"].path, ebsr_bodies[1].files["tflite"].path
     picture, features = make_map(20, 30), make_map(31, 17, channels=8)
-    expected = TfliteNetwork(whole).run(picture), TfliteNetwork(body).run(features)
+    expected = run_tensors(TfliteNetwork(whole), picture), run_tensors(TfliteNetwork(body), features)
     first = TfliteNetwork(whole, threads=2)
     second = TfliteNetwork(body, threads=3)
     third = TfliteNetwork(whole, interpreter="tensorflow")
     for _ in range(2):
-        assert torch.equal(first.run(picture), expected[0])
-        assert torch.equal(second.run(features), expected[1])
-        assert torch.equal(first.run(picture), third.run(picture))
+        assert torch.equal(run_tensors(first, picture), expected[0])
+        assert torch.equal(run_tensors(second, features), expected[1])
+        assert torch.equal(run_tensors(first, picture), run_tensors(third, picture))
     del first
-    assert torch.equal(second.run(features), expected[1])
-    assert torch.equal(third.run(picture), expected[0])
+    assert torch.equal(run_tensors(second, features), expected[1])
+    assert torch.equal(run_tensors(third, picture), expected[0])

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from bitsr.artifact.weights import WeightsInfo
 from bitsr.common.errors import UsageError
 from bitsr.training.distillation import Distillation, attention_map
 from bitsr.training.models import create_model
 from bitsr.training.recipe import make_recipe
 from bitsr.training.trainer import train
-from bitsr.training.weights import WeightsInfo, read_weights, save_weights
+from bitsr.training.weights import read_weights, save_weights
 
 
 def test_attention_map_by_hand() -> None:

@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 from torch import Tensor
 
+from bitsr.artifact.weights import read_weights_info
 from bitsr.common.errors import BitsrError, PictureError, TrainingError, UsageError
 from bitsr.training.models import create_model
 from bitsr.training.publish import publish
@@ -21,7 +22,7 @@ from bitsr.training.recipe import Recipe, load_recipe, make_recipe
 from bitsr.training.run import RunFolder
 from bitsr.training.schedule import Average
 from bitsr.training.trainer import main, train
-from bitsr.training.weights import load_model, read_info
+from bitsr.training.weights import load_model
 
 
 def recipe(pictures: Path, **changes: Any) -> Recipe:
@@ -100,7 +101,7 @@ def test_it_learns(pictures: Path, tmp_path: Path) -> None:
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in log] == [20, 40, 60]
     assert log[-1]["psnr"] > log[0]["psnr"] + 0.5
-    info = read_info(best)
+    info = read_weights_info(best)
     assert info.model == "test_ebsr_plus_x2"
     assert info.steps == max(log, key=lambda entry: entry["psnr"])["step"]
     assert load_recipe(tmp_path / "run" / "recipe.yaml").steps == 60
@@ -172,7 +173,7 @@ def test_resume_takes_the_start_weights_over(pictures: Path, tmp_path: Path) -> 
     start = train(recipe(pictures, steps=1), run_dir=tmp_path / "start")
     train(recipe(pictures, steps=1, init_from=str(start)), run_dir=tmp_path / "run")
     best = train(recipe(pictures, steps=2), run_dir=tmp_path / "run", resume=True)
-    assert yaml.safe_load(read_info(best).recipe)["init_from"] == str(start)
+    assert yaml.safe_load(read_weights_info(best).recipe)["init_from"] == str(start)
     with pytest.raises(UsageError, match=r"init_from was .*start.* and is 'other' now"):
         train(recipe(pictures, steps=3, init_from="other"), run_dir=tmp_path / "run", resume=True)
 

@@ -6,19 +6,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from bitsr.artifact.weights import WeightsInfo, read_weights_info, weights_folder
 from bitsr.common.errors import BitsrError, UsageError, WeightsError
 from bitsr.training.evaluate import evaluate
 from bitsr.training.models import create_model, list_models
-from bitsr.training.weights import (
-    WeightsInfo,
-    latent_weights,
-    load_model,
-    load_weights,
-    read_info,
-    save_weights,
-    transfer_weights,
-    weights_folder,
-)
+from bitsr.training.weights import latent_weights, load_model, load_weights, save_weights, transfer_weights
 
 
 def stored(folder: Path, model_id: str, *, half: bool = False) -> Path:
@@ -37,7 +29,7 @@ def test_round_trip(tmp_path: Path) -> None:
     x = torch.rand(1, 3, 7, 6)
     assert not loaded.training
     assert torch.equal(loaded(x), original(x))
-    info = read_info(tmp_path / "test_ebsr_plus_x2.safetensors")
+    info = read_weights_info(tmp_path / "test_ebsr_plus_x2.safetensors")
     assert (info.steps, info.data, info.figures["Set5"]["psnr"]) == (3, ["A"], 30.5)
 
 
@@ -84,7 +76,7 @@ def test_a_broken_description_and_values_that_are_not_finite(tmp_path: Path) -> 
     for info in ({}, {"info": "{"}, {"info": "[]"}, {"info": '{"model": "x", "new": 1}'}):
         save_file({"a": torch.zeros(1)}, path, metadata={"format": "bitsr-weights-1", **info})
         with pytest.raises(WeightsError, match="the description in the weights file"):
-            read_info(path)
+            read_weights_info(path)
     model = create_model("test_ebsr_plus_x2")
     state = model.state_dict()
     state["head.weight"][0, 0] = torch.nan
@@ -115,7 +107,7 @@ SHIPPED = sorted(weights_folder().glob("*.safetensors"))
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_weights_are_small_and_documented(path: Path) -> None:
-    info = read_info(path)
+    info = read_weights_info(path)
     assert path.stem == info.model
     assert info.model in list_models()
     assert path.stat().st_size < 4e6
@@ -129,4 +121,4 @@ def test_shipped_weights_reach_their_figures(path: Path, benchmarks: Path) -> No
     model = load_model(path.stem)
     measured = evaluate(model, folder=benchmarks / "Set5", scale=model.info.scale, bicubic=False).psnr
     # Another CPU sums in another order; single sign decisions may differ.
-    assert measured == pytest.approx(read_info(path).figures["Set5"]["psnr"], abs=0.01)
+    assert measured == pytest.approx(read_weights_info(path).figures["Set5"]["psnr"], abs=0.01)

@@ -16,10 +16,11 @@ from PIL import Image
 from torch import nn
 
 from bitsr.artifact.program import HEADER_BYTES, MAGIC, OpKind, Program, read_program, write_program
+from bitsr.artifact.weights import WeightsInfo
 from bitsr.export.deploy import fold
 from bitsr.export.export import export_model
 from bitsr.training.models import create_model
-from bitsr.training.weights import WeightsInfo, load_model, save_weights
+from bitsr.training.weights import load_model, save_weights
 
 MODEL = "test_ebsr_plus_x2"
 

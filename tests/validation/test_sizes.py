@@ -9,11 +9,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from bitsr.artifact.info import SizeRules, read_artifact
+from bitsr.artifact.artifact import read_artifact
+from bitsr.artifact.info import SizeRules
+from bitsr.artifact.weights import WeightsInfo
 from bitsr.common.errors import UsageError
 from bitsr.export.export import export_model
 from bitsr.training.models import create_model
-from bitsr.training.weights import WeightsInfo, save_weights
+from bitsr.training.weights import save_weights
 from bitsr.validation.parity import layers
 from bitsr.validation.parity.reference import record
 from bitsr.validation.request import Request

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 
+from bitsr.artifact.weights import WeightsInfo
 from bitsr.cli import main
 from bitsr.export.export import export_model
 from bitsr.training.models import create_model
 from bitsr.training.models.diffusion import DiffusionModel
-from bitsr.training.weights import WeightsInfo, save_weights
+from bitsr.training.weights import save_weights
 from bitsr.validation.errors import TargetError
 from bitsr.validation.parity.diffusion_steps import MIN_STEP_PSNR_DB, compared_timesteps, disagreement
 from bitsr.validation.report.page import render

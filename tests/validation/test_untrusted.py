@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bitsr.artifact.info import parse_info, read_sidecar
+from bitsr.artifact.artifact import Artifact
+from bitsr.artifact.info import parse_info
 from bitsr.artifact.program import Op, OpKind, Program, Value, ValueKind, read_program, write_program
 from bitsr.common.errors import BitsrError
 from bitsr.validation.errors import ResultsError, TargetError
@@ -47,7 +48,7 @@ CASES = "a\t0.bsrp\t3\t4\tx.f32,y.f32\tz.out\n"
 
 SIDECAR = {
     "format": "bitsr-artifact",
-    "format_version": 1,
+    "format_version": 2,
     "ops_version": 1,
     "blob_version": 1,
     "kind": "pte",
@@ -61,6 +62,7 @@ SIDECAR = {
     "dtype": "float32",
     "figures": {"Set5": {"psnr": 37.0}},
     "sizes": {"min_side": 1, "max_pixels": 4096, "multiple": 1},
+    "bytes_per_pixel": 100,
     "receptive_field_radius": 6,
     "global_pooling": True,
     "recipe": "",
@@ -155,10 +157,11 @@ def test_program_blobs(data: st.DataObject) -> None:
 def test_sidecars(tmp_path: Path, data: st.DataObject) -> None:
     text = json.dumps(SIDECAR).encode()
     changed = changed_json(data, json.loads(text))
-    only_ours(lambda: parse_info(changed, source="a sidecar"))
-    path = tmp_path / "sidecar.json"
-    path.write_bytes(changed_bytes(data, text))
-    only_ours(lambda: read_sidecar(path))
+    only_ours(lambda: parse_info(json.dumps(changed), source="a sidecar"))
+    path = tmp_path / "net.pte"
+    path.write_bytes(b"content")
+    path.with_suffix(".json").write_bytes(changed_bytes(data, text))
+    only_ours(lambda: Artifact.open(path))
 
 
 @QUICK
@@ -198,7 +201,7 @@ def test_device_facts(text: str) -> None:
 
 def test_the_unchanged_files_are_read(tmp_path: Path) -> None:
     assert len(read_program(write_program(small_program())).ops) == 3
-    assert parse_info(SIDECAR, source="a sidecar").model == "net_x2"
+    assert parse_info(json.dumps(SIDECAR), source="a sidecar").model == "net_x2"
     write_results(tmp_path / "results.json", outcome().results)
     assert read_results(tmp_path / "results.json") == outcome().results
     (run,) = parse_output(json.dumps(RUNNER_JSON), source="runner").models

@@ -5,14 +5,13 @@ from typing import Any
 
 from torch import Tensor
 
+from bitsr.artifact.info import DEFAULT_STEPS
 from bitsr.common.errors import MissingExtraError, UsageError
+from bitsr.common.progress import Progress
 from bitsr.training.diffusion.process import DiffusionProcess
-
-DEFAULT_STEPS = 50
 
 # (x_t (1, 3, H, W), timestep) -> predicted noise of the same shape.
 Denoiser = Callable[[Tensor, int], Tensor]
-Progress = Callable[[int, int], None]
 
 
 def ddim_scheduler(process: DiffusionProcess, *, steps: int) -> Any:

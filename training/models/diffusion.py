@@ -4,9 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bitsr.artifact.info import DEFAULT_STEPS
 from bitsr.common.errors import UsageError
+from bitsr.common.progress import Progress
 from bitsr.training.diffusion.process import DiffusionProcess, enlarge, noise_like
-from bitsr.training.diffusion.sampling import DEFAULT_STEPS, Progress, sample
+from bitsr.training.diffusion.sampling import sample
 from bitsr.training.models.network import SuperResolutionModel
 
 

@@ -5,7 +5,7 @@ The trained weights of the package and their model cards lie in this folder.
 
 import json
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,48 +13,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from bitsr.artifact.weights import FORMAT, WeightsInfo, embedded_weights, read_weights_info
 from bitsr.common.errors import UsageError, WeightsError
 from bitsr.common.files import atomic_write
 from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models import SuperResolutionModel, create_model, list_models
-
-FORMAT = "bitsr-weights-1"
-
-
-@dataclass(frozen=True)
-class WeightsInfo:
-    """What is known about trained weights.
-
-    ``figures`` maps a set's name to ``{"psnr", "ssim", "bicubic_psnr", "bicubic_ssim"}``; ``data`` names the training
-    sets; ``recipe`` is the YAML text.
-    """
-
-    model: str
-    steps: int = 0
-    data: list[str] = field(default_factory=list)
-    recipe: str = ""
-    figures: dict[str, dict[str, float]] = field(default_factory=dict)
-
-
-def weights_folder() -> Path:
-    """The folder of the weights that come with the package."""
-    return Path(__file__).parent
-
-
-def embedded_weights(model_id: str) -> Path:
-    """The weights of a model that come with the package.
-
-    Raises:
-        WeightsError: there are none for this model.
-    """
-    path = weights_folder() / f"{model_id}.safetensors"
-    if not path.is_file():
-        have = sorted(p.stem for p in weights_folder().glob("*.safetensors"))
-        raise WeightsError(
-            f"no trained weights of '{model_id}' come with the package; there are: {', '.join(have) or 'none'}; "
-            f"train it, or give a weights file"
-        )
-    return path
 
 
 def save_weights(path: Path | str, state: dict[str, Tensor], info: WeightsInfo, *, half: Collection[str] = ()) -> None:
@@ -72,47 +35,22 @@ def latent_weights(model: nn.Module) -> list[str]:
     return [f"{name}.weight" for name, layer in model.named_modules() if isinstance(layer, BinaryConv2d)]
 
 
-def read_info(path: Path | str) -> WeightsInfo:
-    """The header of a weights file.
+def read_weights(path: Path | str) -> tuple[WeightsInfo, dict[str, Tensor]]:
+    """Header and tensors of a weights file; floating-point tensors come as float32.
 
     Raises:
         WeightsError: missing, broken, or not written by bitsr.
     """
-    return _read(Path(path), tensors=False)[0]
-
-
-def read_weights(path: Path | str) -> tuple[WeightsInfo, dict[str, Tensor]]:
-    """Header and tensors of a weights file; floating-point tensors come as float32. Errors as :func:`read_info`."""
-    return _read(Path(path), tensors=True)
-
-
-def _read(path: Path, *, tensors: bool) -> tuple[WeightsInfo, dict[str, Tensor]]:
-    if not path.is_file():
-        raise WeightsError(f"there is no weights file {path}")
+    path = Path(path)
+    info = read_weights_info(path)
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {}
-            if tensors:
-                for name in file.keys():  # noqa: SIM118 - safe_open is no mapping
-                    tensor = file.get_tensor(name)
-                    state[name] = tensor.float() if tensor.is_floating_point() else tensor
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
     except (SafetensorError, OSError) as error:
         raise WeightsError(
             f"cannot read the weights file {path}: {error}; expected a complete .safetensors file written by bitsr"
         ) from error
-    if metadata.get("format") != FORMAT:
-        raise WeightsError(
-            f"{path} is no weights file of this version: expected format {FORMAT}, "
-            f"found {metadata.get('format', 'none')}"
-        )
-    try:
-        return WeightsInfo(**json.loads(metadata["info"])), state
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"the description in the weights file {path} is broken ({error}); expected one written by this version of "
-            "bitsr"
-        ) from error
+    return info, {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
 def load_weights(model: SuperResolutionModel, path: Path | str) -> WeightsInfo:
@@ -156,7 +94,7 @@ def load_model(id_or_path: str | Path, *, scale: int | None = None) -> SuperReso
         path = embedded_weights(name)
     elif not (path.suffix == ".safetensors" or path.exists()):
         create_model(name)  # Raises the error that suggests the nearest id.
-    model = create_model(read_info(path).model)
+    model = create_model(read_weights_info(path).model)
     load_weights(model, path)
     if scale is not None and scale != model.info.scale:
         raise UsageError(f"{name} is a x{model.info.scale} model, but scale {scale} was asked for")

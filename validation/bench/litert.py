@@ -1,6 +1,5 @@
 """Candidates in LiteRT's Python interpreter: ours in the delegate, the others in XNNPACK."""
 
-import torch
 from torch import Tensor, nn
 
 from bitsr.export.tflite.lower import lower, quantize
@@ -48,5 +47,5 @@ def loaded(candidate: Candidate, *, kernel: str, x: Tensor, threads: int) -> Cal
         delegate=ours,
         options={"kernel": kernel} if ours else None,
     )
-    network.put(x.to(memory_format=torch.contiguous_format))
+    network.put(x.numpy())
     return network.invoke

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bitsr.artifact.info import PACKAGES
+from bitsr.artifact.formats import FORMATS
 from bitsr.common.errors import UsageError
 from bitsr.common.files import atomic_write
 from bitsr.common.pictures import Picture, read_picture, write_image, write_picture
 from bitsr.export.export import ExportedFile, export_model
 from bitsr.inference.eager import EagerSession
-from bitsr.inference.open import open_session
+from bitsr.inference.load import load
 from bitsr.inference.upscale import upscale_pixels
 from bitsr.runtime import EXECUTORCH_LIBRARY, find_library
 from bitsr.training.evaluate import score
@@ -101,7 +101,7 @@ def run_demo(
     say(f"3. upscale by bicubic interpolation, through the deploy form in PyTorch, and through {kinds}")
     bicubic = np.asarray(imresize(low, scale=scale), dtype=np.uint8)
     reference = upscale_pixels(EagerSession(network), low)
-    sessions = {item: open_session(files[item]) for item in formats}
+    sessions = {item: load(files[item]) for item in formats}
     upscaled = {item: upscale_pixels(session, low) for item, session in sessions.items()}
 
     say(f"4. time {kinds} in turns, {rounds} rounds")
@@ -143,7 +143,7 @@ def run_demo(
 
 def report(demo: Demo) -> dict[str, Any]:
     """The demo's results for JSON; sizes as [width, height], times in ms, an infinite PSNR as null."""
-    packages = {name: None for item in demo.artifacts for name in (*PACKAGES[item], *_INTERPRETERS[item])}
+    packages = {name: None for item in demo.artifacts for name in (*FORMATS[item].exported_with, *_INTERPRETERS[item])}
     return {
         "version": REPORT_VERSION,
         "model": demo.model,

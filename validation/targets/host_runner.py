@@ -19,10 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bitsr.artifact.info import read_artifact, sidecar_path
+from bitsr.artifact.artifact import read_artifact
+from bitsr.artifact.formats import sidecar_path
 from bitsr.common.errors import BitsrError
 from bitsr.common.files import atomic_write
 from bitsr.common.quiet import silent_stderr
+from bitsr.export.verification import run_tensors
 from bitsr.runtime import KERNEL_VARIABLE
 from bitsr.runtime.litert import TfliteNetwork
 from bitsr.runtime.machine import fast_kernels, processor
@@ -109,14 +111,14 @@ def _run(networks: list[tuple[Network, int]], entries: list[dict[str, Any]], giv
     outputs = []
     for (network, _), own, entry in zip(networks, inputs, entries, strict=True):
         started = time.perf_counter()
-        outputs.append(network.run(*own))
+        outputs.append(run_tensors(network, *own))
         entry["first_ms"] = _since(started)
         entry["samples_ms"] = []
         entry["output_shape"] = list(outputs[-1].shape)
     for number in range(given.warmup + given.runs):
         for (network, _), own, entry in zip(networks, inputs, entries, strict=True):
             started = time.perf_counter()
-            network.run(*own)
+            run_tensors(network, *own)
             if number >= given.warmup:
                 entry["samples_ms"].append(_since(started))
     if given.output is not None:

@@ -1,0 +1,91 @@
+"""What is known of weights files without loading them, and those that come with bitsr. Nothing here needs torch."""
+
+import json
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from bitsr.common.errors import WeightsError
+
+FORMAT = "bitsr-weights-1"
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """What is known about trained weights.
+
+    ``figures`` maps a set's name to ``{"psnr", "ssim", "bicubic_psnr", "bicubic_ssim"}``; ``data`` names the training
+    sets; ``recipe`` is the YAML text.
+    """
+
+    model: str
+    steps: int = 0
+    data: list[str] = field(default_factory=list)
+    recipe: str = ""
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def weights_folder() -> Path:
+    """The folder of the weights that come with bitsr; ``bitsr.training`` is found, not imported."""
+    spec = find_spec("bitsr.training")
+    assert spec is not None  # it is a part of this distribution
+    assert spec.submodule_search_locations is not None
+    return Path(next(iter(spec.submodule_search_locations))) / "weights"
+
+
+def pretrained_models() -> list[str]:
+    """Ids of the models whose weights come with bitsr, sorted."""
+    return sorted(path.stem for path in weights_folder().glob(f"*{SUFFIX}"))
+
+
+def embedded_weights(model_id: str) -> Path:
+    """The weights of a model that come with bitsr.
+
+    Raises:
+        WeightsError: there are none for this model.
+    """
+    path = weights_folder() / f"{model_id}{SUFFIX}"
+    if not path.is_file():
+        have = ", ".join(pretrained_models()) or "none"
+        raise WeightsError(
+            f"no trained weights of '{model_id}' come with bitsr; there are: {have}; train it, or give a weights file"
+        )
+    return path
+
+
+def read_weights_info(path: Path | str) -> WeightsInfo:
+    """The header of a weights file.
+
+    Raises:
+        WeightsError: missing, broken, or not written by bitsr.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"there is no weights file {path}")
+    try:
+        with safe_open(path, framework="np") as file:
+            return parse_header(file.metadata(), path=path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"cannot read the weights file {path}: {error}; expected a complete {SUFFIX} file written by bitsr"
+        ) from error
+
+
+def parse_header(metadata: dict[str, str] | None, *, path: Path) -> WeightsInfo:
+    """The metadata of a safetensors file; ``path`` names it in errors, which are those of :func:`read_weights_info`."""
+    metadata = metadata or {}
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(
+            f"{path} is no weights file of this version: expected format {FORMAT}, "
+            f"found {metadata.get('format', 'none')}"
+        )
+    try:
+        return WeightsInfo(**json.loads(metadata["info"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"the description in the weights file {path} is broken ({error}); expected one written by this version of "
+            "bitsr"
+        ) from error

@@ -1,0 +1,147 @@
+"""From what the user names (nothing, a model id, weights, an artifact) to a session."""
+
+from pathlib import Path
+
+from bitsr.artifact.artifact import Artifact
+from bitsr.artifact.formats import FORMATS, ArtifactFormat, format_of
+from bitsr.artifact.weights import SUFFIX, embedded_weights, pretrained_models, read_weights_info
+from bitsr.common.errors import MissingExtraError, UsageError
+from bitsr.inference.artifact_session import ArtifactSession
+from bitsr.inference.cache import cached_artifact
+from bitsr.inference.pretrained import pretrained_artifact
+from bitsr.inference.session import Sampling, Session
+
+DEFAULT_SCALE = 4
+EAGER = "eager"
+# The families whose trained weights come with bitsr, best first.
+DEFAULT_FAMILIES = ("ebsr_light_plus", "ebsr_light")
+
+
+def load(
+    name_or_path: str | Path | None = None,
+    *,
+    scale: int | None = None,
+    runtime: str | None = None,
+    threads: int | None = None,
+    sampling: Sampling | None = None,
+) -> Session:
+    """Open a network.
+
+    Args:
+        name_or_path: an artifact (.tflite, .pte), a weights file (.safetensors), the id of a model whose weights come
+            with bitsr, or None for the built-in model. Weights are exported on first use and kept in the user's cache.
+        scale: picks the built-in model (4 if None); for a given model it is only checked.
+        runtime: "tflite" (LiteRT), "pte" (ExecuTorch) or "eager" (PyTorch); None is what an artifact is for, otherwise
+            the first one that is installed.
+        threads: of a .tflite, for its float layers and our kernels; None is all processors that the process may use.
+            ExecuTorch has one pool for the whole process, which no session changes.
+        sampling: of diffusion models, whose session is a :class:`bitsr.inference.session.SamplingSession`.
+
+    Raises:
+        UsageError: unknown model or runtime, a scale that contradicts the model, an artifact in another runtime, a
+            sampling for a model that does not sample.
+        WeightsError, ArtifactError: unusable weights or artifact.
+        MissingExtraError: the runtime, or what exports the weights, is not installed.
+
+    >>> import bitsr
+    >>> session = bitsr.load(scale=2)
+    >>> session.info.model, session.info.scale
+    ('ebsr_light_plus_x2', 2)
+    """
+    if runtime is not None and runtime not in (*FORMATS, EAGER):
+        raise UsageError(f"the runtime is '{runtime}'; expected one of {', '.join((*FORMATS, EAGER))}")
+    if threads is not None and threads < 1:
+        raise UsageError(f"{threads} threads were asked for; expected at least 1")
+    name = str(name_or_path) if name_or_path is not None else default_model(scale or DEFAULT_SCALE)
+    kind = format_of(name)
+    if kind is not None:
+        if runtime not in (None, kind.name):
+            raise UsageError(
+                f"{name} runs in {kind.runtime} only; give a weights file or a model id for the runtime '{runtime}'"
+            )
+        return _artifact_session(Artifact.open(name), scale=scale, threads=threads, sampling=sampling)
+    if runtime == EAGER:
+        return _eager_session(name, scale=scale, sampling=sampling)
+    weights, model_id = find_weights(name)
+    kind = FORMATS[runtime] if runtime is not None else default_format()
+    path = pretrained_artifact(model_id, kind) if name == model_id else None
+    if path is None:
+        path = cached_artifact(weights, model=model_id, kind=kind)
+    return _artifact_session(Artifact.open(path), scale=scale, threads=threads, sampling=sampling)
+
+
+def default_format() -> ArtifactFormat:
+    """The first format whose runtime is installed.
+
+    Raises:
+        MissingExtraError: none is.
+    """
+    for kind in FORMATS.values():
+        if kind.installed:
+            return kind
+    first = next(iter(FORMATS.values()))
+    raise MissingExtraError(first.package, extra=first.extra, purpose="Running a network")
+
+
+def default_model(scale: int) -> str:
+    """Id of the built-in model of a scale.
+
+    Raises:
+        UsageError: no weights of this scale come with bitsr.
+    """
+    have = pretrained_models()
+    for family in DEFAULT_FAMILIES:
+        if f"{family}_x{scale}" in have:
+            return f"{family}_x{scale}"
+    scales = sorted({f"x{name.rpartition('_x')[2]}" for name in have})
+    raise UsageError(
+        f"no weights of scale {scale} come with bitsr; there are: {', '.join(scales) or 'none'}; train some with "
+        "`bitsr train`, and pass them with -m"
+    )
+
+
+def find_weights(name: str) -> tuple[Path, str]:
+    """The weights file that a model id or path names, and the id of its model.
+
+    Raises:
+        UnknownNameError: neither a file nor a model id.
+        WeightsError: no or unusable weights.
+    """
+    path = Path(name)
+    if name in pretrained_models():
+        return embedded_weights(name), name
+    if not (path.is_file() or path.suffix == SUFFIX):
+        from bitsr.training.models import model_info
+
+        model_info(name)  # raises the error that suggests the nearest id
+        return embedded_weights(name), name
+    return path, read_weights_info(path).model
+
+
+def _eager_session(name: str, *, scale: int | None, sampling: Sampling | None) -> Session:
+    from bitsr.inference.diffusion import DiffusionSession
+    from bitsr.inference.eager import EagerSession
+    from bitsr.training.models.diffusion import DiffusionModel
+    from bitsr.training.weights import load_model
+
+    model = load_model(name, scale=scale)
+    if isinstance(model, DiffusionModel):
+        return DiffusionSession.of_model(model, sampling=sampling or Sampling())
+    _refuse_sampling(name, sampling)
+    return EagerSession(model)
+
+
+def _artifact_session(
+    artifact: Artifact, *, scale: int | None, threads: int | None, sampling: Sampling | None
+) -> Session:
+    if artifact.info.diffusion is not None:
+        from bitsr.inference.diffusion import DiffusionSession
+
+        return DiffusionSession.of_artifact(artifact, scale=scale, threads=threads, sampling=sampling or Sampling())
+    _refuse_sampling(str(artifact.path), sampling)
+    return ArtifactSession(artifact, scale=scale, threads=threads)
+
+
+def _refuse_sampling(name: str, sampling: Sampling | None) -> None:
+    if sampling is not None:
+        raise UsageError(f"{name} is no diffusion model, so it has no steps and no seed; leave --steps and --seed out")
