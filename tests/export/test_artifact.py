@@ -40,7 +40,9 @@ def artifact(tmp_path: Path) -> Path:
 
 def edit(artifact: Path, **changes: Any) -> None:
     """Change fields of the sidecar, ``None`` removes one, and seal it again as the exporter does."""
-    data = {**json.loads(sidecar_path(artifact).read_text()), **changes, "metadata_sha256": "0" * 64}
+    data = {**json.loads(sidecar_path(artifact).read_text()), **changes}
+    del data["metadata_sha256"]
+    data["metadata_sha256"] = "0" * 64  # the last field, as it is written
     text = json.dumps({key: value for key, value in data.items() if value is not None})
     digest = hashlib.sha256(text.encode()).hexdigest()
     sidecar_path(artifact).write_text(text.removesuffix("0" * 64 + '"}') + digest + '"}')
