@@ -24,7 +24,7 @@ class ArtifactFormat(ABC):
         layout: order of the dimensions of input and output in the file.
         runtime: what runs it.
         package: name of the runtime's package, as it is imported.
-        extra: of bitsr, which installs that package.
+        extra: of bitsr, which installs that package; None where bitsr always has it.
         exported_with: distributions whose versions the metadata name.
     """
 
@@ -32,7 +32,7 @@ class ArtifactFormat(ABC):
     layout: ClassVar[Literal["NCHW", "NHWC"]]
     runtime: ClassVar[str]
     package: ClassVar[str]
-    extra: ClassVar[str]
+    extra: ClassVar[str | None]
     exported_with: ClassVar[tuple[str, ...]]
 
     @property
@@ -139,7 +139,7 @@ class TfliteFormat(ArtifactFormat):
     layout = "NHWC"
     runtime = "LiteRT"
     package = "ai_edge_litert"
-    extra = "tflite"
+    extra = None
     exported_with = ("bitsr", "torch", "onnx2tf", "tensorflow")
 
     def read_info(self, content: bytes, path: Path) -> ArtifactInfo:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from bitsr.artifact.artifact import Artifact
 from bitsr.artifact.formats import ArtifactFormat
-from bitsr.artifact.weights import weights_folder
 from bitsr.common.errors import ArtifactError, BitsrError
-from bitsr.inference.pretrained import is_checkout
+from bitsr.common.installation import checkout
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +72,8 @@ def _key(weights: Path, kind: ArtifactFormat) -> str:
             digest.update(version(distribution).encode())
         except PackageNotFoundError:
             digest.update(b"missing")  # the export will say so
-    if is_checkout():  # its exporter and models change without a new version
-        top = weights_folder().parents[1]
+    top = checkout()
+    if top is not None:  # its exporter and models change without a new version
         for folder in (top / "export", top / "training"):
             for file in sorted(folder.rglob("*.py")):
                 digest.update(file.read_bytes())

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bitsr.artifact.formats import ArtifactFormat
+from bitsr.common.installation import checkout
 
 
 def pretrained_folder() -> Path:
@@ -10,12 +11,10 @@ def pretrained_folder() -> Path:
     return Path(__file__).resolve().parents[1] / "pretrained"
 
 
-def is_checkout() -> bool:
-    """Whether bitsr runs from its sources: an artifact there could be older than weights and exporter."""
-    return (Path(__file__).resolve().parents[2] / "pyproject.toml").is_file()
-
-
 def pretrained_artifact(model_id: str, kind: ArtifactFormat) -> Path | None:
-    """The artifact of a built-in model, None where this bitsr carries none."""
+    """The artifact of a built-in model, None where this bitsr carries none.
+
+    In a checkout it could be older than weights and exporter, so none there counts.
+    """
     path = pretrained_folder() / f"{model_id}{kind.suffix}"
-    return path if path.is_file() and not is_checkout() else None
+    return path if path.is_file() and checkout() is None else None
