@@ -7,7 +7,15 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 # Without a terminal (a file, a pipe) nothing shall be folded at an assumed width of 80.
@@ -73,3 +81,19 @@ def progress() -> Progress:
         disable=not status.is_terminal,
         transient=True,
     )
+
+
+class TaskProgress:
+    """A task of a progress bar as a :class:`bitsr.common.progress.Progress`.
+
+    ``before`` is what the task has behind it; ``total`` is of the whole task where that is more than the work at hand.
+    """
+
+    def __init__(self, bar: Progress, task: TaskID, *, before: float = 0, total: float | None = None) -> None:
+        self._bar = bar
+        self._task = task
+        self._before = before
+        self._total = total
+
+    def advance(self, done: float, total: float, text: str = "") -> None:
+        self._bar.update(self._task, completed=self._before + done, total=self._total or total)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bitsr.cli.console import closing, error_line, note, progress
+from bitsr.cli.console import TaskProgress, closing, error_line, note, progress
 from bitsr.cli.options import Runtime
 from bitsr.common.errors import BitsrError, UsageError
 from bitsr.common.files import make_folder
@@ -77,7 +77,7 @@ def upscale(
         task = bar.add_task(session.info.model, total=plan.pixels)
         if isinstance(session, SamplingSession):
             step_task = bar.add_task("steps of this tile", total=None)
-            session.on_step = lambda done, total, text="": bar.update(step_task, completed=done, total=total)
+            session.on_step = TaskProgress(bar, step_task)
         finished = 0
         for job in plan.jobs:
             try:
@@ -85,7 +85,7 @@ def upscale(
                     session,
                     job,
                     tile_pixels=tile**2,
-                    progress=lambda done, total, text="", before=finished: bar.update(task, completed=before + done),
+                    progress=TaskProgress(bar, task, before=finished, total=plan.pixels),
                 )
             except BitsrError as error:
                 if not source.is_dir():

@@ -76,7 +76,7 @@ def upscale_blocks(
         yield Block(top, left, to_8bit(y[:, top - offset_y : bottom - offset_y, left - offset_x : right - offset_x]))
         if progress is not None:
             done += (tile.keep_bottom - tile.keep_top) * (tile.keep_right - tile.keep_left)
-            progress(done, rgb.shape[0] * rgb.shape[1])
+            progress.advance(done, rgb.shape[0] * rgb.shape[1])
 
 
 def _tiles(info: SessionInfo, *, height: int, width: int, tile_pixels: int) -> list[Tile]:

@@ -81,8 +81,13 @@ def test_seed_and_steps_decide_the_picture() -> None:
 def test_progress_and_impossible_steps() -> None:
     sampler = session(tile=16, steps=3)
     assert isinstance(sampler, SamplingSession)
-    seen: list[tuple[int, int]] = []
-    sampler.on_step = lambda done, total, text="": seen.append((done, total))
+    seen: list[tuple[float, float]] = []
+
+    class Steps:
+        def advance(self, done: float, total: float, text: str = "") -> None:
+            seen.append((done, total))
+
+    sampler.on_step = Steps()
     sampler.run(picture(8, 8))
     assert seen == [(1, 3), (2, 3), (3, 3)]
     with pytest.raises(UsageError, match="2001 sampling steps were asked for; the model has 1 to 2000"):

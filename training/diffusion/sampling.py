@@ -56,7 +56,7 @@ def sample(
 ) -> Tensor:
     """From ``noise`` (N, 3, H, W) to a picture of the same size, not clamped; all of it follows from the arguments.
 
-    ``progress`` is called with (steps done, steps) after each evaluation of the network. Errors as
+    ``progress`` is told of the steps done after each evaluation of the network. Errors as
     :func:`ddim_scheduler`.
     """
     scheduler = ddim_scheduler(process, steps=steps)
@@ -64,5 +64,5 @@ def sample(
     for done, timestep in enumerate(scheduler.timesteps.tolist(), start=1):
         x = scheduler.step(denoise(x, timestep), timestep, x, eta=0.0).prev_sample
         if progress is not None:
-            progress(done, steps)
+            progress.advance(done, steps)
     return x

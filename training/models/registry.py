@@ -92,7 +92,8 @@ def create_model(model_id: str, *, pretrained: bool = False, **overrides: Any) -
     )
     if pretrained:
         # Weights are above models: they are read into one.
-        from bitsr.training.weights import embedded_weights, load_weights
+        from bitsr.artifact.weights import embedded_weights
+        from bitsr.training.weights import load_weights
 
         load_weights(model, embedded_weights(model_id))
     return model
