@@ -12,6 +12,8 @@ KERNEL_SIZES = (1, 3)
 
 # Mean RGB of the DIV2K training set in [0, 1]; the figures of the EDSR code base, used by its successors.
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
+# Range of values that the same code bases compute in: pictures are 0 to 255 there, 0 to 1 here.
+EDSR_RANGE = 255.0
 
 
 class BinaryConv2d(nn.Module):
@@ -152,8 +154,8 @@ class RPReLU(nn.Module):
 class Normalize(nn.Module):
     """``(x - DIV2K mean) * input_scale`` for RGB pictures (N, 3, H, W) in [0, 1].
 
-    ``input_scale`` is the amplification of BBCU (Xia et al., ICLR 2023): it puts the picture's values
-    on the scale of the outputs of binary convolutions; the network's output is divided by it.
+    ``input_scale`` is :data:`EDSR_RANGE`, or the amplification of BBCU (Xia et al., ICLR 2023): it puts the picture's
+    values on the scale of the outputs of binary convolutions; the network's output is divided by it.
     """
 
     mean: Tensor

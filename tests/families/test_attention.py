@@ -70,11 +70,24 @@ def test_unit_is_the_equation_of_the_paper(kind: str) -> None:
         torch.testing.assert_close(unit(x), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_baseline_has_no_factors() -> None:
+    """Equation 10 of the preprint: ``RPReLU(conv(x)) + x`` with a learned scale for each filter."""
+    torch.manual_seed(0)
+    model = create_model("test_binedsr_x2").eval()
+    assert not [name for name, _ in model.named_parameters() if name.endswith(".a")]
+    unit, x = model.body[0], torch.randn(1, 8, 5, 4)
+    with torch.no_grad():
+        unit.conv.weight_binarizer.scale.uniform_(0.5, 1.5)
+        signs = torch.where(unit.conv.weight >= 0, 1.0, -1.0) * unit.conv.weight_binarizer.scale[:, None, None, None]
+        z = F.conv2d(torch.where(x >= 0, 1.0, -1.0), signs, padding=1)
+        torch.testing.assert_close(unit(x), torch.where(z < 0, 0.25 * z, z) + x)
+
+
 @pytest.mark.parametrize("a2", [0.2, 1.9])
 def test_the_factors_fold_into_the_binary_layers(a2: float) -> None:
-    """Without attention every unit is one binary layer; the product of the a2 goes into the tail."""
+    """A unit without attention on its residual is one binary layer; the product of the a2 goes into the tail."""
     torch.manual_seed(1)
-    model = create_model("test_binedsr_x2").eval()
+    model = create_model("test_binedsr_bin_pixel_x2").eval()
     with torch.no_grad():
         for unit in model.body:
             unit.residual.a.fill_(a2)
@@ -87,8 +100,8 @@ def test_the_factors_fold_into_the_binary_layers(a2: float) -> None:
     assert sum(isinstance(layer, FusedBinaryConv2d) for layer in layers) == 4
 
 
-@pytest.mark.parametrize("model_id", ["test_binedsr_x2", "test_binedsr_res_se_bin_spatial_x2"])
-def test_learns(model_id: str, train_shortly: Callable[..., object]) -> None:
+@pytest.mark.parametrize(("model_id", "factors"), [("test_binedsr_x2", 0), ("test_binedsr_res_se_bin_spatial_x2", 6)])
+def test_learns(model_id: str, factors: int, train_shortly: Callable[..., object]) -> None:
     torch.manual_seed(2)
     model = create_model(model_id)
     assert isinstance(model, BinEdsr)
@@ -98,7 +111,7 @@ def test_learns(model_id: str, train_shortly: Callable[..., object]) -> None:
     assert result.last_loss < result.first_loss
     assert result.flipped > 0
     after = [parameter for name, parameter in model.named_parameters() if name.endswith(".a")]
-    assert len(after) == 6
+    assert len(after) == factors
     assert not any(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 

@@ -27,7 +27,7 @@ from bitsr.training.binarizers.baselines import (
 )
 from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models import create_model
-from bitsr.training.models.baseline_blocks import BamBody, ReactnetBody, XnorUnit
+from bitsr.training.models.baseline_blocks import BamBody, DorefaUnit, ReactnetBody, XnorUnit
 from bitsr.training.models.baselines import METHODS, TRAINING_ONLY
 from bitsr.training.recipe import make_recipe
 from bitsr.training.trainer import train
@@ -51,6 +51,40 @@ def test_step_is_dorefas_quantizer() -> None:
     points = torch.tensor([-0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5])
     assert Step()(points).tolist() == [0, 0, 0, 1, 1, 1, 1]
     assert gradient(Step(), points).tolist() == [0, 1, 1, 1, 1, 1, 0]
+
+
+def test_dorefas_weights_pass_their_gradient_on() -> None:
+    """Equation 7: one scale for the tensor, which the gradient passes by."""
+    weight = torch.tensor([[[[-1.5, -0.2]], [[0.1, 0.6]]]])
+    assert torch.equal(TensorScaleWeight()(weight), torch.tensor([[[[-0.6, -0.6]], [[0.6, 0.6]]]]))
+    assert torch.equal(gradient(TensorScaleWeight(), weight), torch.ones_like(weight))
+
+
+def test_dorefa_normalises_before_it_quantizes() -> None:
+    unit = DorefaUnit(3).eval()
+    x = torch.randn(1, 3, 5, 4) + 0.5
+    with torch.no_grad():
+        unit.norm.running_mean.fill_(0.5)
+        unit.norm.weight.fill_(0.7)
+        z = (x - 0.5) / (1 + unit.norm.eps) ** 0.5 * 0.7
+        expected = F.conv2d((z.clamp(0, 1) >= 0.5).float(), unit.conv.weight_binarizer(unit.conv.weight), padding=1)
+        torch.testing.assert_close(unit(x), expected)
+
+
+def test_dorefa_trains_from_its_initial_values() -> None:
+    """At full size, with its recipe's rate: each latent weight is reached, and nothing is NaN."""
+    torch.manual_seed(4)
+    model = create_model("dorefa_x2").train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.99))
+    low = torch.rand(2, 3, 8, 8)
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = model.training_loss(model, low, F.interpolate(low, scale_factor=2.0))
+        loss.backward()
+        optimizer.step()
+        assert torch.isfinite(loss)
+    latent = [m.weight for m in model.modules() if isinstance(m, BinaryConv2d)]
+    assert all(weight.grad is not None and 0 < float(weight.grad.abs().max()) < 10 for weight in latent)
 
 
 @pytest.mark.parametrize(("fraction", "t"), [(0.0, 0.1), (0.5, 1.0), (1.0, 10.0)])

@@ -109,3 +109,13 @@ def test_activation_before_the_last_convolution_is_in_the_binary_layer() -> None
     deployed = fold(create_model("test_bbcu_m_x4"))
     conv_hr = deployed.tail[-2]
     assert torch.equal(conv_hr.conv.slope, torch.full((8,), 0.1))
+
+
+def test_initial_values_are_those_of_the_published_code() -> None:
+    """Kaiming-normal times 0.1 outside of the body, also where it is binary: 0.1 sqrt(2 / 576); PyTorch's inside."""
+    torch.manual_seed(0)
+    model = create_model("bbcu_m_x4", blocks=1)
+    for conv in (*(stage.conv for stage in model.stages), model.conv_hr.conv):
+        assert float(conv.weight.detach().std()) == pytest.approx(0.1 * (2 / 576) ** 0.5, rel=0.03)
+    for unit in model.body:
+        assert float(unit.conv.weight.detach().std()) == pytest.approx((1 / 576 / 3) ** 0.5, rel=0.03)

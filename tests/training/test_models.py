@@ -95,6 +95,27 @@ def test_a_network_needs_no_id() -> None:
     assert pooled.global_pooling
 
 
+@pytest.mark.parametrize("model_id", ["e2fif_x3", "ebsr_light_x3", "srresnet_x3"])
+def test_values_are_those_of_the_published_code(model_id: str) -> None:
+    """It computes pictures of 0 to 255: subtracts their mean, runs, shuffles, adds the mean."""
+    torch.manual_seed(25)
+    model = create_model(model_id, blocks=1).eval()
+    x = torch.rand(1, 3, 6, 5)
+    mean = 255 * torch.tensor([0.4488, 0.4371, 0.4040]).reshape(1, 3, 1, 1)
+    with torch.no_grad():
+        head = model.head(255 * x - mean)
+        if model_id == "srresnet_x3":
+            y = model.tail(model.upsampler(model.body_end(model.body(head)) + head))
+        else:
+            y = F.pixel_shuffle(model.tail(model.body(head) + head), 3)
+        torch.testing.assert_close(model(x), (y + mean) / 255, rtol=1e-5, atol=1e-5)
+
+
+def test_the_plus_models_keep_their_amplification() -> None:
+    """Trained weights depend on it."""
+    assert {model_info(name).config["input_scale"] for name in list_models("ebsr_light_plus*")} == {64.0}
+
+
 def test_an_id_is_registered_once() -> None:
     with pytest.raises(ValueError, match="'e2fif_x2' is registered twice"):
         register_model("e2fif_x{scale}", scales=(2,))(lambda scale: create_model("e2fif_x2"))

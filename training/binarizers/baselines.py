@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bitsr.training.binarizers.activations import ActivationBinarizer
-from bitsr.training.binarizers.weights import WeightBinarizer, hard_sign
+from bitsr.training.binarizers.weights import WeightBinarizer, hard_sign, straight_through
 
 
 class _SurrogateSign(torch.autograd.Function):
@@ -113,13 +113,14 @@ class HardTanhWeight(WeightBinarizer):
 
 
 class TensorScaleWeight(WeightBinarizer):
-    """``mean|W| * sign(W)`` with one scale for the whole tensor, a constant in the backward pass; identity gradient.
+    """``mean|W| * sign(W)`` with one scale for the whole tensor, which the gradient passes by: ``d/dW`` is that of the
+    binary weight.
 
     Source: DoReFa-Net, eq. 7.
     """
 
     def forward(self, weight: Tensor) -> Tensor:
-        return surrogate_sign(weight, torch.ones_like(weight)) * weight.detach().abs().mean()
+        return straight_through(weight, weight.detach().abs().mean(), clip=False)
 
     def deploy(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         return hard_sign(weight.detach()), weight.detach().abs().mean().expand(weight.shape[0])

@@ -26,7 +26,8 @@ class _StraightThrough(torch.autograd.Function):
         return (grad * (weight.abs() <= 1) if ctx.clip else grad), None, None
 
 
-def _straight_through(weight: Tensor, scale: Tensor, *, clip: bool) -> Tensor:
+def straight_through(weight: Tensor, scale: Tensor, *, clip: bool) -> Tensor:
+    """``scale * sign(weight)``; ``weight`` gets the gradient as it is, with ``clip`` only where ``|weight| <= 1``."""
     return _StraightThrough.apply(weight, scale, clip)  # type: ignore[no-untyped-call]
 
 
@@ -57,7 +58,7 @@ class MeanScaleWeight(WeightBinarizer):
         return weight.detach().abs().mean(dim=(1, 2, 3))
 
     def forward(self, weight: Tensor) -> Tensor:
-        return _straight_through(weight, self._scale(weight).reshape(-1, 1, 1, 1), clip=True)
+        return straight_through(weight, self._scale(weight).reshape(-1, 1, 1, 1), clip=True)
 
     def deploy(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         return hard_sign(weight.detach()), self._scale(weight)
@@ -79,7 +80,7 @@ class LearnedScaleWeight(WeightBinarizer):
             self.scale.copy_(weight.abs().mean(dim=(1, 2, 3)))
 
     def forward(self, weight: Tensor) -> Tensor:
-        signs = _straight_through(weight, weight.new_ones(()), clip=True)
+        signs = straight_through(weight, weight.new_ones(()), clip=True)
         return signs * self.scale.reshape(-1, 1, 1, 1)
 
     def deploy(self, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,7 +94,7 @@ class SignWeight(WeightBinarizer):
     """
 
     def forward(self, weight: Tensor) -> Tensor:
-        return _straight_through(weight, weight.new_ones(()), clip=False)
+        return straight_through(weight, weight.new_ones(()), clip=False)
 
     def deploy(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         return hard_sign(weight.detach()), weight.new_ones(weight.shape[0])

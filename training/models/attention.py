@@ -10,7 +10,8 @@ table. The preprint is silent on the following; what is done here:
 - the global skip of EDSR is left out: each unit carries its input along, as in BBCU.
 - the upsampler is BBCU's binary one without attention, head and tail are float.
 - squeeze and excitation reduces by 16, as Hu et al. (CVPR 2018) do.
-- a1 and a2 start at 1, and at 2 where a sigmoid follows, so that every branch starts unscaled; they are kept positive.
+- a1 and a2, which the rows with attention have, start at 1, and at 2 where a sigmoid follows, so that every branch
+  starts unscaled; they are kept positive. Next to them the global k stays, which the preprint calls unnecessary then.
 - the learned scale of a filter starts at ``mean|W|``.
 """
 
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from bitsr.training.binarizers.activations import MINIMUM_SCALE
 from bitsr.training.layers import Normalize, RPReLU
 from bitsr.training.models.backbones import upsampling_factors, upsampling_radius
-from bitsr.training.models.bbcu import BbcuUpsampler, amplification, bbcu_conv
+from bitsr.training.models.bbcu import BbcuUnit, BbcuUpsampler, amplification, bbcu_conv
 from bitsr.training.models.network import SuperResolutionModel
 from bitsr.training.models.registry import register_model
 
@@ -96,7 +97,7 @@ def _branch(kind: Attention, channels: int, *, divisor: float) -> Gain:
 
 
 class AttentionUnit(nn.Module):
-    """``y = a1 Att_b(RPReLU(binary_conv(x))) + a2 Att_r(x)``. (N, C, H, W) -> (N, C, H, W)."""
+    """``y = a1 Att_b(RPReLU(binary_conv(x))) + a2 Att_r(x)``, the proposed block. (N, C, H, W) -> (N, C, H, W)."""
 
     def __init__(self, channels: int, *, residual: Attention, binary: Attention, input_scale: float) -> None:
         super().__init__()
@@ -119,6 +120,13 @@ class BinEdsrConfig:
     blocks: int = 16
 
 
+def _unit(config: BinEdsrConfig, *, input_scale: float) -> nn.Module:
+    """The preprint's baseline (its eq. 10) has neither attention nor learned factors of the branches."""
+    if config.residual == config.binary == "none":
+        return BbcuUnit(config.channels, learned_scale=True)
+    return AttentionUnit(config.channels, residual=config.residual, binary=config.binary, input_scale=input_scale)
+
+
 class BinEdsr(SuperResolutionModel):
     """Float head, ``2 * blocks + 1`` units, binary upsampler, float tail; the mean of DIV2K is subtracted and added."""
 
@@ -133,12 +141,7 @@ class BinEdsr(SuperResolutionModel):
         input_scale = amplification(channels)
         self.normalize = Normalize(input_scale=input_scale)
         self.head = nn.Conv2d(3, channels, 3, padding=1)
-        self.body = nn.Sequential(
-            *(
-                AttentionUnit(channels, residual=config.residual, binary=config.binary, input_scale=input_scale)
-                for _ in range(2 * blocks + 1)
-            )
-        )
+        self.body = nn.Sequential(*(_unit(config, input_scale=input_scale) for _ in range(2 * blocks + 1)))
         self.upsampler = nn.Sequential(
             *(BbcuUpsampler(channels, factor, learned_scale=True) for factor in upsampling_factors(scale))
         )

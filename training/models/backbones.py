@@ -5,15 +5,17 @@ Both take the body as a module (N, C, H, W) -> (N, C, H, W). Sources: the publis
 """
 
 import math
+from typing import TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitsr.training.layers import Normalize
+from bitsr.training.layers import BinaryConv2d, Normalize
 from bitsr.training.models.network import SuperResolutionModel
 from bitsr.training.models.receptive_field import pools_globally, receptive_field_radius
 
 LEAKY_SLOPE = 0.1
+Conv = TypeVar("Conv", nn.Conv2d, BinaryConv2d)
 
 
 class FloatStage(nn.Module):
@@ -22,7 +24,7 @@ class FloatStage(nn.Module):
     def __init__(self, channels: int, factor: int) -> None:
         super().__init__()
         self.factor = factor
-        self.conv = _scaled_init(nn.Conv2d(channels, channels * factor**2, 3, padding=1))
+        self.conv = scaled_init(nn.Conv2d(channels, channels * factor**2, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.leaky_relu(F.pixel_shuffle(self.conv(x), self.factor), LEAKY_SLOPE)
@@ -54,13 +56,13 @@ class SrResNet(SuperResolutionModel):
             global_pooling=pools_globally(body),
         )
         self.input_scale = float(input_scale)
-        self.head = _scaled_init(nn.Conv2d(3, channels, 3, padding=1))
+        self.head = scaled_init(nn.Conv2d(3, channels, 3, padding=1))
         self.body = body
         if stages is None:
             stages = nn.ModuleList(FloatStage(channels, factor) for factor in upsampling_factors(scale))
         self.stages = stages
-        self.conv_hr = _scaled_init(nn.Conv2d(channels, channels, 3, padding=1)) if conv_hr is None else conv_hr
-        self.conv_last = _scaled_init(nn.Conv2d(channels, 3, 3, padding=1))
+        self.conv_hr = scaled_init(nn.Conv2d(channels, channels, 3, padding=1)) if conv_hr is None else conv_hr
+        self.conv_last = scaled_init(nn.Conv2d(channels, 3, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x * self.input_scale
@@ -121,9 +123,10 @@ def upsampling_radius(scale: int, *, full_resolution_convs: int) -> int:
     return math.ceil(reach)
 
 
-def _scaled_init(conv: nn.Conv2d) -> nn.Conv2d:
-    """Kaiming-normal times 0.1 and zero bias, as BBCU's code starts the float convolutions."""
+def scaled_init(conv: Conv) -> Conv:
+    """Kaiming-normal times 0.1 and zero bias, as BBCU's code starts all convolutions outside of the body."""
     nn.init.kaiming_normal_(conv.weight)
     conv.weight.data.mul_(0.1)
-    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
     return conv

@@ -60,19 +60,20 @@ class XnorUnit(nn.Module):
 
 
 class DorefaUnit(nn.Module):
-    """``y = BN(conv(x))`` with activations of 0 and 1 and one scale for all weights.
+    """``y = conv(step(BN(x)))`` with activations of 0 and 1 and one scale for all weights.
 
+    The order is that of the paper's networks: normalise, clip to [0, 1], quantize, convolve.
     Training only: with activations of 0 and 1 the packed kernels' sum lacks half the sum of the weights, which at the
     borders is not a constant.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = _conv(channels, Step(), TensorScaleWeight())
         self.norm = nn.BatchNorm2d(channels)
+        self.conv = _conv(channels, Step(), TensorScaleWeight())
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x))
+        return self.conv(self.norm(x))
 
 
 class TwoUnits(nn.Module):

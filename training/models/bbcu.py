@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bitsr.training.binarizers import LearnedScaleWeight, MeanScaleWeight, RSign
 from bitsr.training.layers import BinaryConv2d, RPReLU
-from bitsr.training.models.backbones import SrResNet, upsampling_factors
+from bitsr.training.models.backbones import SrResNet, scaled_init, upsampling_factors
 from bitsr.training.models.edsr import ResidualBlock
 from bitsr.training.models.registry import register_model
 
@@ -28,11 +28,12 @@ class BbcuUnit(nn.Module):
     """BBCU-B: ``y = RPReLU(binary_conv(x)) + x``. (N, C, H, W) -> (N, C, H, W).
 
     Neither batch normalisation nor bias; the skip passes the activation by, so that its negative part is kept.
+    ``learned_scale`` makes the scales of the weights parameters instead of means.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, learned_scale: bool = False) -> None:
         super().__init__()
-        self.conv = bbcu_conv(channels, channels)
+        self.conv = bbcu_conv(channels, channels, learned_scale=learned_scale)
         self.rprelu = RPReLU(channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,7 +43,7 @@ class BbcuUnit(nn.Module):
 class BbcuUpsampler(nn.Module):
     """BBCU-U: ``y = shuffle(RPReLU(binary_conv(x))) + nearest(x)``. (N, C, H, W) -> (N, C, H f, W f).
 
-    ``learned_scale`` makes the scales of the weights parameters instead of means.
+    ``learned_scale`` as in :class:`BbcuUnit`.
     """
 
     def __init__(self, channels: int, factor: int, *, learned_scale: bool = False) -> None:
@@ -89,14 +90,20 @@ class BbcuConfig:
 def bbcu(scale: int, config: BbcuConfig) -> SrResNet:
     """BBCU: ``config.blocks`` blocks, each two units in series without a skip of its own."""
     channels = config.channels
-    stages = nn.ModuleList(BbcuUpsampler(channels, factor) for factor in upsampling_factors(scale))
+    stages, conv_hr = None, None
+    if config.binary_upsampler:
+        stages = nn.ModuleList(BbcuUpsampler(channels, factor) for factor in upsampling_factors(scale))
+        conv_hr = BbcuUnit(channels)
+        for layer in (*stages, conv_hr):
+            assert isinstance(layer, BbcuUpsampler | BbcuUnit)
+            scaled_init(layer.conv)
     return SrResNet(
         nn.Sequential(*(BbcuUnit(channels) for _ in range(2 * config.blocks))),
         channels=channels,
         scale=scale,
         input_scale=amplification(channels),
-        stages=stages if config.binary_upsampler else None,
-        conv_hr=BbcuUnit(channels) if config.binary_upsampler else None,
+        stages=stages,
+        conv_hr=conv_hr,
     )
 
 

@@ -1,7 +1,8 @@
 """E2FIF: a full-precision shortcut over every binary convolution, batch normalisation instead of scales.
 
 Source: Lang, Zhang, Wei, "E2FIF: Push the Limit of Binarized Deep Imagery Super-resolution using End-to-end
-Full-precision Information Flow", arXiv 2207.06893; topology of the published EDSR_e2fif, here for RGB.
+Full-precision Information Flow", arXiv 2207.06893; topology and range of values (0 to 255) of the published
+EDSR_e2fif, here for RGB.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from bitsr.training.binarizers import Sign, SignWeight
-from bitsr.training.layers import BinaryConv2d
+from bitsr.training.layers import EDSR_RANGE, BinaryConv2d
 from bitsr.training.models.backbones import LightBackbone
 from bitsr.training.models.registry import register_model
 
@@ -45,10 +46,11 @@ class E2fifBlock(nn.Module):
 
 @dataclass(frozen=True)
 class E2fifConfig:
-    """Shape of an E2FIF network."""
+    """Shape of an E2FIF network, and the range of its values."""
 
     channels: int = 64
     blocks: int = 16
+    input_scale: float = EDSR_RANGE
 
 
 @register_model("e2fif_x{scale}", paper=PAPER, config=E2fifConfig())
@@ -56,4 +58,4 @@ class E2fifConfig:
 def e2fif(scale: int, config: E2fifConfig) -> LightBackbone:
     """E2FIF: ``config.blocks`` blocks in the light backbone."""
     body = nn.Sequential(*(E2fifBlock(config.channels) for _ in range(config.blocks)))
-    return LightBackbone(body, channels=config.channels, scale=scale)
+    return LightBackbone(body, channels=config.channels, scale=scale, input_scale=config.input_scale)

@@ -8,6 +8,7 @@ silent on the following; what is done here:
 - LeakyReLU(0.1), its ancestor E2FIF's, between the two E-Convs of a block; no 33rd convolution behind the body; a tail
   of one convolution before the pixel shuffle, E2FIF's, since EDSR's upsampler would cost ten times the network.
 - alpha starts at 1, thresholds and biases at 0, the gates near one half.
+- the values are 0 to 255, as in the published code of E2FIF, which it descends from.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitsr.training.binarizers import LsqQuantizer, MeanScaleWeight, ScaledSign
-from bitsr.training.layers import BinaryConv2d, ChannelShiftRescale, SpatialRescale
+from bitsr.training.layers import EDSR_RANGE, BinaryConv2d, ChannelShiftRescale, SpatialRescale
 from bitsr.training.models.backbones import LightBackbone
 from bitsr.training.models.registry import register_model
 
@@ -29,8 +30,9 @@ PAPER = "EBSR, arXiv 2303.12270v1"
 class EbsrConfig:
     """Shape and switches of an EBSR network.
 
-    ``input_scale`` is BBCU's amplification; ``nearest_skip`` adds the nearest-neighbour enlargement of the input
-    picture to the output. ``gate_bits`` are those of the spatial gate's weights and activations (EBSR-SQ).
+    ``input_scale`` is the range of values, or BBCU's amplification; ``nearest_skip`` adds the nearest-neighbour
+    enlargement of the input picture to the output. ``gate_bits`` are those of the spatial gate's weights and
+    activations (EBSR-SQ).
     """
 
     channels: int = 64
@@ -38,7 +40,7 @@ class EbsrConfig:
     channel: Literal["none", "unfused", "fused"] = "fused"
     spatial: bool = True
     activation: Literal["leaky_relu", "prelu"] = "leaky_relu"
-    input_scale: float = 1.0
+    input_scale: float = EDSR_RANGE
     nearest_skip: bool = False
     gate_bits: tuple[int, int] | None = None
 

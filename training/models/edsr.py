@@ -2,7 +2,7 @@
 
 Source: Lim et al., "Enhanced Deep Residual Networks for Single Image Super-Resolution", CVPRW 2017. In the tables of
 BAM, BBCU, E2FIF and EBSR "SRResNet" is this topology with 64 channels and 16 blocks: 1.367 M parameters at x2 and
-1.515 M at x4 without biases.
+1.515 M at x4 without biases. The values are 0 to 255 inside, as in EDSR's published code.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitsr.training.layers import Normalize
+from bitsr.training.layers import EDSR_RANGE, Normalize
 from bitsr.training.models.backbones import upsampling_factors, upsampling_radius
 from bitsr.training.models.network import SuperResolutionModel
 from bitsr.training.models.registry import register_model
@@ -55,7 +55,7 @@ class Edsr(SuperResolutionModel):
             channels=channels,
             receptive_field_radius=2 + 2 * blocks + upsampling_radius(scale, full_resolution_convs=1),
         )
-        self.normalize = Normalize()
+        self.normalize = Normalize(input_scale=EDSR_RANGE)
         self.head = nn.Conv2d(3, channels, 3, padding=1)
         self.body = nn.Sequential(*(ResidualBlock(channels, residual_scale=residual_scale) for _ in range(blocks)))
         self.body_end = nn.Conv2d(channels, channels, 3, padding=1)
@@ -65,7 +65,7 @@ class Edsr(SuperResolutionModel):
     def forward(self, x: Tensor) -> Tensor:
         head = self.head(self.normalize(x))
         features = self.body_end(self.body(head)) + head
-        return self.tail(self.upsampler(features)) + self.normalize.mean
+        return self.tail(self.upsampler(features)) / self.normalize.input_scale + self.normalize.mean
 
 
 @dataclass(frozen=True)

@@ -69,10 +69,14 @@ def _unit(module: AttentionUnit, *, trunk: float) -> tuple[FoldedAttentionUnit, 
 @folds(BinEdsr)
 def fold_binedsr(module: BinEdsr) -> FoldedBackbone:
     """Units and upsampler for the divided trunk; the tail undoes the division."""
-    units, trunk = [], 1.0
+    units: list[nn.Module] = []
+    folded: nn.Module
+    trunk = 1.0
     for unit in module.body:
-        assert isinstance(unit, AttentionUnit)
-        folded, trunk = _unit(unit, trunk=trunk)
+        if isinstance(unit, AttentionUnit):
+            folded, trunk = _unit(unit, trunk=trunk)
+        else:
+            folded = fold(unit)
         units.append(folded)
     upsampler = fold(module.upsampler)
     for layer in upsampler.modules():

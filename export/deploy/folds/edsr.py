@@ -1,4 +1,4 @@
-"""Fold of EDSR and SRResNet: no binary layer, the mean of the output is folded into the last convolution."""
+"""Fold of EDSR and SRResNet: no binary layer, range and mean of the values are folded into the outer convolutions."""
 
 from torch import nn
 
@@ -13,9 +13,10 @@ def fold_edsr(module: Edsr) -> FoldedBackbone:
     upsampler: list[nn.Module] = []
     for conv, factor in zip(module.upsampler.convs, module.upsampler.factors, strict=True):
         upsampler += [fold(conv), nn.PixelShuffle(factor)]
+    normalize = module.normalize
     return FoldedBackbone(
-        mean=module.normalize.mean,
-        head=fold_head(module.head, module.normalize),
+        mean=normalize.mean,
+        head=fold_head(module.head, normalize),
         body=AddInput(nn.Sequential(fold(module.body), fold(module.body_end))),
-        tail=nn.Sequential(*upsampler, fold_tail(module.tail, mean=module.normalize.mean)),
+        tail=nn.Sequential(*upsampler, fold_tail(module.tail, input_scale=normalize.input_scale, mean=normalize.mean)),
     )
