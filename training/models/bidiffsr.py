@@ -91,10 +91,7 @@ class BiConv(nn.Module):
 
 
 class FloatConv(nn.Conv2d):
-    """What stands for a :class:`BiConv` at the float levels: a convolution with bias, without a skip of its own.
-
-    That there is no skip is our inference: the published cost fixes the parameters alone.
-    """
+    """What stands for a :class:`BiConv` at the float levels: a convolution with bias and no skip, as in the code."""
 
     def __init__(self, channels: int, kernel_size: int) -> None:
         super().__init__(channels, channels, kernel_size, padding=kernel_size // 2)
