@@ -4,8 +4,8 @@
 >>> bitsr.upscale(np.zeros((6, 8, 3), np.uint8), scale=2).shape
 (12, 16, 3)
 
-Every name is imported when it is first used, so that ``import bitsr`` costs nothing: upscaling needs neither PyTorch nor
-an exporter. What stands here is public; modules below may move.
+Every name is imported when it is first used, so that ``import bitsr`` costs nothing: upscaling needs neither PyTorch
+nor an exporter. What stands here is public; modules below may move.
 """
 
 from importlib import import_module

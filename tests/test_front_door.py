@@ -23,15 +23,22 @@ def test_importing_costs_nothing_and_names_are_complete() -> None:
     assert bitsr.__version__ == version("bitsr")
     for name in bitsr.__all__:
         assert getattr(bitsr, name) is not None, name
-    with pytest.raises(AttributeError, match="has no attribute 'upscal'; it has .*upscale"):
+    with pytest.raises(AttributeError, match=r"has no attribute 'upscal'; it has .*upscale"):
         bitsr.upscal  # noqa: B018
 
 
-@pytest.mark.parametrize("module", ["bitsr", "bitsr.inference.load", "bitsr.inference.session", "bitsr.inference.upscale_any"])
+@pytest.mark.parametrize(
+    "module", ["bitsr", "bitsr.inference.load", "bitsr.inference.session", "bitsr.inference.upscale_any"]
+)
 def test_examples_in_docstrings_run(module: str) -> None:
     __import__(module)
     outcome = doctest.testmod(sys.modules[module])
     assert (outcome.failed, outcome.attempted > 0) == (0, True)
+
+
+def test_the_sub_package_of_the_exporter_can_be_called(tmp_path: Path) -> None:
+    with pytest.raises(bitsr.UsageError, match="the export format is 'onnx'"):
+        bitsr.export("ebsr_light_plus_x2", output=tmp_path, formats=("onnx",))
 
 
 def test_upscale_takes_files_folders_arrays_and_images(photo: Path, tmp_path: Path) -> None:

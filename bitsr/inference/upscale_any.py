@@ -76,8 +76,8 @@ def upscale(
     """Upscale a picture or a folder of pictures, of any size.
 
     Args:
-        source: a file or a folder, whose result is written; RGB (H, W, 3) uint8 or a PIL image of any mode, whose result
-            is returned as the same, (scale * H, scale * W, 3) or an image with its transparency.
+        source: a file or a folder, whose result is written; RGB (H, W, 3) uint8 or a PIL image of any mode, whose
+            result is returned as the same, (scale * H, scale * W, 3) or an image with its transparency.
         target: file or folder of the result; by default beside the source, as ``photo_x4.png`` or ``photos_x4``.
         model: an open session, or what :func:`bitsr.load` opens.
         scale, runtime, threads: as in :func:`bitsr.load`, for a model that is not open yet.
@@ -100,9 +100,8 @@ def upscale(
     """
     if isinstance(model, Session):
         if scale not in (None, model.info.scale) or runtime not in (None, model.info.runtime) or threads is not None:
-            raise UsageError(
-                f"the session is open as x{model.info.scale} in {model.info.runtime}; leave scale, runtime and threads out"
-            )
+            opened = f"x{model.info.scale} in {model.info.runtime}"
+            raise UsageError(f"the session is open as {opened}; leave scale, runtime and threads out")
         return _upscale(source, target, session=model, overwrite=overwrite, progress=progress)
     _check_source(source, target)
     with load(model, scale=scale, runtime=runtime, threads=threads) as session:
@@ -150,9 +149,7 @@ def _upscale(
 def _upscale_folder(
     session: Session, source: Path, target: Path, *, overwrite: bool, progress: Progress | None
 ) -> None:
-    plan = plan_folder(
-        source, target, existing="overwrite" if overwrite else "refuse", scale=session.info.scale
-    )
+    plan = plan_folder(source, target, existing="overwrite" if overwrite else "refuse", scale=session.info.scale)
     if plan.remark:
         log.warning("%s", plan.remark)
     failures = list(plan.failures)
