@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 UV_VERSION := $(shell sed -n 's/^uv==//p' requirements.lock)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,37 +24,60 @@ NATIVE_OPTIONS := -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 export DEBIAN_FRONTEND := noninteractive
 
-# debian(packages, what they are for): install what is missing; without root say so in one line and go on.
+# debian(packages, what they are for): install what is missing; where that can not be done, say so in one line and fail.
 define debian
-	missing=""; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
-	if [ -n "$$missing" ]; then \
-	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
-	  else echo "missing Debian packages for $(2): apt-get install$$missing"; fi; fi
+	{ missing=""; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	[ -z "$$missing" ] \
+	|| { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null; } \
+	|| { echo "missing Debian packages for $(2): apt-get install$$missing" >&2; false; }; }
 endef
+
+# uv asks where pip would (its configuration, the PIP_... of the environment) and trusts the system's certificates; a
+# UV_... of the environment goes before. pip calls all its indexes equal, so uv must when there are several.
+define like_pip
+	pip_says="$$($(BIN)/python -m pip config list 2>/dev/null || true)"; \
+	pip_value() { for place in :env: install global; do \
+	  value="$$(sed -n "s|^$$place\.$$1='\(.*\)'$$|\1|p" <<<"$$pip_says")"; [ -z "$$value" ] || { echo "$$value"; return; }; done; }; \
+	index="$${UV_DEFAULT_INDEX:-$$(pip_value index-url)}"; more="$${UV_INDEX:-$$(pip_value extra-index-url)}"; \
+	links="$${UV_FIND_LINKS:-$$(pip_value find-links | tr ' ' ',')}"; \
+	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"; [ -z "$$links" ] || export UV_FIND_LINKS="$$links"; \
+	[ -z "$$more" ] || export UV_INDEX="$$more" UV_INDEX_STRATEGY="$${UV_INDEX_STRATEGY:-unsafe-best-match}"; \
+	export UV_SYSTEM_CERTS="$${UV_SYSTEM_CERTS:-1}"
+endef
+
+# fetch(command): run it; where no package index can be reached, one sentence instead of its pages.
+define fetch
+	log=$(VENV)/fetch.log; if ! $(1) >$$log 2>&1; then \
+	  if grep -qiE 'connect|dns error|name resolution|unreachable|timed out' $$log; then \
+	    echo "the package index can not be reached: connect to the network, or name a proxy (HTTPS_PROXY) or an index" \
+	      "within reach (pip config set global.index-url URL), and run make again; details: $$log" >&2; \
+	  else cat $$log >&2; fi; exit 1; fi
+endef
+UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .PHONY: help
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 $(STAMP)/venv:
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v != (3, 11) and f"the pinned packages need Python 3.11, {sys.executable} is {v[0]}.{v[1]}; name another one by PYTHON=...")'
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(call debian,python3-venv,the virtual environment); }
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v <= (3, 13) and f"the pinned packages need Python 3.11 to 3.13, {sys.executable} is {v[0]}.{v[1]}; name another one by PYTHON=...")'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(call debian,python3-venv,the virtual environment)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(call fetch,$(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 1 uv==$(UV_VERSION))
 	@mkdir -p $(STAMP) && touch $@
 
 $(STAMP)/packages: requirements.lock $(STAMP)/venv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	@echo "installing the packages of requirements.lock"
+	@$(like_pip); $(call fetch,$(UV_INSTALL) -r requirements.lock)
 	@touch $@
 
+# Stamps say what is there: without them the next run looks again.
 $(STAMP)/debian-build: Makefile $(STAMP)/venv
-	@$(call debian,$(BUILD_PACKAGES),the native library)
+	@command -v c++ >/dev/null || $(call debian,$(BUILD_PACKAGES),the native library)
 	@touch $@
 
 $(STAMP)/debian-test: Makefile $(STAMP)/venv
-	@$(call debian,$(TEST_PACKAGES),all tests)
-	@{ $(call debian,chromium,the browser tests of the report); } || echo "no chromium here: the browser tests of the report are skipped"
-	@touch $@
+	@if $(call debian,$(TEST_PACKAGES),all tests) && $(call debian,chromium,the browser tests of the report); then touch $@; fi
 
 # The editable install knows modules by their files: it is repeated (a second) when one was added, moved or removed.
 .PHONY: always
@@ -63,7 +86,7 @@ $(STAMP)/modules: always | $(STAMP)/venv
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 $(STAMP)/editable: pyproject.toml $(STAMP)/modules $(STAMP)/packages
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps --editable .
+	@$(UV_INSTALL) --offline --no-build-isolation --no-deps --editable .
 	@touch $@
 
 build/native/.built: $(NATIVE_SOURCES) $(STAMP)/packages $(STAMP)/debian-build
@@ -74,12 +97,15 @@ build/native/.built: $(NATIVE_SOURCES) $(STAMP)/packages $(STAMP)/debian-build
 .PHONY: build
 build: $(STAMP)/editable build/native/.built  ## virtual environment, native library, the `bitsr` command in .venv/bin
 
+# What Python loads of the native build, which is all that the demo runs.
 .PHONY: demo
-demo: build  ## a photo through the exported network in both runtimes: pictures, PSNR, parity and times in build/demo
+demo: $(STAMP)/editable $(STAMP)/packages $(STAMP)/debian-build  ## a photo through the exported network in both runtimes: pictures, PSNR, parity and times in build/demo
+	$(CMAKE) -S runtime -B build/native -G Ninja -DCMAKE_BUILD_TYPE=Release $(NATIVE_OPTIONS)
+	$(CMAKE) --build build/native --target bitsr_executorch bitsr_tflite
 	$(BIN)/bitsr demo --input assets/chelsea.png --output build/demo --overwrite
 
 .PHONY: test
-test: build arm64  ## all tests, those of arm64 under QEMU
+test: build arm64 artifacts  ## all tests, those of arm64 under QEMU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_JOBS) --dist=loadfile
 
 .PHONY: bench
@@ -99,7 +125,7 @@ ARM64_PACKAGES := $(shell grep -E '^(executorch|ai-edge-litert)==' requirements.
 .PHONY: arm64-wheels
 arm64-wheels: $(STAMP)/packages
 	@if [ ! -d $(BITSR_ARM64_WHEELS)/executorch ] || [ ! -d $(BITSR_ARM64_WHEELS)/ai_edge_litert ]; then \
-	  $(BIN)/uv pip install --quiet --python $(BIN)/python --target $(BITSR_ARM64_WHEELS) --no-deps --only-binary :all: \
+	  $(like_pip); $(UV_INSTALL) --target $(BITSR_ARM64_WHEELS) --no-deps --only-binary :all: \
 	    --python-version 3.11 --python-platform aarch64-manylinux_2_28 $(ARM64_PACKAGES) \
 	  || echo "the aarch64 wheels ($(ARM64_PACKAGES)) could not be fetched: bitsr-run for arm64 gets no ExecuTorch"; fi
 
@@ -129,12 +155,42 @@ fuzz: $(STAMP)/packages $(STAMP)/debian-test  ## every fuzz target for FUZZ_SECO
 	  build/fuzz/fuzz/bitsr_fuzz_$$target -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -rss_limit_mb=2048 -print_final_stats=1 \
 	    -artifact_prefix=build/fuzz/findings/ build/fuzz/found/$$target runtime/fuzz/corpus/$$target; done
 
+# The .tflite of the weights in training/weights, which wheels carry.
+PRETRAINED := bitsr/pretrained/.made
+$(PRETRAINED): $(wildcard training/weights/*.safetensors) $(shell find bitsr/artifact export training -name '*.py') | build
+	@mkdir -p $(@D)
+	$(BIN)/python -m bitsr.export.pretrained
+	@touch $@
+
+.PHONY: artifacts
+artifacts: $(PRETRAINED)  ## the .tflite of the embedded weights in bitsr/pretrained, for the wheels
+
+# ExecuTorch and LiteRT are packages of their own, which the libraries find beside bitsr in site-packages.
+DIST ?= dist
+AUDITWHEEL := PATH="$(CURDIR)/$(BIN):$$PATH" auditwheel repair --exclude 'libexecutorch*.so' --wheel-dir $(DIST)
+UV_BUILD := PATH="$(CURDIR)/$(BIN):$$PATH" uv build --no-build-isolation --python $(BIN)/python
+
 .PHONY: wheel
-wheel: $(STAMP)/packages $(STAMP)/debian-build  ## the wheel, with the native library, in dist
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist
-	@ls -l dist/*.whl
+wheel: $(PRETRAINED) $(STAMP)/packages $(STAMP)/debian-build  ## wheel for this machine and source archive, with the artifacts, in dist
+	$(BIN)/python -m bitsr.export.pretrained --check
+	rm -rf build/dist
+	$(UV_BUILD) --sdist --out-dir $(DIST)
+	$(UV_BUILD) --wheel --out-dir build/dist
+	$(AUDITWHEEL) build/dist/*.whl
+	@ls -l $(DIST)
+
+.PHONY: wheel-arm64
+wheel-arm64: $(PRETRAINED) $(STAMP)/packages $(STAMP)/debian-test arm64-wheels  ## the wheel for arm64 Linux, cross-built, in dist
+	rm -rf build/dist-arm64
+	_PYTHON_HOST_PLATFORM=linux-aarch64 CMAKE_ARGS="-DBITSR_EXECUTORCH=ON \
+	  -DBITSR_EXECUTORCH_DIR=$(abspath $(BITSR_ARM64_WHEELS))/executorch -DBITSR_LITERT_DIR=$(abspath $(BITSR_ARM64_WHEELS))/ai_edge_litert \
+	  -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake" \
+	  $(UV_BUILD) --wheel --config-setting build-dir=build/wheel-arm64 --out-dir build/dist-arm64
+	$(AUDITWHEEL) build/dist-arm64/*.whl
+	@ls -l $(DIST)
 
 .PHONY: clean
 clean:  ## remove build products; the virtual environment stays
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f $(STAMP)/editable
+	rm -rf bitsr/pretrained

@@ -6,12 +6,11 @@ from typing import Annotated
 import typer
 
 from bitsr.cli.console import closing, note, table
-from bitsr.cli.options import example
 from bitsr.common.extras import needs
 
 
 def register(app: typer.Typer) -> None:
-    app.command("demo", epilog=example("bitsr demo -i photo.jpg -o build/demo"))(demo)
+    app.command("demo")(demo)
 
 
 def demo(

@@ -3,11 +3,10 @@
 import typer
 
 from bitsr.cli.console import closing, table
-from bitsr.cli.options import example
 
 
 def register(app: typer.Typer) -> None:
-    app.command("doctor", epilog=example("bitsr doctor"))(doctor)
+    app.command("doctor")(doctor)
 
 
 def doctor() -> None:

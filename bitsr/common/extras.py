@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from bitsr.common.errors import MissingExtraError
 
-_TORCH = ("torch", "safetensors", "yaml")
+_TORCH = ("torch", "yaml")
 # By the names that are imported; pyproject.toml has them by the names that are installed.
 EXTRAS: dict[str, tuple[str, ...]] = {
     "executorch": ("torch", "executorch", "torchao"),

@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 from bitsr.common.installation import checkout, how_to_rebuild, top_folder
+from bitsr.runtime.bitsr_run import PACKAGED
 from bitsr.validation.errors import EnvironmentMissingError
 
 BUILD_VARIABLE = "BITSR_BUILD_DIR"
 RUNNER = "bitsr-run"
-INSTALLED_RUNNER = top_folder() / "bitsr" / "runtime" / "bin" / RUNNER
 LITERT = "libLiteRt.so"
 DELEGATE = "libbitsr_tflite.so"
 # Targets of the Makefile that make a build; who has an NDK makes the other one so.
@@ -42,8 +42,8 @@ def build_folder(name: str) -> Path:
 
 def runner(name: str) -> Path:
     """The runner of a build, or for "native" the one of an installed wheel; errors as :func:`build_folder`."""
-    if name == "native" and not os.environ.get(BUILD_VARIABLE) and checkout() is None and INSTALLED_RUNNER.is_file():
-        return INSTALLED_RUNNER
+    if name == "native" and not os.environ.get(BUILD_VARIABLE) and checkout() is None and PACKAGED.is_file():
+        return PACKAGED
     return build_folder(name) / "runner" / RUNNER
 
 
