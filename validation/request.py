@@ -6,7 +6,6 @@ from pathlib import Path
 
 from bitsr.common.errors import UsageError
 from bitsr.common.pictures import list_pictures
-from bitsr.validation.timing import protocol
 
 
 @dataclass(frozen=True)
@@ -21,14 +20,14 @@ class Request:
     op: int | None = None
     pictures: int | None = None
     threads: str = "1,n"
-    runs: int = protocol.RUNS
+    runs: int | None = None
 
     def command(self, *, source: Path | None = None, on: str | None = None, **more: object) -> str:
         """The command line that asks for this, or for a part of it."""
         options: dict[str, object] = {"on": on or self.targets, "images": self.images, "weights": self.weights}
         options.update({"seed": self.seed, "pictures": self.pictures, "op": self.op})
         options["threads"] = self.threads if self.threads != Request.threads else None
-        options["runs"] = self.runs if self.runs != Request.runs else None
+        options["runs"] = self.runs
         options.update(more)
         words = ["bitsr", "validate", str(source or self.source)]
         for name, value in options.items():
@@ -37,7 +36,7 @@ class Request:
 
 
 def artifacts(source: Path) -> list[Path]:
-    """The artifacts of an export folder, or the one that is named; files in stock ops are to compare with.
+    """The artifacts of an export folder, or the one that is named; one in stock ops (``_stock``) only where named.
 
     Raises:
         UsageError: there is none.

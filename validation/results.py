@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field, model_validator
 
 from bitsr.common.files import atomic_write
 from bitsr.validation.errors import ResultsError
@@ -21,10 +21,28 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Verdict = Literal["pass", "ops pass", "fail"]
+
+
+def finite(value: float) -> float | None:
+    """JSON has neither NaN nor infinity."""
+    return value if math.isfinite(value) else None
+
+
+def _ratio(slow: float, fast: float) -> float | None:
+    return slow / fast if fast else None
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_computed(cls, data: Any) -> Any:
+        """Verdicts are written for other readers, and computed again where the file is read."""
+        if not isinstance(data, dict):
+            return data
+        return {name: value for name, value in data.items() if name not in cls.model_computed_fields}
 
 
 class Artifact(_Part):
@@ -137,16 +155,27 @@ class StepResult(_Part):
         return self.parity_psnr
 
 
+# Shares of the median and of the time by the clock; above them a time says something about the machine's other work.
+MAX_SPREAD = 0.25
+MAX_WAITING = 0.1
+
+
 class Samples(_Part):
-    """Times of one network at one thread count."""
+    """Times of one network at one thread count; ``samples_cpu_ms`` is the processor time of the same runs."""
 
     load_ms: list[NonNegative]
     first_ms: NonNegative | None
     samples_ms: list[NonNegative]
+    samples_cpu_ms: list[NonNegative] = []
     median_ms: NonNegative
     p90_ms: NonNegative
     min_ms: NonNegative
     peak_rss_bytes: Count | None
+
+    @property
+    def spread(self) -> float:
+        """From the least to the 90th percentile, as a share of the median."""
+        return (self.p90_ms - self.min_ms) / self.median_ms if self.median_ms else 0.0
 
 
 class Latency(_Part):
@@ -158,13 +187,42 @@ class Latency(_Part):
     artifact: Samples
     twin: Samples | None
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def speedup(self) -> float | None:
+        """How many times as long the float twin takes, by medians; ``None`` without a twin."""
+        return None if self.twin is None else _ratio(self.twin.median_ms, self.artifact.median_ms)
+
+    @property
+    def waiting(self) -> float | None:
+        """Share of the time in which the artifact's runs had no processor; known at one thread alone."""
+        if self.threads != 1 or not self.artifact.samples_cpu_ms:
+            return None
+        used = sum(self.artifact.samples_cpu_ms) / max(sum(self.artifact.samples_ms), 1e-9)
+        return min(1.0, max(0.0, 1.0 - used))
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why the times should not be quoted; empty on a quiet machine."""
+        found = []
+        if self.waiting is not None and self.waiting > MAX_WAITING:
+            found.append(f"other programs had the processor for {100 * self.waiting:.0f} % of the time")
+        if self.artifact.spread > MAX_SPREAD:
+            found.append(f"the times spread by {100 * self.artifact.spread:.0f} % of their median")
+        return found
+
 
 class OpTime(_Part):
-    """Time of one op by the runner's profile, one thread."""
+    """Time of one op by the runner's profile, one thread.
+
+    ``kind`` is "bitsr" (an op of our kernels), "delegate" (another delegate's call) or "operator"; ``module`` is the
+    network's module whose op it is, empty where that is not known.
+    """
 
     name: str
     kind: str
     ms: NonNegative
+    module: str = ""
 
 
 class Failure(_Part):
@@ -194,7 +252,6 @@ class Run(_Part):
     target: str
     emulated: bool
     device: DeviceFacts
-    passed: bool
     failures: list[Failure]
     ops: list[OpResult]
     pictures: list[PictureResult]
@@ -205,9 +262,23 @@ class Run(_Part):
     profile: list[OpTime]
     notes: list[str]
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def verdict(self) -> Verdict:
+        """ "ops pass" where the ops alone were compared: no picture and no step went through the whole artifact."""
+        if self.failures:
+            return "fail"
+        return "pass" if self.pictures or self.steps else "ops pass"
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def passed(self) -> bool:
+        """Whether nothing that was compared failed."""
+        return not self.failures
+
 
 class Results(_Part):
-    """The whole file."""
+    """The whole file; ``load_average`` is this machine's over the minute before."""
 
     format: Literal["bitsr-validation"] = FORMAT
     version: Literal[2] = VERSION
@@ -217,9 +288,15 @@ class Results(_Part):
     images: str
     limits: dict[str, Finite]
     versions: dict[str, str]
-    passed: bool
+    load_average: NonNegative
     artifacts: list[Artifact]
     runs: list[Run]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def passed(self) -> bool:
+        """Whether every run passed."""
+        return all(run.passed for run in self.runs)
 
 
 def write_results(path: Path, results: Results) -> None:

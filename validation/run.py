@@ -1,24 +1,22 @@
 """One artifact on one target: parity in three tiers, then times."""
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor, nn
 
 from bitsr.artifact.formats import sidecar_path
-from bitsr.artifact.info import ArtifactInfo
 from bitsr.common.errors import UsageError
 from bitsr.export.errors import ExportError
+from bitsr.validation.artifact_under_test import ArtifactUnderTest
 from bitsr.validation.errors import TargetError
 from bitsr.validation.parity import diffusion_steps, layers, pictures
-from bitsr.validation.parity.ops import make_cases, replay
-from bitsr.validation.parity.pictures import PictureOutput, TestPicture
-from bitsr.validation.request import Request
+from bitsr.validation.parity.matching import calls_of_reported, pair
+from bitsr.validation.parity.ops import replay
+from bitsr.validation.parity.pictures import PictureOutput
 from bitsr.validation.results import (
-    Artifact,
     DeviceFacts,
     Failure,
     FirstDivergence,
@@ -30,46 +28,25 @@ from bitsr.validation.results import (
     StepResult,
 )
 from bitsr.validation.targets.base import Target
-from bitsr.validation.timing import float_twin, protocol
+from bitsr.validation.timing import protocol
 
-# Between the 8-bit pictures of target and eager reference. The order of a gate's float sums moves it by 6e-8, which
-# flips signs near their thresholds, and each flip moves others: 52 dB were measured on a small picture where every op
-# alone was exact or within its bound. This limit is for wrong connections; wrong constants are tier 1's.
+log = logging.getLogger(__name__)
+
+# PSNR between the 8-bit pictures of target and eager reference. The order of a gate's float sums moves it by 6e-8,
+# which flips signs near their thresholds, and each flip moves others: 52 dB were measured on a small picture where
+# every op alone was exact or within its bound. This limit is for wrong connections; wrong constants are tier 1's.
 MIN_PICTURE_PSNR_DB = 45.0
-# Of the means over the test set.
+# Between the mean PSNR of target and reference over the test set.
 MAX_PSNR_DIFFERENCE_DB = 0.01
-# Of the square that is timed, where the artifact leaves a choice and takes so many pixels.
-TIMED_SIDE = 128
-
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class ArtifactUnderTest:
-    """An artifact with its reference, the inputs whose ops are replayed, and whole steps of a diffusion model."""
-
-    path: Path
-    info: ArtifactInfo
-    network: nn.Module
-    facts: Artifact
-    golden: tuple[Tensor, ...]
-    steps: list[diffusion_steps.Step]
 
 
 class ArtifactRun:
     """One artifact on one target, step by step; what fails is noted, and the next step goes on."""
 
-    def __init__(
-        self,
-        request: Request,
-        subject: ArtifactUnderTest,
-        target: Target,
-        samples: list[TestPicture],
-        folder: Path,
-        say: Say,
-    ) -> None:
-        self.request, self.subject, self.target, self.samples = request, subject, target, samples
-        self.folder, self._say = folder, say
+    def __init__(self, subject: ArtifactUnderTest, target: Target, folder: Path) -> None:
+        """``folder`` holds what is made for all targets, such as the float twin."""
+        self.subject, self.target, self.folder = subject, target, folder
+        self.request, self.samples = subject.request, subject.samples
         self._model = ""  # the artifact's path on the target, once it has opened there
         self._ours = True  # it has ops of our kernels
         self.failures: list[Failure] = []
@@ -96,7 +73,7 @@ class ArtifactRun:
         if model and self.subject.steps:
             with self._step(f"run {len(self.subject.steps)} steps"):
                 self._whole_steps(model)
-        if model and self.request.runs and self.request.op is None:
+        if model and self.request.runs != 0 and self.request.op is None:
             if self.target.emulated:
                 self.notes.append("parity only: an emulator's times say nothing of a device's")
             else:
@@ -107,7 +84,6 @@ class ArtifactRun:
             target=self.target.name,
             emulated=self.target.emulated,
             device=device,
-            passed=not self.failures,
             failures=self.failures,
             ops=self.ops,
             pictures=[item.result for item in self.pictured],
@@ -121,7 +97,7 @@ class ArtifactRun:
 
     @contextmanager
     def _step(self, what: str) -> Iterator[None]:
-        self._say(f"{self.subject.path.name} on {self.target.name}: {what}")
+        log.info("%s on %s: %s", self.subject.path.name, self.target.name, what)
         try:
             yield
         except TargetError as error:
@@ -161,8 +137,7 @@ class ArtifactRun:
         )
 
     def _op_tier(self) -> None:
-        subject = self.subject
-        cases = make_cases(subject.path, subject.network, *subject.golden, only=self.request.op)
+        cases = self.subject.cases
         if not cases:
             self._without_ops()
             return
@@ -190,7 +165,8 @@ class ArtifactRun:
         self.notes.append("no op of our kernels: the framework's own compute all of it")
 
     def _picture_tiers(self, model: str) -> None:
-        for sample in self.samples:
+        for number, sample in enumerate(self.samples, start=1):
+            log.info("%s: picture %d of %d, %s", self.target.name, number, len(self.samples), sample.name)
             done = pictures.run_picture(self.target, model, sample, info=self.subject.info)
             self.pictured.append(done)
             result = done.result
@@ -231,48 +207,49 @@ class ArtifactRun:
             key=lambda pair: np.inf if pair[1].result.parity_psnr is None else pair[1].result.parity_psnr,
         )[0]
         self.first_divergence, self.layers = layers.compare_layers(
-            self.target, model, self.subject.network, worst.low, info=self.subject.info, picture=worst.name
+            self.target,
+            model,
+            self.subject.ops,
+            self.subject.network,
+            worst.low,
+            info=self.subject.info,
+            picture=worst.name,
         )
 
     def _times(self, model: str) -> None:
         counts = protocol.thread_counts(self.request.threads, cores=self.target.cores)
-        other = self._twin()
-        there = None if other is None else self.target.push(other)
-        shape = (1, self.subject.info.in_channels, self._timed_side, self._timed_side)
+        twin = self._twin()
+        side = self.subject.timed_side
+        shape = (1, self.subject.info.in_channels, side, side)
         self.latency = [
-            protocol.measure(self.target, model, there, threads=count, shape=shape, runs=self.request.runs)
+            protocol.measure(self.target, model, twin, threads=count, shape=shape, runs=self.request.runs)
             for count in counts
         ]
+        for entry in self.latency:
+            self.notes += [
+                f"times with {entry.threads} thread{'s' if entry.threads > 1 else ''} are in doubt: {doubt}"
+                for doubt in entry.doubts
+            ]
         if self._ours:
-            self.profile = protocol.profile(self.target, model, shape=shape)
+            self.profile = self._with_modules(protocol.profile(self.target, model, shape=shape))
 
-    @property
-    def _timed_side(self) -> int:
-        info = self.subject.info
-        return diffusion_steps.step_side(info) if info.diffusion is not None else info.sizes.square(most=TIMED_SIDE)
+    def _twin(self) -> str | None:
+        """The float twin's path on the target, ``None`` where there is none."""
+        try:
+            return self.target.push(self.subject.write_twin(self.folder))
+        except ExportError as error:
+            self.notes.append(f"no float twin: {error}")
+            return None
 
-    def _twin(self) -> Path | None:
-        """Beside the artifact where it is there; a .pte's is made here."""
-        path = self.subject.path
-        beside = path.with_name(f"{path.stem}_stock{path.suffix}")
-        if beside.is_file():
-            return beside
-        if self.subject.info.diffusion is not None:
-            self.notes.append("no float twin: none is made of a step")
-            return None
-        if path.suffix == ".tflite":
-            self.notes.append("no float twin; `bitsr export --to tflite --stock-ops` writes what stands for it")
-            return None
-        made = self.folder / beside.name
-        if not made.exists():
-            self._say(f"{path.name}: export its float twin")
-            info = self.subject.info
-            fixed = info.sizes.only_side is not None
-            try:
-                float_twin.write_twin(
-                    made, self.subject.network, channels=info.in_channels, side=self._timed_side, fixed=fixed
-                )
-            except ExportError as error:
-                self.notes.append(f"no float twin: {error}")
-                return None
-        return made
+    def _with_modules(self, profile: list[OpTime]) -> list[OpTime]:
+        """Our ops with the names of the network's modules: a place PARTITION/OP says nothing to a reader."""
+        calls = self.subject.calls
+        reported = [tuple(entry.name.split(" ", 1)) for entry in profile if entry.kind == "bitsr"]
+        places = [(place, kind) for place, kind in (parts for parts in reported if len(parts) == 2)]
+        found = calls_of_reported(places, pair(self.subject.ops, calls), calls)
+        return [
+            entry.model_copy(update={"module": found[place].module})
+            if (place := entry.name.partition(" ")[0]) in found
+            else entry
+            for entry in profile
+        ]

@@ -1,26 +1,27 @@
 """Artifacts on targets: parity in three tiers, then times, one verdict."""
 
 import datetime
+import logging
+import os
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bitsr.artifact.artifact import read_artifact
-from bitsr.common.errors import ArtifactError, UsageError
+from bitsr.common.extras import needs
+from bitsr.common.files import make_folder
 from bitsr.common.versions import package_version
-from bitsr.export.deploy import fold
-from bitsr.export.loading import weights_digest
-from bitsr.training.models.diffusion import DiffusionModel
-from bitsr.training.weights import load_model
-from bitsr.validation.parity import diffusion_steps, pictures
-from bitsr.validation.parity.ops import golden_picture
+from bitsr.validation.artifact_under_test import References
+from bitsr.validation.parity import diffusion_steps
 from bitsr.validation.parity.pictures import PictureOutput, TestPicture
 from bitsr.validation.request import Request, artifacts, originals
-from bitsr.validation.results import Artifact, Results, Run
-from bitsr.validation.run import MAX_PSNR_DIFFERENCE_DB, MIN_PICTURE_PSNR_DB, ArtifactRun, ArtifactUnderTest, Say
+from bitsr.validation.results import Results, Run, write_results
+from bitsr.validation.run import MAX_PSNR_DIFFERENCE_DB, MIN_PICTURE_PSNR_DB, ArtifactRun
 from bitsr.validation.targets.open import expand, open_target
 
+log = logging.getLogger(__name__)
+
+RESULTS, REPORT = "results.json", "report.html"
 _PACKAGES = ("bitsr", "torch", "executorch", "ai-edge-litert", "tensorflow", "numpy")
 
 
@@ -33,20 +34,83 @@ class Outcome:
     pictured: dict[tuple[str, str], list[PictureOutput]] = field(default_factory=dict)
 
 
-def validate(request: Request, *, say: Say = print) -> Outcome:
-    """Run everything that the request asks for.
+def validate(
+    source: str | Path,
+    *,
+    on: str = "host",
+    images: str | Path | None = None,
+    report: str | Path | None = None,
+    weights: str | Path | None = None,
+    pictures: int | None = None,
+    op: int | None = None,
+    seed: int = 0,
+    threads: str = "1,n",
+    runs: int | None = None,
+) -> Results:
+    """Prove that artifacts compute on targets what eager PyTorch computes, and measure how fast.
+
+    >>> results = validate("build/x2", weights="tiny.safetensors", images="photos", threads="1", runs=3)
+    >>> results.passed
+    True
+    >>> run = results.runs[0]
+    >>> run.target, run.verdict
+    ('host', 'pass')
+    >>> run.latency[0].artifact.median_ms > 0
+    True
+
+    Args:
+        source: folder of an export, or one artifact.
+        on: targets, separated by commas: host, native, qemu, qemu:CPU, adb:SERIAL.
+        images: folder of original pictures, or one picture; they are reduced by the artifact's scale. Without them
+            the ops alone are compared.
+        report: folder that receives ``results.json`` and ``report.html``.
+        weights: what the artifact was exported from, where they are not those that come with bitsr.
+        pictures: only so many of the pictures.
+        op: only this op of the artifact, as failures name it.
+        seed: of the golden picture that the ops are replayed with.
+        threads: thread counts of the times, separated by commas; n is all cores.
+        runs: timed runs, 0 for no times; by default as many as fit into some seconds, 10 to 50.
 
     Raises:
         UsageError: wrong names, or weights that are not the artifact's.
         EnvironmentMissingError: a target needs something that is not here.
         BitsrError: an artifact or picture that can not be read, a device that does not answer.
     """
+    request = Request(
+        Path(source),
+        on,
+        None if images is None else Path(images),
+        None if weights is None else Path(weights),
+        seed,
+        op,
+        pictures,
+        threads,
+        runs,
+    )
+    if report is None:
+        return run_request(request).results
+    with needs("report", purpose="The report of a validation"):  # before minutes are spent on the rest
+        from bitsr.validation.report.page import write_report
+
+    folder = Path(report)
+    make_folder(folder)
+    outcome = run_request(request)
+    log.info("write the report")
+    write_results(folder / RESULTS, outcome.results)
+    write_report(folder / REPORT, outcome)
+    return outcome.results
+
+
+def run_request(request: Request) -> Outcome:
+    """Run everything that the request asks for; errors as :func:`validate`."""
+    load = os.getloadavg()[0]
     names = expand(request.targets)
     paths = originals(request)
-    subjects = [_subject(path, request, say) for path in artifacts(request.source)]
+    sources = artifacts(request.source)
     outcome_samples: dict[str, list[TestPicture]] = {}
     pictured: dict[tuple[str, str], list[PictureOutput]] = {}
     runs: list[Run] = []
+    facts = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bitsr-validate-")))
         targets = []
@@ -54,14 +118,12 @@ def validate(request: Request, *, say: Say = print) -> Outcome:
             target = open_target(name)
             stack.callback(target.close)
             targets.append(target)
-        for subject in subjects:
-            own = paths if subject.info.diffusion is None else []
-            if subject.info.diffusion is None:
-                say(f"{subject.path.name}: the eager reference on {len(own)} pictures")
-            samples = pictures.make_samples(own, subject.network, scale=subject.info.scale, info=subject.info)
-            outcome_samples[subject.path.name] = samples
+        references = References(request, paths)
+        for subject in [references.open(path) for path in sources]:
+            facts.append(subject.facts)
+            outcome_samples[subject.path.name] = subject.samples
             for target in targets:
-                job = ArtifactRun(request, subject, target, samples, folder, say)
+                job = ArtifactRun(subject, target, folder)
                 runs.append(job.run())
                 pictured[subject.path.name, target.name] = job.pictured
     results = Results(
@@ -75,47 +137,8 @@ def validate(request: Request, *, say: Say = print) -> Outcome:
             "step_psnr_db": diffusion_steps.MIN_STEP_PSNR_DB,
         },
         versions={name: found for name in _PACKAGES if (found := package_version(name)) is not None},
-        passed=all(run.passed for run in runs),
-        artifacts=[subject.facts for subject in subjects],
+        load_average=round(load, 2),
+        artifacts=facts,
         runs=runs,
     )
     return Outcome(results, outcome_samples, pictured)
-
-
-def _subject(path: Path, request: Request, say: Say) -> ArtifactUnderTest:
-    info = read_artifact(path)
-    model = load_model(request.weights if request.weights is not None else info.model)
-    if weights_digest(model.state_dict()) != info.weights_sha256:
-        raise UsageError(
-            f"{path} was exported from other weights than {request.weights or 'those that come with bitsr'}; "
-            "name its weights file with --weights"
-        )
-    expected = (model.info.id, model.info.scale)
-    if (info.model, info.scale) != expected:
-        raise ArtifactError(
-            f"{path} says that it is '{info.model}' at x{info.scale}, its weights are of '{expected[0]}' at "
-            f"x{expected[1]}; its metadata was changed, export it again"
-        )
-    facts = Artifact(
-        file=path.name,
-        kind=info.kind,
-        model=info.model,
-        scale=info.scale,
-        bytes=info.artifact_bytes,
-        float_bytes=sum(4 * parameter.numel() for parameter in model.parameters()),
-        sha256=info.artifact_sha256,
-        weights_sha256=info.weights_sha256,
-        versions=info.versions,
-    )
-    network = fold(model).eval()
-    if not isinstance(model, DiffusionModel):
-        picture = golden_picture(seed=request.seed, channels=info.in_channels)
-        return ArtifactUnderTest(path, info, network, facts, (picture,), [])
-    whole_steps: list[diffusion_steps.Step] = []
-    if request.op is None:
-        timesteps = ", ".join(map(str, diffusion_steps.compared_timesteps(model)))
-        say(f"{path.name}: the eager reference at timesteps {timesteps}")
-        whole_steps = diffusion_steps.make_steps(model, network, info=info, seed=request.seed)
-    return ArtifactUnderTest(
-        path, info, network, facts, diffusion_steps.replayed_step(model, seed=request.seed), whole_steps
-    )

@@ -68,7 +68,6 @@ def bench(
         pictures=photos,
         larq_python=larq_python,
         rounds=rounds,
-        say=note,
     )
     path = folder / (COMPLETE if result.complete else PARTIAL)
     content = result.report()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bitsr.cli.console import closing, note, table
+from bitsr.cli.console import closing, table
 from bitsr.common.extras import needs
 
 
@@ -31,9 +31,7 @@ def demo(
 
     weights, model_id = find_weights(model or default_model(scale))
     chosen = tuple(dict.fromkeys(item.strip() for item in formats.split(",")))
-    result = run_demo(
-        photo, weights=weights, model=model_id, folder=folder, formats=chosen, overwrite=overwrite, say=note
-    )
+    result = run_demo(photo, weights=weights, model=model_id, folder=folder, formats=chosen, overwrite=overwrite)
     rows = [("bicubic", f"{result.psnr_bicubic:.2f}", "", "", "", "", "")]
     rows += [("PyTorch", f"{result.psnr_eager:.2f}", "", "", "", "", f"{result.latent_bytes:,}")]
     for item, artifact in result.artifacts.items():

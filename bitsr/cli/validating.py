@@ -35,34 +35,41 @@ def validate(
     op: Annotated[int | None, typer.Option(min=0, help="Only this op of the artifact, as failures name it.")] = None,
     seed: Annotated[int, typer.Option(help="Of the golden picture that the ops are replayed with.")] = 0,
     threads: Annotated[str, typer.Option(help="Thread counts of the times; n is all cores.")] = "1,n",
-    runs: Annotated[int, typer.Option(min=0, help="Timed runs; 0 measures no times.")] = 50,
+    runs: Annotated[
+        int | None,
+        typer.Option(min=0, help="Timed runs; 0 measures no times.", show_default="10 to 50, in some seconds"),
+    ] = None,
 ) -> None:
     """Prove that artifacts compute on targets what PyTorch computes, and measure how fast.
 
     Exit codes: 0 passed, 1 parity failed, 2 wrong request, 3 something is missing (the error says how to get it).
     """
+    note("reading PyTorch and the runtimes ...")
     with needs("report", purpose="`bitsr validate`"):
-        from bitsr.validation.report.page import write_report
-        from bitsr.validation.request import Request
+        from bitsr.validation.validate import REPORT, RESULTS
         from bitsr.validation.validate import validate as run_validation
-    from bitsr.common.files import make_folder
-    from bitsr.validation.results import write_results
 
-    request = Request(source, on, images, weights, seed, op, pictures, threads, runs)
-    make_folder(report)
-    outcome = run_validation(request, say=note)
-    results = outcome.results
-    write_results(report / "results.json", results)
-    write_report(report / "report.html", outcome)
+    results = run_validation(
+        source,
+        on=on,
+        images=images,
+        report=report,
+        weights=weights,
+        pictures=pictures,
+        op=op,
+        seed=seed,
+        threads=threads,
+        runs=runs,
+    )
     _print(results)
-    closing([report / "results.json", report / "report.html"])
+    closing([report / RESULTS, report / REPORT])
     if not results.passed:
         raise typer.Exit(1)
 
 
 def _print(results: "Results") -> None:
     table(
-        f"seed {results.seed}, {len(results.runs)} runs",
+        f"{'passed' if results.passed else 'FAILED'}: seed {results.seed}, {len(results.runs)} runs",
         ("artifact", "target", "verdict", "op checks", "whole", "PSNR", "time", "faster than float"),
         [_row(run) for run in results.runs],
         left=3,
@@ -85,14 +92,14 @@ def _row(run: "Run") -> tuple[str, ...]:
         if first is None
         else f"{first.artifact.median_ms:.2f} ms, {first.threads} thread, {first.input_shape[3]}x{first.input_shape[2]}"
     )
-    twin = None if first is None else first.twin
+    speedup = None if first is None else first.speedup
     return (
         run.artifact,
         run.target,
-        "pass" if run.passed else "FAIL",
+        run.verdict,
         f"{passed} of {len(run.ops)}" if run.ops else "",
         ("identical" if min(agreement) == math.inf else f"{min(agreement):.1f} dB") if agreement else "",
         f"{sum(difference) / len(difference):+.4f} dB" if difference else "",
         "parity only" if run.emulated else time,
-        "" if first is None or twin is None else f"{twin.median_ms / first.artifact.median_ms:.1f} x",
+        "" if speedup is None else f"{speedup:.1f} x",
     )

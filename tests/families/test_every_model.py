@@ -13,7 +13,7 @@ from bitsr.common.errors import UsageError
 from bitsr.training.models import list_models, model_info
 from bitsr.validation.request import Request
 from bitsr.validation.results import Run
-from bitsr.validation.validate import validate
+from bitsr.validation.validate import run_request
 
 # Left out, and what is exported instead of it: all scales of EBSR+ show what a scale changes.
 OTHER_SCALES = {
@@ -82,7 +82,7 @@ def test_targets_agree(model_id: str, export_tiny: Callable[..., Any], targets: 
     # A Cortex-A53 has neither dot products nor the atomics that LiteRT needs: its ops are replayed there.
     names = f"{targets},qemu:cortex-a53" if model_id == "test_ebsr_plus_x2" else targets
     request = Request(exported.folder, names, images=picture, weights=exported.weights, runs=0)
-    results = validate(request, say=lambda _: None).results
+    results = run_request(request).results
     assert len(results.runs) == 2 * len(names.split(","))
     for run in results.runs:
         _checked(run, exported)
@@ -95,14 +95,14 @@ def test_nothing_to_compare_is_no_pass(export_tiny: Callable[..., Any]) -> None:
     exported = export_tiny("test_swinir_x2")
     source = exported.result.files["tflite"].path
     with pytest.raises(UsageError, match="name --images"):
-        validate(Request(source, "host", weights=exported.weights, runs=0), say=lambda _: None)
+        run_request(Request(source, "host", weights=exported.weights, runs=0))
 
 
 @pytest.mark.parametrize("model_id", STEPS)
 def test_targets_agree_on_steps(model_id: str, export_tiny: Callable[..., Any], targets: str) -> None:
     """Op by op and as a whole."""
     exported = export_tiny(model_id)
-    results = validate(Request(exported.folder, targets, weights=exported.weights, runs=0), say=lambda _: None).results
+    results = run_request(Request(exported.folder, targets, weights=exported.weights, runs=0)).results
     assert len(results.runs) == 6
     for run in results.runs:
         _checked(run, exported)

@@ -72,7 +72,7 @@ def test_a_missing_package_is_said_before_minutes_are_spent(monkeypatch: pytest.
     for runtime in ("litert", "executorch"):
         monkeypatch.setitem(lowering.PACKAGES, runtime, ("no_such_package",))
         with pytest.raises(MissingExtraError, match=r"'no_such_package', which.*\[export\]'"):
-            run_bench(runtimes=(runtime,), say=lambda line: pytest.fail(line))
+            run_bench(runtimes=(runtime,))
 
 
 @pytest.mark.parametrize("package", ["executorch", "onnx2tf"])
@@ -92,14 +92,15 @@ def failing(journal: Journal, error: BaseException) -> None:
         raise error
 
 
-def test_steps_and_failures_are_said_and_kept() -> None:
-    said: list[str] = []
-    journal = Journal(said.append)
+def test_steps_and_failures_are_logged_and_kept(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "bitsr")
+    journal = Journal()
     with journal.step("slow", announce=True):
         time.sleep(0.1)
     failing(journal, ValueError("no such op\nmore of it"))
     with pytest.raises(KeyboardInterrupt):
         failing(journal, KeyboardInterrupt())
+    said = caplog.messages
     assert said[0] == "slow ..."
     assert said[1].startswith("slow: 0.1")
     assert said[2:] == ["failed: broken: ValueError: no such op"]
@@ -108,15 +109,15 @@ def test_steps_and_failures_are_said_and_kept() -> None:
     assert [failure.line for failure in journal.failures] == ["broken: ValueError: no such op"]
 
 
-def bench_a_layer(**more: object) -> tuple[Bench, list[str]]:
-    said: list[str] = []
+def bench_a_layer(**more: object) -> Bench:
     options = {"kernels": ["portable"], "cases": ("layer",), "runtimes": ("executorch",), "rounds": 1, **more}
-    return run_bench(**options, say=said.append), said  # type: ignore[arg-type]
+    return run_bench(**options)  # type: ignore[arg-type]
 
 
-def test_a_layer_is_timed() -> None:
+def test_a_layer_is_timed(caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("executorch")
-    bench, said = bench_a_layer()
+    caplog.set_level("INFO", "bitsr")
+    bench = bench_a_layer()
     assert bench.complete
     in_python = [item for item in bench.rows if item.host == "python"]
     assert [(item.kernel, item.ours) for item in in_python] == [("portable", True), ("xnnpack fp32", False)]
@@ -132,7 +133,7 @@ def test_a_layer_is_timed() -> None:
         "lower binary layer, ExecuTorch, our kernels",
         "lower float layer, ExecuTorch xnnpack fp32",
     ]
-    assert all(any(line.startswith(f"{step.what}: ") for line in said) for step in bench.steps)
+    assert all(any(line.startswith(f"{step.what}: ") for line in caplog.messages) for step in bench.steps)
     assert json.loads(json.dumps(content)) == json.loads(json.dumps(content, allow_nan=False))
 
 
@@ -147,13 +148,13 @@ def test_a_candidate_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(executorch, "lowered", without_ours)
     monkeypatch.setattr(timed, "find_library", lambda _: Path("/bin/false"))
-    bench, _ = bench_a_layer()
+    bench = bench_a_layer()
     assert [(item.host, item.kernel) for item in bench.rows] == [("python", "xnnpack fp32")]
     assert not bench.complete
     first, second = bench.report()["failed"]
     assert first == "lower binary layer, ExecuTorch, our kernels: RuntimeError: this one can not be lowered"
-    assert second.startswith("time 1 candidates in bitsr-run, layer, 1 thread: RunnerError: ")
-    assert "/bin/false failed with 1" in second
+    assert second.startswith("time 1 candidates in bitsr-run, layer, 1 thread: TargetError: ")
+    assert "/bin/false failed with exit code 1" in second
 
 
 def test_a_candidate_that_fails_while_it_is_timed_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +169,7 @@ def test_a_candidate_that_fails_while_it_is_timed_leaves_the_others(monkeypatch:
         return call
 
     monkeypatch.setattr(timed, "_loaded", load)
-    journal = Journal(lambda _: None)
+    journal = Journal()
     watch = timed.Stopwatch(["portable"], portable_everywhere=True, rounds=2, larq_python=None, journal=journal)
     watch._program = None
     candidates = [Candidate(name, LITERT, "xnnpack fp32", b"") for name in calls]
@@ -213,7 +214,7 @@ def test_an_interruption_keeps_the_finished_rows(monkeypatch: pytest.MonkeyPatch
     nothing = lowering.Lowered("layer", [], torch.zeros(1))
     monkeypatch.setattr(run, "lower_case", lambda *_, **__: nothing)
     monkeypatch.setattr(timed.Stopwatch, "time", time_it)
-    bench, _ = bench_a_layer(threads=(1, 2))
+    bench = bench_a_layer(threads=(1, 2))
     assert calls == [1, 2]
     assert bench.interrupted
     assert not bench.complete

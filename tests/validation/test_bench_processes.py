@@ -9,6 +9,7 @@ import pytest
 from bitsr.common.errors import UsageError
 from bitsr.validation.bench import larq, runner
 from bitsr.validation.bench.candidates import EXECUTORCH, LITERT, Candidate
+from bitsr.validation.errors import TargetError
 from bitsr.validation.timing.interleave import Timing
 
 
@@ -18,6 +19,7 @@ def script(path: Path, text: str) -> Path:
     return path
 
 
+DEVICE = {"device": {"machine": "x86_64"}}
 CANDIDATES = [(Candidate("net", EXECUTORCH, None, b"a"), "avx2"), (Candidate("net", LITERT, "x", b"b"), "auto")]
 
 
@@ -27,7 +29,7 @@ def run_program(program: Path) -> list[Timing]:
 
 def test_the_runner_is_asked_as_its_contract_says(tmp_path: Path) -> None:
     samples = ([1.0, 2.0], [3.0, 5.0])
-    answer = {"schema": 1, "models": [{"samples_ms": wall, "samples_cpu_ms": wall[::-1]} for wall in samples]}
+    answer = {"schema": 1, "models": [{**DEVICE, "samples_ms": wall, "samples_cpu_ms": wall[::-1]} for wall in samples]}
     program = script(tmp_path / "bitsr-run", f"echo \"$@\" > {tmp_path}/asked\necho '{json.dumps(answer)}'")
     first, second = run_program(program)
     assert (first.samples, second.samples, second.processor) == ((1, 2), (3, 5), (5, 3))
@@ -37,7 +39,7 @@ def test_the_runner_is_asked_as_its_contract_says(tmp_path: Path) -> None:
 
 
 def test_the_runner_takes_one_model_at_a_turn(tmp_path: Path) -> None:
-    answer = {"schema": 1, "samples_ms": [1.0, 2.0], "samples_cpu_ms": [1.0, 1.0]}
+    answer = {"schema": 1, **DEVICE, "samples_ms": [1.0, 2.0], "samples_cpu_ms": [1.0, 1.0]}
     program = script(tmp_path / "bitsr-run", f"echo \"$1\" >> {tmp_path}/asked\necho '{json.dumps(answer)}'")
     timings = runner.run(CANDIDATES, program=program, shape=(1, 3, 8, 9), threads=1, rounds=6, turns=3)
     assert [timing.samples for timing in timings] == [(1, 2) * 3] * 2
@@ -49,15 +51,15 @@ def test_the_runner_takes_one_model_at_a_turn(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("echo 'bitsr-run: error: no such file' >&2; exit 1", "no such file"),
-        ("echo nothing", "answers otherwise"),
+        ("echo nothing", "gave no JSON"),
         (
-            f"echo '{json.dumps({'models': [{'samples_ms': [1.0], 'samples_cpu_ms': [1.0]}] * 2})}'",
+            f"echo '{json.dumps({'schema': 1, 'models': [{**DEVICE, 'samples_ms': [1.0]}] * 2})}'",
             "2 times",
         ),
     ],
 )
 def test_a_runner_that_fails(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(runner.RunnerError, match=message):
+    with pytest.raises(TargetError, match=message):
         run_program(script(tmp_path / "bitsr-run", text))
 
 
@@ -66,7 +68,7 @@ def test_a_runner_that_hangs_is_killed(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(runner, "RUN_SECONDS", 0.01)
     program = script(tmp_path / "bitsr-run", "exec sleep 60")
     started = time.perf_counter()
-    with pytest.raises(runner.RunnerError, match=r"--json - did not end within 0\.6 s and was killed.*--threads"):
+    with pytest.raises(TargetError, match=r"did not end within 0\.6 s and was killed.*--threads 2.*--json -"):
         run_program(program)
     assert time.perf_counter() - started < 30
 

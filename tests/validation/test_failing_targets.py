@@ -15,7 +15,7 @@ from bitsr.validation.request import Request
 from bitsr.validation.results import Run
 from bitsr.validation.targets.host import HostTarget
 from bitsr.validation.targets.runner_protocol import RunnerOutput
-from bitsr.validation.validate import validate
+from bitsr.validation.validate import run_request
 
 
 def run_with(
@@ -42,7 +42,7 @@ def run_with(
 
     monkeypatch.setattr(HostTarget, "run", run)
     monkeypatch.setattr("bitsr.validation.parity.layers.compare_layers", lambda *_, **__: (None, []))
-    (done,) = validate(request, say=lambda _: None).results.runs
+    (done,) = run_request(request).results.runs
     return done
 
 
@@ -74,10 +74,10 @@ def test_a_picture_that_is_too_small_is_named(exported: Path, weights: Path, tmp
         Image.effect_noise(size, 50).convert("RGB").save(path)
         request = Request(exported, images=path, weights=weights, runs=0)
         if fits:
-            assert len(validate(request, say=lambda _: None).results.runs[0].pictures) == 1
+            assert len(run_request(request).results.runs[0].pictures) == 1
         else:
             with pytest.raises(UsageError, match=rf"small\.png is {size[0]} x {size[1]} pixels; SSIM at x2 needs"):
-                validate(request, say=lambda _: None)
+                run_request(request)
 
 
 def test_changed_metadata_are_refused(exported: Path, weights: Path, images: Path, tmp_path: Path) -> None:
@@ -85,4 +85,4 @@ def test_changed_metadata_are_refused(exported: Path, weights: Path, images: Pat
     facts = json.loads(exported.with_suffix(".json").read_text())
     path.with_suffix(".json").write_text(json.dumps({**facts, "scale": 4}))
     with pytest.raises(ArtifactError, match=r"says that it is 'test_ebsr_plus_x2' at x4, its weights are of .* at x2"):
-        validate(Request(path, images=images, weights=weights, runs=0), say=lambda _: None)
+        run_request(Request(path, images=images, weights=weights, runs=0))

@@ -13,7 +13,7 @@ from bitsr.artifact.program import OpKind, read_program, write_program
 from bitsr.export import ops
 from bitsr.validation.errors import TargetError
 from bitsr.validation.parity.artifact_ops import artifact_ops
-from bitsr.validation.parity.matching import pair
+from bitsr.validation.parity.matching import calls_of_reported, pair
 from bitsr.validation.parity.op_cases import OpCase, make_op_cases
 from bitsr.validation.parity.ops import golden_picture, judge, make_cases, replay
 from bitsr.validation.parity.reference import record
@@ -22,7 +22,7 @@ from bitsr.validation.targets.host import HostTarget
 
 @pytest.fixture(scope="module")
 def cases(exported: Path, network: nn.Module) -> list[OpCase]:
-    return make_cases(exported, network, golden_picture(seed=1))
+    return make_cases(artifact_ops(exported), record(network, golden_picture(seed=1))[0])
 
 
 def test_every_op_is_recorded_with_its_module(network: nn.Module) -> None:
@@ -63,7 +63,7 @@ def test_the_python_runtime_passes_every_case(cases: list[OpCase]) -> None:
 
 
 def test_a_changed_weight_bit_is_named(faulty: Path, network: nn.Module) -> None:
-    cases = make_cases(faulty, network, golden_picture(seed=1))
+    cases = make_cases(artifact_ops(faulty), record(network, golden_picture(seed=1))[0])
     target = HostTarget()
     results = replay(target, cases)
     target.close()
@@ -89,10 +89,10 @@ def test_a_wrong_output_is_judged_by_its_bound(cases: list[OpCase]) -> None:
 
 
 def test_only_one_op_is_replayed_when_asked(exported: Path, network: nn.Module) -> None:
-    picture = golden_picture(seed=2)
-    some = make_cases(exported, network, picture, only=2)
+    calls, _ = record(network, golden_picture(seed=2))
+    some = make_cases(artifact_ops(exported), calls, only=2)
     assert {case.index for case in some} == {2}
-    assert make_cases(exported, network, picture, only=999) == []
+    assert make_cases(artifact_ops(exported), calls, only=999) == []
 
 
 def test_another_network_is_refused(exported: Path, network: nn.Module) -> None:
@@ -153,3 +153,17 @@ def test_every_op_of_ours_is_replayed_where_the_framework_takes_some_of_its_kind
     assert {index for index, _, _ in pair(own, [other, *calls, shuffle])} == set(range(len(own)))
     with pytest.raises(TargetError, match=rf"nothing matches its op {place} \(pixel_shuffle\)"):
         pair(own, [other if call is shuffle else call for call in calls])
+
+
+def test_reported_ops_are_matched_as_those_of_the_file(exported: Path, network: nn.Module) -> None:
+    """Layers of equal shape that changed places in the artifact: the reports follow the file, not the network."""
+    calls, _ = record(network, golden_picture(seed=1))
+    own = artifact_ops(exported)
+    first, second = [place for place, item in enumerate(own) if item.op.kind is OpKind.BINARY_CONV2D][:2]
+    own[first], own[second] = own[second], own[first]
+    reported = [(f"0/{place}", item.op.kind.name.lower()) for place, item in enumerate(own)]
+    found = calls_of_reported(reported, pair(own, calls), calls)
+    layers = [call.module for call in calls if call.kind is OpKind.BINARY_CONV2D]
+    assert (found[f"0/{first}"].module, found[f"0/{second}"].module) == (layers[1], layers[0])
+    with pytest.raises(TargetError, match="the runner reports"):
+        calls_of_reported([*reported, ("1/0", "binary_conv2d")], pair(own, calls), calls)

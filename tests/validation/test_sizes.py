@@ -1,6 +1,5 @@
 """Networks of one size, and small budgets of pixels."""
 
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,9 +18,7 @@ from bitsr.training.weights import save_weights
 from bitsr.validation.parity import layers
 from bitsr.validation.parity.reference import record
 from bitsr.validation.request import Request
-from bitsr.validation.targets.host import HostTarget
-from bitsr.validation.targets.runner_protocol import RunnerOutput
-from bitsr.validation.validate import validate
+from bitsr.validation.validate import run_request
 
 MODEL, SIDE = "test_frbt_x2", 16
 
@@ -57,14 +54,8 @@ def test_a_network_of_one_size_passes(images: Path, tmp_path: Path, monkeypatch:
     torch.manual_seed(5)
     save_weights(weights, create_model(MODEL).state_dict(), WeightsInfo(model=MODEL))
     export_model(MODEL, weights=weights, output=tmp_path)
-    run_here = HostTarget.run
-
-    def run(target: HostTarget, arguments: Sequence[str], *, fresh: bool = False) -> RunnerOutput:
-        return run_here(target, arguments)  # processes of their own take seconds to start, and only times need them
-
-    monkeypatch.setattr(HostTarget, "run", run)
     request = Request(tmp_path / f"{MODEL}.pte", images=images, weights=weights, threads="1", runs=1)
-    (done,) = validate(request, say=lambda _: None).results.runs
+    (done,) = run_request(request).results.runs
     assert done.passed, done.failures
     assert [picture.low_size for picture in done.pictures] == [(SIDE, SIDE)] * 2
     assert [entry.input_shape for entry in done.latency] == [[1, 3, SIDE, SIDE]]
@@ -73,4 +64,4 @@ def test_a_network_of_one_size_passes(images: Path, tmp_path: Path, monkeypatch:
     small = tmp_path / "small.png"
     Image.new("RGB", (2 * SIDE - 1, 100)).save(small)
     with pytest.raises(UsageError, match=r"small\.png is 31 x 100 pixels; the artifact needs sides of 32"):
-        validate(Request(request.source, images=small, weights=weights, runs=0), say=lambda _: None)
+        run_request(Request(request.source, images=small, weights=weights, runs=0))

@@ -24,8 +24,8 @@ from bitsr.validation.report.page import render
 from bitsr.validation.request import Request
 from bitsr.validation.results import Results, StepResult, read_results
 from bitsr.validation.targets.host_runner import HostRunner
-from bitsr.validation.targets.runner_protocol import write_integers, write_map
-from bitsr.validation.validate import validate
+from bitsr.validation.targets.runner_files import write_integers, write_map
+from bitsr.validation.validate import run_request
 
 from .samples import outcome
 
@@ -115,10 +115,10 @@ def test_a_wrong_group_of_timesteps_fails_though_every_op_is_right(
 
 def test_a_single_op_runs_no_steps_and_times_need_no_twin(folder: Path) -> None:
     source, weights = folder / f"{MODEL}.pte", folder / "weights.safetensors"
-    (run,) = validate(Request(source, weights=weights, op=0, runs=0), say=lambda _: None).results.runs
+    (run,) = run_request(Request(source, weights=weights, op=0, runs=0)).results.runs
     assert run.steps == []
     assert {op.index for op in run.ops} == {0}
-    (run,) = validate(Request(source, weights=weights, threads="1", runs=1), say=lambda _: None).results.runs
+    (run,) = run_request(Request(source, weights=weights, threads="1", runs=1)).results.runs
     assert run.passed, run.failures
     assert [(entry.input_shape, entry.twin) for entry in run.latency] == [([1, 6, 2 * SIDE, 2 * SIDE], None)]
     assert any("none is made of a step" in text for text in run.notes)

@@ -11,15 +11,16 @@ from torch import nn
 
 from bitsr.common.errors import UsageError
 from bitsr.validation.errors import EnvironmentMissingError, TargetError
+from bitsr.validation.parity.artifact_ops import artifact_ops
 from bitsr.validation.parity.ops import golden_picture, make_cases, write_case
-from bitsr.validation.targets import this_machine
+from bitsr.validation.parity.reference import record
 from bitsr.validation.targets.adb import AdbTarget, battery_celsius, parse_facts
 from bitsr.validation.targets.builds import executorch_libraries, litert_libraries
 from bitsr.validation.targets.host import HostTarget
 from bitsr.validation.targets.local import native, qemu
 from bitsr.validation.targets.open import expand
-from bitsr.validation.targets.runner_protocol import write_cases
-from bitsr.validation.targets.this_machine import run_process
+from bitsr.validation.targets.runner_files import write_cases
+from bitsr.validation.targets.runner_protocol import RunnerProcess
 from bitsr.validation.timing.protocol import thread_counts
 
 DEVICE = Path(__file__).parent / "adb_device"
@@ -121,7 +122,7 @@ def _needs(repository: Path) -> None:
 
 def test_a_device_behind_adbd(repository: Path, exported: Path, network: nn.Module, tmp_path: Path) -> None:
     _needs(repository)
-    cases = make_cases(exported, network, golden_picture(seed=1))
+    cases = make_cases(artifact_ops(exported), record(network, golden_picture(seed=1))[0])
     exact = [case for case in cases if not any(expected.bound.any() for expected in case.expected)]
     replay = tmp_path / "replay"
     replay.mkdir()
@@ -146,9 +147,24 @@ def test_a_device_behind_adbd(repository: Path, exported: Path, network: nn.Modu
     assert "does not answer" in found["no_device"]
 
 
-def test_a_runner_that_does_not_start_or_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runner_that_does_not_start_or_end_is_an_error() -> None:
     with pytest.raises(TargetError, match="the runner does not start"):
-        run_process(["/nowhere/bitsr-run"], source="the runner")
-    monkeypatch.setattr(this_machine, "_SECONDS", 0.2)
-    with pytest.raises(TargetError, match=r"the runner did not end within 0\.2 s; try it alone: sh -c 'sleep 9'"):
-        run_process(["sh", "-c", "sleep 9"], source="the runner")
+        RunnerProcess(("/nowhere/bitsr-run",), source="the runner").run([])
+    with pytest.raises(TargetError, match=r"the runner did not end within 0\.2 s .* alone: sh -c 'sleep 9'"):
+        RunnerProcess(("sh", "-c", "sleep 9"), source="the runner").run([], timeout=0.2)
+
+
+def test_a_fresh_run_of_the_host_is_a_process_of_its_own(exported: Path) -> None:
+    target = HostTarget()
+    try:
+        arguments = [str(exported), "--shape", "1,3,16,16", "--runs", "2"]
+        first, second = (target.run(arguments, fresh=True).models[0] for _ in range(2))
+        for run in (first, second):
+            assert run.load_ms
+            assert len(run.samples_ms) == len(run.samples_cpu_ms) == 2
+        with pytest.raises(TargetError, match="the host runner failed"):
+            target.run([str(exported.with_name("nothing.pte")), "--info"], fresh=True)
+        # A child that fails leaves the process that makes them.
+        assert target.run(arguments, fresh=True).models[0].load_ms
+    finally:
+        target.close()

@@ -18,7 +18,8 @@ from bitsr.common.errors import BitsrError
 from bitsr.validation.errors import ResultsError, TargetError
 from bitsr.validation.results import read_results, write_results
 from bitsr.validation.targets.adb import battery_celsius, parse_facts
-from bitsr.validation.targets.runner_protocol import Layer, parse_output, read_cases, read_layers, read_map
+from bitsr.validation.targets.runner_files import Layer, read_cases, read_layers, read_map
+from bitsr.validation.targets.runner_protocol import parse_output
 
 from .conftest import resealed
 from .samples import outcome

@@ -1,11 +1,14 @@
 """What a run of the benchmark does: a line with its seconds for each step, and what failed while the rest went on."""
 
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-Say = Callable[[str], None]
+from bitsr.common.errors import first_line
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,31 +29,29 @@ class Failure:
     @property
     def line(self) -> str:
         """What failed, the kind of error and the first line of its message."""
-        said = str(self.error).strip().splitlines()
-        return f"{self.what}: {type(self.error).__name__}: {said[0] if said else 'it said nothing'}"
+        return f"{self.what}: {type(self.error).__name__}: {first_line(self.error)}"
 
 
 class Journal:
-    """Steps and failures of one run, in their order; ``say`` gets a line for each as it ends."""
+    """Steps and failures of one run, in their order; each is logged as it ends."""
 
-    def __init__(self, say: Say) -> None:
+    def __init__(self) -> None:
         self.steps: list[Step] = []
         self.failures: list[Failure] = []
-        self.say = say
 
     @contextmanager
     def step(self, what: str, *, announce: bool = False) -> Iterator[None]:
-        """Time what is done inside and say it; an exception there ends the step alone, as a failure of the run.
+        """Time what is done inside and log it; an exception there ends the step alone, as a failure of the run.
 
-        ``announce`` says it before, too: for steps that take longer than a reader's patience.
+        ``announce`` logs it before, too: for steps that take longer than a reader's patience.
         """
         if announce:
-            self.say(f"{what} ...")
+            log.info("%s ...", what)
         started = time.perf_counter()
         with self.guard(what):
             yield
             self.steps.append(Step(what, time.perf_counter() - started))
-            self.say(f"{what}: {self.steps[-1].seconds:.1f} s")
+            log.info("%s: %.1f s", what, self.steps[-1].seconds)
 
     @contextmanager
     def guard(self, what: str) -> Iterator[None]:
@@ -61,6 +62,6 @@ class Journal:
             self.fail(what, error)
 
     def fail(self, what: str, error: Exception) -> None:
-        """Keep and say that ``what`` was not done."""
+        """Keep and log that ``what`` was not done."""
         self.failures.append(Failure(what, error))
-        self.say(f"failed: {self.failures[-1].line}")
+        log.warning("failed: %s", self.failures[-1].line)

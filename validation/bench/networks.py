@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -13,10 +12,10 @@ from bitsr.common.pictures import read_picture
 from bitsr.export.deploy import FoldedBackbone, FusedBinaryConv2d, fold
 from bitsr.training.models import create_model
 from bitsr.training.weights import load_model
+from bitsr.validation.timing.float_twin import float_twin
 
 SIDE = 128
 CHANNELS = 64
-SCALE = 4
 # One of EBSR-light and EBSR-light+ is enough: convolutions, gates and skips are the same, the second adds activations.
 BINARY_NETWORK = "ebsr_light_plus_x4"
 FLOAT_GEOMETRY = "float convolutions of its geometry"
@@ -42,24 +41,6 @@ class BinaryLayer(nn.Module):
         return self.conv(x, residual=x)
 
 
-class FloatTwin(nn.Module):
-    """The geometry of EBSR-light in float: head, 32 convolutions with a skip each, a tail of one convolution."""
-
-    def __init__(self, *, scale: int, layers: int = 32) -> None:
-        super().__init__()
-        self.head = nn.Conv2d(3, CHANNELS, 3, padding=1)
-        self.body = nn.ModuleList(nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1) for _ in range(layers))
-        self.tail = nn.Conv2d(CHANNELS, 3 * scale**2, 3, padding=1)
-        self.scale = scale
-
-    def forward(self, x: Tensor) -> Tensor:
-        head = self.head(x)
-        y = head
-        for conv in self.body:
-            y = conv(y) + y
-        return F.pixel_shuffle(self.tail(y + head), self.scale)
-
-
 def binary_layers() -> dict[str, nn.Module]:
     return {BINARY_LAYER: BinaryLayer().eval()}
 
@@ -71,7 +52,10 @@ def float_layers() -> dict[str, nn.Module]:
 
 def float_networks() -> dict[str, nn.Module]:
     """Opponents of the whole networks, in their deploy form; their weights are random, which no time depends on."""
-    return {FLOAT_GEOMETRY: fold(FloatTwin(scale=SCALE)), FLOAT_NETWORK: fold(create_model(FLOAT_NETWORK))}
+    return {
+        FLOAT_GEOMETRY: float_twin(fold(create_model(BINARY_NETWORK))),
+        FLOAT_NETWORK: fold(create_model(FLOAT_NETWORK)),
+    }
 
 
 def binary_networks() -> dict[str, nn.Module]:

@@ -1,5 +1,6 @@
 """The benchmark's order of events: for each case, lower its candidates, then time them for each thread count."""
 
+import logging
 import os
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -13,11 +14,13 @@ from bitsr.runtime import load_executorch_backend
 from bitsr.runtime.machine import fast_kernels
 from bitsr.validation.bench import larq, networks
 from bitsr.validation.bench.candidates import INT8_KERNEL
-from bitsr.validation.bench.journal import Failure, Journal, Say, Step
+from bitsr.validation.bench.journal import Failure, Journal, Step
 from bitsr.validation.bench.lowering import CASES, EXTRAS, PACKAGES, RUNTIMES, lower_case
 from bitsr.validation.bench.rows import Row, report
 from bitsr.validation.bench.timed import Stopwatch
 from bitsr.validation.conditions import conditions
+
+log = logging.getLogger(__name__)
 
 REPORT_VERSION = 3
 MAX_THREADS = 256
@@ -105,7 +108,6 @@ def run_bench(
     pictures: list[Path] | None = None,
     larq_python: Path | None = None,
     rounds: int = 9,
-    say: Say = print,
 ) -> Bench:
     """Time all candidates. One that fails is noted and left out; Ctrl-C ends the run with the rows that it has.
 
@@ -120,7 +122,6 @@ def run_bench(
         pictures: photos that the int8 candidates are calibrated with; ``None`` leaves these out.
         larq_python: a Python that has larq and larq-compute-engine; ``None`` leaves its rows out.
         rounds: timed rounds of the networks; a layer has five times as many.
-        say: takes a line for each step.
 
     Raises:
         UsageError: an argument that is not among those, or a kernel that does not run on this processor.
@@ -134,15 +135,15 @@ def run_bench(
     load_executorch_backend()
     samples = None if pictures is None else networks.calibration_pictures(pictures)
     torch.manual_seed(0)
-    journal = Journal(say)
+    journal = Journal()
     portable = kernels is not None
     watch = Stopwatch(own, portable_everywhere=portable, rounds=rounds, larq_python=larq_python, journal=journal)
     bench = Bench(
         left_out=watch.left_out, failures=journal.failures, steps=journal.steps, load_before=os.getloadavg()[0]
     )
     if bench.load_before > _QUIET:
-        say(
-            f"other programs are busy (load average {bench.load_before:.2f}): times will be longer than they need to be"
+        log.warning(
+            "other programs are busy (load average %.2f): times will be longer than they need to be", bench.load_before
         )
     try:
         for case in cases:

@@ -1,6 +1,7 @@
 """A photo through the whole chain: reduced, exported, upscaled by the artifacts, compared with bicubic and PyTorch."""
 
 import json
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from bitsr.validation.parity.picture_difference import Parity, compare
 from bitsr.validation.timing.interleave import Timing, interleave
 
 Pixels = NDArray[np.uint8]
-Say = Callable[[str], None]
+log = logging.getLogger(__name__)
 REPORT_VERSION = 2
 # Artifact formats of the demo, and the runtime of each.
 RUNTIMES = {"pte": "ExecuTorch", "tflite": "LiteRT"}
@@ -73,7 +74,6 @@ def run_demo(
     formats: tuple[str, ...] = tuple(RUNTIMES),
     overwrite: bool = False,
     rounds: int = 5,
-    say: Say = print,
 ) -> Demo:
     """Run the chain on ``photo`` and write pictures, artifacts and ``report.json`` into ``folder``.
 
@@ -91,20 +91,20 @@ def run_demo(
         raise UsageError(f"{existing[0]} exists; choose another folder, or replace it with --overwrite")
 
     kinds = " and ".join(f".{item}" for item in formats)
-    say(f"1. export {model} to {kinds}")
+    log.info("1. export %s to %s", model, kinds)
     exported = export_model(model, weights=weights, output=folder, formats=formats, overwrite=overwrite)
     files.update({item: exported.files[item].path for item in formats})
 
     low = np.asarray(imresize(original, scale=1 / scale), dtype=np.uint8)
-    say(f"2. reduce {photo.name} from {_size(original)} to {_size(low)}")
+    log.info("2. reduce %s from %s to %s", photo.name, _size(original), _size(low))
 
-    say(f"3. upscale by bicubic interpolation, through the deploy form in PyTorch, and through {kinds}")
+    log.info("3. upscale by bicubic interpolation, through the deploy form in PyTorch, and through %s", kinds)
     bicubic = np.asarray(imresize(low, scale=scale), dtype=np.uint8)
     reference = upscale_pixels(EagerSession(network), low)
     sessions = {item: load(files[item]) for item in formats}
     upscaled = {item: upscale_pixels(session, low) for item, session in sessions.items()}
 
-    say(f"4. time {kinds} in turns, {rounds} rounds")
+    log.info("4. time %s in turns, %d rounds", kinds, rounds)
     calls = {item: _call(session, low) for item, session in sessions.items()}
     times = interleave(calls, rounds=rounds)
     artifacts = {

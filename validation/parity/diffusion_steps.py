@@ -10,9 +10,9 @@ from bitsr.artifact.info import ArtifactInfo
 from bitsr.export.diffusion_step import tile_sizes
 from bitsr.export.verification import agreement
 from bitsr.training.models.diffusion import DiffusionModel
-from bitsr.validation.parity.ops import GOLDEN_HEIGHT, GOLDEN_WIDTH, finite, golden_picture
+from bitsr.validation.parity.ops import GOLDEN_HEIGHT, GOLDEN_WIDTH, golden_picture
 from bitsr.validation.parity.pictures import run_raw
-from bitsr.validation.results import StepResult
+from bitsr.validation.results import StepResult, finite
 from bitsr.validation.targets.base import Target
 
 # Of the noise that a step predicts, relative to the range of the reference's values. A right artifact adds float sums
@@ -24,7 +24,7 @@ MIN_STEP_PSNR_DB = 40.0
 
 
 @dataclass(frozen=True)
-class Step:
+class DiffusionStep:
     """Inputs of a step, map (1, 6, H, W) and timestep (1,) int64, and the eager noise (1, 3, H, W)."""
 
     x: Tensor
@@ -53,13 +53,13 @@ def compared_timesteps(model: DiffusionModel) -> list[int]:
     return [*inner, process.timesteps - 1]
 
 
-def make_steps(model: DiffusionModel, network: nn.Module, *, info: ArtifactInfo, seed: int) -> list[Step]:
+def make_steps(model: DiffusionModel, network: nn.Module, *, info: ArtifactInfo, seed: int) -> list[DiffusionStep]:
     """Steps of the artifact's size in eager PyTorch; ``network`` is the deploy form."""
     steps = []
     for timestep in compared_timesteps(model):
         x, number = golden_step(model, seed=seed, side=step_side(info), timestep=timestep)
         with torch.no_grad():
-            steps.append(Step(x, number, network(x, number)))
+            steps.append(DiffusionStep(x, number, network(x, number)))
     return steps
 
 
@@ -68,7 +68,7 @@ def step_side(info: ArtifactInfo) -> int:
     return info.sizes.min_side * info.scale
 
 
-def run_step(target: Target, model: str, step: Step, *, info: ArtifactInfo) -> StepResult:
+def run_step(target: Target, model: str, step: DiffusionStep, *, info: ArtifactInfo) -> StepResult:
     """One step through the artifact ``model`` (its path on the target).
 
     Raises:

@@ -2,7 +2,6 @@
 
 import math
 import tempfile
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,13 +10,15 @@ from torch import Tensor, nn
 
 from bitsr.artifact.info import ArtifactInfo
 from bitsr.artifact.program import OpKind
+from bitsr.common.installation import how_to_rebuild
 from bitsr.validation.errors import TargetError
-from bitsr.validation.parity.ops import finite
+from bitsr.validation.parity.artifact_ops import ArtifactOp
+from bitsr.validation.parity.matching import calls_of_reported, pair
 from bitsr.validation.parity.pictures import run_network
 from bitsr.validation.parity.reference import OpCall, record
-from bitsr.validation.results import FirstDivergence, LayerError, Worst
+from bitsr.validation.results import FirstDivergence, LayerError, Worst, finite
 from bitsr.validation.targets.base import Target
-from bitsr.validation.targets.runner_protocol import Layer, Map, read_layers, read_map
+from bitsr.validation.targets.runner_files import Layer, Map, read_layers, read_map
 
 # Most values of all maps of a dump, 256 MiB of float32: of a picture that has more a part is compared.
 MAX_DUMP_VALUES = 2**26
@@ -26,9 +27,18 @@ Key = tuple[int, int]  # call of the reference, number of its result
 
 
 def compare_layers(
-    target: Target, model: str, network: nn.Module, x: Tensor, *, info: ArtifactInfo, picture: str
+    target: Target,
+    model: str,
+    own: list[ArtifactOp],
+    network: nn.Module,
+    x: Tensor,
+    *,
+    info: ArtifactInfo,
+    picture: str,
 ) -> tuple[FirstDivergence | None, list[LayerError]]:
     """Compare every op's result on ``x`` (1, 3, h, w), or on its upper left part where a dump would be too large.
+
+    ``own`` are the ops of the artifact whose path on the target is ``model``.
 
     Raises:
         TargetError: the run failed, or its dump does not fit the network.
@@ -41,7 +51,7 @@ def compare_layers(
     with tempfile.TemporaryDirectory(prefix="bitsr-layers-") as temporary:
         dump = Path(temporary) / "layers"
         run_network(target, model, x, info=info, dump=dump)
-        found = _match(read_layers(dump), calls)
+        found = _match(read_layers(dump), pair(own, calls), calls)
         maps = {key: read_map(dump / layer.file, layer.shape) for key, layer in found.items()}
     return first_divergence(calls, maps, picture=picture), _errors(calls, maps)
 
@@ -55,31 +65,24 @@ def compared_side(network: nn.Module, x: Tensor, info: ArtifactInfo) -> int:
     return max(height, width) if height * width <= most else info.sizes.square(most=math.isqrt(most))
 
 
-def _match(layers: list[Layer], calls: list[OpCall]) -> dict[Key, Layer]:
-    """The n-th dumped op of a kind is the n-th call of that kind."""
-    ops: dict[str, dict[str, list[tuple[int, Layer]]]] = defaultdict(dict)
+def _match(layers: list[Layer], pairs: list[tuple[int, ArtifactOp, OpCall]], calls: list[OpCall]) -> dict[Key, Layer]:
+    """The reference's results behind the dumped ones, which are called PARTITION/OP/RESULT."""
+    places = []
     for layer in layers:
-        op, _, result = layer.name.rpartition("/")
+        place, _, result = layer.name.rpartition("/")
         if not result.isdigit():
-            raise TargetError(f"the dumped layer {layer.name!r} is not PARTITION/OP/RESULT; build the runner again")
-        ops[layer.kind].setdefault(op, []).append((int(result), layer))
+            raise TargetError(f"the dumped layer {layer.name!r} is not PARTITION/OP/RESULT; {how_to_rebuild()}")
+        places.append((place, layer.kind))
+    by_place = calls_of_reported(places, pairs, calls)
     found: dict[Key, Layer] = {}
-    for kind in OpKind:
-        own = list(ops.get(kind.name.lower(), {}).values())
-        theirs = [call for call in calls if call.kind is kind]
-        if len(own) != len(theirs):
-            if own and kind not in (OpKind.ADD, OpKind.PIXEL_SHUFFLE):
-                raise TargetError(
-                    f"the runner dumped {len(own)} ops of kind {kind.name.lower()}, the network has {len(theirs)}; "
-                    "export the model again"
-                )
-            continue  # additions and shuffles that are in part the framework's
-        for results, call in zip(own, theirs, strict=True):
-            for number, layer in results:
-                reference = call.results[number] if number < len(call.results) else None
-                if reference is None or reference.numel() != np.prod(layer.shape):
-                    raise TargetError(f"the dumped layer {layer.name} has not the shape of {call.module}'s result")
-                found[call.index, number] = layer
+    for (place, _), layer in zip(places, layers, strict=True):
+        call, number = by_place.get(place), int(layer.name.rpartition("/")[2])
+        if call is None:
+            continue  # an addition or shuffle that is in part the framework's
+        reference = call.results[number] if number < len(call.results) else None
+        if reference is None or reference.numel() != np.prod(layer.shape):
+            raise TargetError(f"the dumped layer {layer.name} has not the shape of {call.module}'s result")
+        found[call.index, number] = layer
     return found
 
 

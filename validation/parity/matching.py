@@ -1,4 +1,7 @@
-"""Which call of the reference each op of an artifact stands for."""
+"""Which call of the reference each op of an artifact stands for, in its file and in what a runner reports of it."""
+
+from collections import defaultdict
+from collections.abc import Iterable
 
 from torch import Tensor
 
@@ -34,6 +37,36 @@ def pair(own: list[ArtifactOp], calls: list[OpCall]) -> list[tuple[int, Artifact
     if lost:
         raise TargetError(f"the artifact is not that of the network: nothing matches {lost[0]}; export the model again")
     return [(index, item, found[index]) for index, item in enumerate(own)]
+
+
+def calls_of_reported(
+    reported: Iterable[tuple[str, str]], pairs: list[tuple[int, ArtifactOp, OpCall]], calls: list[OpCall]
+) -> dict[str, OpCall]:
+    """The calls behind the ops that a runner reports, (place, kind) in order of execution, by their place.
+
+    The n-th reported op of a kind is the n-th of the artifact, and ``pairs`` (of :func:`pair`) know its call. Additions
+    that LiteRT hands to our delegate do not stand in the file as ours; they are the network's, in turn, if all are.
+
+    Raises:
+        TargetError: the runner reports another number of layers or gates than the artifact has.
+    """
+    places: dict[str, dict[str, None]] = defaultdict(dict)
+    for place, op_name in reported:
+        places[op_name][place] = None
+    found: dict[str, OpCall] = {}
+    for kind in OpKind:
+        own = [call for _, item, call in pairs if item.op.kind is kind]
+        if not own and kind is OpKind.ADD:
+            own = [call for call in calls if call.kind is kind]
+        name = kind.name.lower()
+        if len(places[name]) == len(own):
+            found.update(zip(places[name], own, strict=True))
+        elif places[name] and kind not in _OPTIONAL:
+            raise TargetError(
+                f"the runner reports {len(places[name])} ops of kind {name}, the artifact has {len(own)}; export the "
+                "model again"
+            )
+    return found
 
 
 def _same(item: ArtifactOp, call: OpCall) -> bool:

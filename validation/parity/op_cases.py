@@ -21,7 +21,7 @@ from bitsr.export.packing import pack_weight
 from bitsr.validation.errors import TargetError
 from bitsr.validation.parity.artifact_ops import ArtifactOp
 from bitsr.validation.parity.reference import OpCall
-from bitsr.validation.targets.runner_protocol import Map
+from bitsr.validation.targets.runner_files import Map
 
 # Half the distance of 1 and the next float32: the largest relative error of one rounded operation.
 UNIT = 2.0**-24

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from bitsr.artifact.program import write_program
-from bitsr.validation.parity.artifact_ops import artifact_ops
+from bitsr.validation.parity.artifact_ops import ArtifactOp
 from bitsr.validation.parity.matching import pair
 from bitsr.validation.parity.op_cases import Expected, OpCase, make_op_cases
-from bitsr.validation.parity.reference import record
-from bitsr.validation.results import OpResult, Worst
+from bitsr.validation.parity.reference import OpCall
+from bitsr.validation.results import OpResult, Worst, finite
 from bitsr.validation.targets.base import Target
-from bitsr.validation.targets.runner_protocol import Map, ReplayCase, read_map, write_cases, write_map
+from bitsr.validation.targets.runner_files import Map, ReplayCase, read_map, write_cases, write_map
 
 # Size of the golden picture: odd and not square, small enough for an emulator.
 GOLDEN_HEIGHT, GOLDEN_WIDTH = 19, 23
@@ -34,16 +34,16 @@ def golden_picture(*, seed: int, channels: int = 3, height: int = GOLDEN_HEIGHT,
     return (waves[None] + 0.1 * torch.randn(1, channels, height, width, generator=generator)).clamp(0, 1).contiguous()
 
 
-def make_cases(artifact: Path, network: nn.Module, *inputs: Tensor, only: int | None = None) -> list[OpCase]:
-    """All cases of an artifact, or those of the op ``only``; none where no op is our kernels'.
+def make_cases(own: list[ArtifactOp], calls: list[OpCall], *, only: int | None = None) -> list[OpCase]:
+    """All cases of an artifact's ops, or those of the op ``only``; none where no op is our kernels'.
+
+    ``calls`` are the reference's on golden inputs (:func:`bitsr.validation.parity.reference.record`).
 
     Raises:
         TargetError: the artifact's structure is not the network's.
-        ArtifactError, ProgramError: the artifact is broken.
     """
-    calls, _ = record(network, *inputs)
-    pairs = pair(artifact_ops(artifact), calls)
-    return [case for index, own, call in pairs if only in (None, index) for case in make_op_cases(index, own, call)]
+    pairs = pair(own, calls)
+    return [case for index, item, call in pairs if only in (None, index) for case in make_op_cases(index, item, call)]
 
 
 def replay(target: Target, cases: Sequence[OpCase]) -> list[OpResult]:
@@ -113,11 +113,6 @@ def _share(error: NDArray[np.float64], expected: Expected) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = np.where(error == 0, 0.0, error / expected.bound)
     return float(np.nan_to_num(shares, nan=np.inf).max())
-
-
-def finite(value: float) -> float | None:
-    """JSON has neither NaN nor infinity."""
-    return value if np.isfinite(value) else None
 
 
 def _worst(errors: Sequence[NDArray[np.float64]], expected: Sequence[Expected]) -> tuple[int, tuple[int, ...]]:

@@ -1,5 +1,6 @@
 """Tiers 2 and 3: whole pictures on the target, against the eager reference and against the original."""
 
+import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ from bitsr.training.data import make_pair
 from bitsr.training.evaluate import score
 from bitsr.training.metrics import SSIM_WINDOW
 from bitsr.validation.errors import TargetError
-from bitsr.validation.parity.ops import finite
 from bitsr.validation.parity.picture_difference import compare
-from bitsr.validation.results import PictureResult
+from bitsr.validation.results import PictureResult, finite
 from bitsr.validation.targets.base import Target
-from bitsr.validation.targets.runner_protocol import Map, read_map, write_integers, write_map
+from bitsr.validation.targets.runner_files import Map, read_map, write_integers, write_map
+
+log = logging.getLogger(__name__)
 
 Pixels = NDArray[np.uint8]
 
@@ -48,7 +50,7 @@ class PictureOutput:
     target: Pixels
 
 
-def make_samples(paths: Sequence[Path], network: nn.Module, *, scale: int, info: ArtifactInfo) -> list[TestPicture]:
+def make_samples(paths: Sequence[Path], network: nn.Module, *, info: ArtifactInfo) -> list[TestPicture]:
     """Reduce the originals by MATLAB's bicubic, as the evaluation does, and enlarge them in eager PyTorch.
 
     Of an artifact that takes one size alone they are the middle parts.
@@ -57,8 +59,9 @@ def make_samples(paths: Sequence[Path], network: nn.Module, *, scale: int, info:
         PictureError, UsageError: a picture that is broken, too small or too large for the artifact.
     """
     samples = []
-    side = info.sizes.only_side
-    for path in paths:
+    side, scale = info.sizes.only_side, info.scale
+    for number, path in enumerate(paths, start=1):
+        log.info("eager PyTorch enlarges %s, picture %d of %d", path.name, number, len(paths))
         original = read_picture(path).rgb
         if side is not None:
             original = _middle(original, side * scale, path)
@@ -77,6 +80,12 @@ def make_samples(paths: Sequence[Path], network: nn.Module, *, scale: int, info:
             eager = network(low)
         samples.append(TestPicture(path.name, low, high, eager, *score(eager, high, scale=scale)))
     return samples
+
+
+def check_sizes(samples: Sequence[TestPicture], *, info: ArtifactInfo) -> None:
+    """Raise a UsageError where the artifact does not take a picture's size."""
+    for sample in samples:
+        info.sizes.check(height=int(sample.low.shape[2]), width=int(sample.low.shape[3]))
 
 
 def _middle(pixels: Pixels, side: int, path: Path) -> Pixels:

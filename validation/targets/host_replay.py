@@ -14,7 +14,7 @@ from bitsr.common.errors import BitsrError
 from bitsr.common.quiet import quiet
 from bitsr.runtime import EXECUTORCH_BACKEND, load_executorch_backend
 from bitsr.validation.errors import TargetError
-from bitsr.validation.targets.runner_protocol import ReplayCase, read_cases, read_map, write_map
+from bitsr.validation.targets.runner_files import ReplayCase, read_cases, read_map, write_map
 
 _ALIGNMENT = 16
 

@@ -8,9 +8,9 @@ import json
 import os
 import platform
 import resource
-import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,18 @@ from torch import Tensor
 
 from bitsr.artifact.artifact import read_artifact
 from bitsr.artifact.formats import sidecar_path
-from bitsr.common.errors import BitsrError
 from bitsr.common.files import atomic_write
-from bitsr.common.quiet import silent_stderr
+from bitsr.common.quiet import quiet, silent_stderr
 from bitsr.export.verification import run_tensors
 from bitsr.runtime import KERNEL_VARIABLE
 from bitsr.runtime.litert import TfliteNetwork
 from bitsr.runtime.machine import fast_kernels, processor
 from bitsr.runtime.pte import PteNetwork
 from bitsr.validation.errors import TargetError
+from bitsr.validation.targets.host_processes import serve
 from bitsr.validation.targets.host_replay import replay
-from bitsr.validation.targets.runner_protocol import SCHEMA, read_integers, read_map, write_map
+from bitsr.validation.targets.runner_files import read_integers, read_map, write_map
+from bitsr.validation.targets.runner_protocol import SCHEMA
 
 Network = PteNetwork | TfliteNetwork
 
@@ -114,13 +115,16 @@ def _run(networks: list[tuple[Network, int]], entries: list[dict[str, Any]], giv
         outputs.append(run_tensors(network, *own))
         entry["first_ms"] = _since(started)
         entry["samples_ms"] = []
+        entry["samples_cpu_ms"] = []
         entry["output_shape"] = list(outputs[-1].shape)
     for number in range(given.warmup + given.runs):
         for (network, _), own, entry in zip(networks, inputs, entries, strict=True):
-            started = time.perf_counter()
+            worked, started = time.process_time(), time.perf_counter()
             run_tensors(network, *own)
+            ended, done = time.perf_counter(), time.process_time()
             if number >= given.warmup:
-                entry["samples_ms"].append(_since(started))
+                entry["samples_ms"].append((ended - started) * 1000)
+                entry["samples_cpu_ms"].append((done - worked) * 1000)
     if given.output is not None:
         with atomic_write(given.output) as temporary:
             write_map(temporary, np.asarray(outputs[0].numpy()))
@@ -183,15 +187,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
-    """As a process of its own: JSON on standard output, one error line."""
-    try:
-        print(HostRunner().execute(sys.argv[1:]))
-    except BitsrError as error:
-        print(f"host runner: error: {error}", file=sys.stderr)
-        return 1
-    return 0
+def _import_runtimes() -> None:
+    """What a child would otherwise import: modules alone, nothing of a network, no thread."""
+    with suppress(ImportError), quiet(), silent_stderr():
+        import executorch.extension.pybindings._C  # noqa: F401
+    with suppress(ImportError), quiet(), silent_stderr():
+        import ai_edge_litert.interpreter  # noqa: F401
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    _import_runtimes()
+    serve(lambda arguments: HostRunner().execute(arguments))

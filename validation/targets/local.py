@@ -10,8 +10,8 @@ from bitsr.runtime.machine import processor
 from bitsr.validation.errors import EnvironmentMissingError
 from bitsr.validation.targets.base import Device
 from bitsr.validation.targets.builds import RUNNER, runner
-from bitsr.validation.targets.runner_protocol import RunnerOutput
-from bitsr.validation.targets.this_machine import ThisMachine, run_process
+from bitsr.validation.targets.runner_protocol import RunnerOutput, RunnerProcess
+from bitsr.validation.targets.this_machine import ThisMachine
 
 # Processors by default, with what the kernel of such a device says in /proc/cpuinfo: XNNPACK reads it.
 _FEATURES = "fp asimd evtstrm aes pmull sha1 sha2 crc32"
@@ -47,7 +47,7 @@ class LocalTarget(ThisMachine):
         return self._device
 
     def run(self, arguments: Sequence[str], *, fresh: bool = False) -> RunnerOutput:
-        return run_process([*self.command, *arguments], source=f"{RUNNER} on {self.name}")
+        return RunnerProcess(tuple(self.command), source=f"{RUNNER} on {self.name}").run(arguments)
 
 
 def native() -> LocalTarget:

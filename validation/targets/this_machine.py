@@ -1,17 +1,11 @@
 """What targets on this machine share: files stay where they are, runs write to a temporary folder."""
 
 import os
-import shlex
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from bitsr.validation.errors import TargetError
-from bitsr.validation.targets.runner_protocol import RunnerOutput, parse_output
-
-_SECONDS = 1800  # of one run: a picture under an emulator takes minutes
 
 
 class ThisMachine:
@@ -51,32 +45,3 @@ class ThisMachine:
 
     def close(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def run_process(command: Sequence[str], *, source: str) -> RunnerOutput:
-    """Run a runner with ``--json -`` and parse what it says.
-
-    Raises:
-        TargetError: it does not start or end, or fails; the message has its last line.
-    """
-    try:
-        done = subprocess.run(
-            [*command, "--json", "-"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=_SECONDS,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise TargetError(
-            f"{source} did not end within {_SECONDS} s; try it alone: {shlex.join([*command, '--json', '-'])}"
-        ) from error
-    except OSError as error:
-        raise TargetError(f"{source} does not start ({error}); it may be built for another machine") from error
-    if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise TargetError(
-            f"{source} failed with exit code {done.returncode}: {lines[-1] if lines else 'without a message'}"
-        )
-    return parse_output(done.stdout, source=source)

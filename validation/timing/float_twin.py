@@ -1,7 +1,11 @@
-"""The float twin of a binary network: its geometry with float convolutions, to compare times with."""
+"""The float twin of a binary network: its geometry with float convolutions, to compare times with.
+
+It is the only opponent that "faster than float" speaks of, in `bitsr validate` and `bitsr bench`, whatever the format.
+"""
 
 import copy
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,17 +45,26 @@ def float_twin(deployed: nn.Module) -> nn.Module:
     return twin.eval()
 
 
-def write_twin(path: Path, deployed: nn.Module, *, channels: int, side: int, fixed: bool) -> None:
-    """Export the twin as a .pte without a sidecar; it runs in XNNPACK but for the pixel shuffle, which is ours.
+def write_float_twin(
+    path: Path, deployed: nn.Module, *, kind: Literal["pte", "tflite"], channels: int, side: int, fixed: bool
+) -> None:
+    """Lower the twin to the format ``kind``, without metadata; it runs in XNNPACK, but for the pixel shuffle of a .pte.
 
-    It takes squares of ``side``, and nothing else if it is ``fixed``.
+    That one is ours, in the twin's favour again: ExecuTorch's own is slower.
+    It takes squares of ``side`` pixels, and nothing else if it is ``fixed``.
 
     Raises:
         ExportError: it can not be lowered.
     """
-    from bitsr.export.executorch.lower import lower
-
     only = (torch.zeros(1, channels, side, side),) if fixed else None
-    lowered = lower(float_twin(deployed), channels=channels, max_pixels=side * side, example_inputs=only)
+    twin = float_twin(deployed)
+    if kind == "pte":
+        from bitsr.export.executorch import lower as executorch
+
+        lowered = executorch.lower(twin, channels=channels, max_pixels=side * side, example_inputs=only)
+    else:
+        from bitsr.export.tflite import lower as tflite
+
+        lowered = tflite.lower(twin, channels=channels, max_pixels=side * side, ours=False, example_inputs=only)
     with atomic_write(path) as temporary:
         temporary.write_bytes(lowered.content)
