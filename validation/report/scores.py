@@ -14,10 +14,11 @@ def agreement(results: Sequence[PictureResult | StepResult]) -> str:
     if not results:
         return ""
     order = sorted(result.agreement for result in results)
-    return " to ".join(dict.fromkeys(_decibels(value) for value in (order[0], order[-1])))
+    return " to ".join(dict.fromkeys(decibels(value) for value in (order[0], order[-1])))
 
 
-def _decibels(value: float) -> str:
+def decibels(value: float) -> str:
+    """An agreement in words."""
     if math.isinf(value):
         return "identical" if value > 0 else "no agreement"
     return f"{value:.1f} dB"
@@ -50,6 +51,7 @@ def picture_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """A row for each picture on each target."""
     return [
         {
+            "artifact": run.artifact,
             "target": run.target,
             "name": picture.name,
             "parity": agreement([picture]),
@@ -68,6 +70,7 @@ def step_rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """A row for each step on each target."""
     return [
         {
+            "artifact": run.artifact,
             "target": run.target,
             "timestep": step.timestep,
             "parity": agreement([step]),
