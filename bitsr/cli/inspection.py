@@ -1,4 +1,4 @@
-"""What `bitsr doctor` shows: packages, tools, processor, native libraries."""
+"""What `bitsr doctor` shows beside the packages: tools, processor, native libraries."""
 
 import os
 import platform
@@ -31,15 +31,6 @@ class Environment:
     sections: dict[str, list[Finding]]
 
 
-_PACKAGES = (
-    ("ai-edge-litert", "running a .tflite", how_to_install(None)),
-    ("torch", "all but running a .tflite", how_to_install("export")),
-    ("executorch", "running a .pte, and export to it", how_to_install("executorch")),
-    ("onnx2tf", "export to .tflite", how_to_install("export")),
-    ("lightning", "training", how_to_install("train")),
-    ("diffusers", "sampling with a diffusion model", how_to_install("diffusion")),
-    ("jinja2", "the report of `bitsr validate`", how_to_install("report")),
-)
 _TOOLS = (
     ("g++", "building the native library", "apt-get install g++"),
     ("cmake", "building the native library", "pip install cmake"),
@@ -52,13 +43,10 @@ _TOOLS = (
 
 def inspect() -> Environment:
     """Look at everything; imports no heavy package."""
-    packages = [
-        Finding("bitsr", package_version("bitsr"), "", how_to_install(None)),
-        Finding("python", platform.python_version(), ""),
-    ]
-    packages += [Finding(name, package_version(name), purpose, remedy) for name, purpose, remedy in _PACKAGES]
     tools = [Finding(name, _tool(name), purpose, remedy) for name, purpose, remedy in _TOOLS]
     machine = [
+        Finding("bitsr", package_version("bitsr"), "", how_to_install(None)),
+        Finding("python", platform.python_version(), ""),
         Finding("processor", processor(), ""),
         Finding("instruction set", ", ".join(instruction_sets()) or "no extension that the kernels use", ""),
         Finding("threads", str(len(os.sched_getaffinity(0))), ""),
@@ -68,7 +56,7 @@ def inspect() -> Environment:
         _native_library(EXECUTORCH_LIBRARY, purpose="running a .pte"),
         _native_library(TFLITE_LIBRARY, purpose="running a .tflite"),
     ]
-    return Environment({"packages": packages, "native library": native, "tools": tools, "machine": machine})
+    return Environment({"native library": native, "tools": tools, "machine": machine})
 
 
 def _native_library(name: str, *, purpose: str) -> Finding:

@@ -1,7 +1,6 @@
 """``bitsr train`` and ``bitsr evaluate``."""
 
 import json
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -37,7 +36,6 @@ def train(
     checked.check_folders()
     with needs("train", purpose="training"):
         from bitsr.training.trainer import train as run
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     folder = run_dir or Path("runs") / path.stem
     weights = run(checked, run_dir=folder, resume=resume)
     closing([weights], then=["bitsr", "evaluate", weights, "--set", checked.data.validation or "DIR"])

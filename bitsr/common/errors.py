@@ -7,12 +7,6 @@ message on one line and exits with ``exit_code``.
 from bitsr.common.installation import how_to_install
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its kind where it says nothing."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
 class BitsrError(Exception):
     """A failure with a message for the user."""
 
