@@ -50,10 +50,66 @@ def test_the_verdict_has_ranges_scores_and_no_empty_columns() -> None:
     assert "24 exactly" not in page
     assert f"{sum(op.exact for op in run.ops)} exactly" in page
     assert "+0.0000" not in page
-    assert "faster than float" in page
+    assert "faster than its float twin" in page
     for timed in made.results.runs:
         timed.latency.clear()
-    assert "faster than float" not in render(made)
+    assert "faster than its float twin" not in render(made)
+
+
+def test_it_says_what_was_proved_and_no_more() -> None:
+    made = outcome()
+    page = render(made)
+    ops = [op for run in made.results.runs for op in run.ops]
+    assert f"{sum(op.exact for op in ops)} of {len(ops)} checks agree bit for bit" in page
+    assert "up to 0.4 % of the pixels differ, by at most 1 of 255" in page
+    assert "is what PyTorch computes" not in page
+    for run in made.results.runs:
+        run.pictures.clear()
+    page = render(made)
+    assert "Ops passed" in page
+    assert "No picture was compared" in page
+    assert ">ops pass<" in page
+    assert ">pass<" not in page
+
+
+def test_both_formats_of_a_network_share_a_section_and_their_pictures() -> None:
+    made = outcome()
+    first = made.results.artifacts[0]
+    alone = render(made)
+    second = first.model_copy(update={"file": "net_x2.tflite", "kind": "tflite", "bytes": 2 * first.float_bytes})
+    made.results.artifacts.append(second)
+    for run in list(made.results.runs):
+        made.results.runs.append(run.model_copy(update={"artifact": second.file}))
+        made.pictured[second.file, run.target] = made.pictured[first.file, run.target]
+    made.samples[second.file] = made.samples[first.file]
+    page = render(made)
+    assert page.count('<h2 class="file">') == alone.count('<h2 class="file">') == 1
+    assert page.count('<div class="stage"') == alone.count('<div class="stage"')
+    assert page.count("data:image/webp") == alone.count("data:image/webp")  # the same results are shown once
+    assert "host .pte, host .tflite" in page
+    # A file that is larger than its float weights does not leave the page.
+    assert max(float(width) for width in re.findall(r'<i[^>]* style="width: ([\d.]+)%"', page)) == 100
+
+
+def test_all_ops_are_in_a_table_with_their_modules() -> None:
+    made = outcome()
+    run = made.results.runs[0]
+    run.profile[3] = run.profile[3].model_copy(update={"module": "body.3.conv"})
+    page = render(made)
+    table = page[page.index('<table class="sortable">') :]
+    rows = table[: table.index("</table>")].count("<tr>") - 1
+    assert rows == len(run.profile)
+    assert "body.3.conv" in table
+
+
+def test_doubtful_times_have_a_warning() -> None:
+    made = outcome()
+    assert "in doubt" not in render(made)
+    busy = outcome()
+    busy.results.runs[0].latency[0].artifact.samples_cpu_ms.extend([0.5] * 50)
+    page = render(busy)
+    assert "These times are in doubt" in page
+    assert "other programs had the processor" in page
 
 
 def test_names_from_files_are_escaped() -> None:

@@ -1,5 +1,6 @@
 """`bitsr validate` as a whole: exit codes, files, and what a failure says."""
 
+import doctest
 import json
 import re
 import shlex
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import bitsr.validation.validate as validation
 from bitsr.cli import main
 from bitsr.validation.request import Request
 from bitsr.validation.results import Results, read_results
@@ -116,6 +118,17 @@ def test_the_cpp_runner_passes_layer_by_layer(
     assert run.first_divergence is not None
     assert run.first_divergence.kind.endswith("gate"), run.first_divergence
     assert 0 <= run.first_divergence.flipped < 0.01 * run.first_divergence.signs
+
+
+def test_the_example_of_the_function(
+    exported: Path, weights: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "build").mkdir()
+    for name, source in (("build/x2", exported.parent), ("tiny.safetensors", weights), ("photos", images)):
+        (tmp_path / name).symlink_to(source)
+    monkeypatch.chdir(tmp_path)
+    found = doctest.testmod(validation, verbose=False)
+    assert (found.failed, found.attempted) == (0, 5)
 
 
 def test_the_command_asks_for_the_same() -> None:
