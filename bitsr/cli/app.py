@@ -57,7 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
-    show_log()
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     show_log()
     try:

@@ -5,12 +5,13 @@ It is the only opponent that "faster than float" speaks of, in `bitsr validate` 
 
 import copy
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bitsr.common.files import atomic_write
+from bitsr.export.delegation import Lowered
 from bitsr.export.deploy.layers import FusedBinaryConv2d, ResidualBinaryConv2d
 
 
@@ -45,9 +46,23 @@ def float_twin(deployed: nn.Module) -> nn.Module:
     return twin.eval()
 
 
-def write_float_twin(
-    path: Path, deployed: nn.Module, *, kind: Literal["pte", "tflite"], channels: int, side: int, fixed: bool
-) -> None:
+def _pte(twin: nn.Module, **sizes: Any) -> Lowered:
+    from bitsr.export.executorch.lower import lower
+
+    return lower(twin, **sizes)
+
+
+def _tflite(twin: nn.Module, **sizes: Any) -> Lowered:
+    from bitsr.export.tflite.lower import lower
+
+    return lower(twin, ours=False, **sizes)
+
+
+# By the names of the formats; each loads its heavy stack.
+_LOWER = {"pte": _pte, "tflite": _tflite}
+
+
+def write_float_twin(path: Path, deployed: nn.Module, *, kind: str, channels: int, side: int, fixed: bool) -> None:
     """Lower the twin to the format ``kind``, without metadata; it runs in XNNPACK, but for the pixel shuffle of a .pte.
 
     That one is ours, in the twin's favour again: ExecuTorch's own is slower.
@@ -57,14 +72,6 @@ def write_float_twin(
         ExportError: it can not be lowered.
     """
     only = (torch.zeros(1, channels, side, side),) if fixed else None
-    twin = float_twin(deployed)
-    if kind == "pte":
-        from bitsr.export.executorch import lower as executorch
-
-        lowered = executorch.lower(twin, channels=channels, max_pixels=side * side, example_inputs=only)
-    else:
-        from bitsr.export.tflite import lower as tflite
-
-        lowered = tflite.lower(twin, channels=channels, max_pixels=side * side, ours=False, example_inputs=only)
+    lowered = _LOWER[kind](float_twin(deployed), channels=channels, max_pixels=side * side, example_inputs=only)
     with atomic_write(path) as temporary:
         temporary.write_bytes(lowered.content)
