@@ -55,7 +55,7 @@ class HostRunner:
             return json.dumps({"schema": SCHEMA, "device": _device(1), "build": _build(), "cases": []})
         if not given.models:
             raise TargetError("the host runner needs a model or --replay")
-        _set_threads(given.threads)
+        _set_threads(given.threads, executorch=any(model.endswith(".pte") for model in given.models))
         loaded, loads = [], []
         for model in given.models:
             started = time.perf_counter()
@@ -158,16 +158,18 @@ def _build() -> dict[str, str]:
     return {"type": "Python", "compiler": ""}
 
 
-def _set_threads(count: int) -> None:
+def _set_threads(count: int, *, executorch: bool) -> None:
     """ExecuTorch's pool; LiteRT has its own by network."""
     torch.set_num_threads(count)
+    if not executorch:
+        return
     try:
-        from executorch.extension.pybindings import portable_lib
+        from executorch.extension.pybindings import _C  # not the module above it, which imports the exporter
     except ImportError:
-        return  # a .tflite needs no ExecuTorch, and a .pte will say that it is missing
+        return  # the .pte will say that it is missing
     with silent_stderr():  # it tells which files of the system it looked for
-        if portable_lib._threadpool_get_thread_count() != count:
-            portable_lib._unsafe_reset_threadpool(count)
+        if _C._threadpool_get_thread_count() != count:
+            _C._unsafe_reset_threadpool(count)
 
 
 def _since(started: float) -> float:
