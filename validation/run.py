@@ -65,13 +65,13 @@ class ArtifactRun:
             self._op_tier()
         model = self._model
         if model and self.samples:
-            with self._step(f"run {len(self.samples)} pictures"):
+            with self._step("run the pictures"):
                 self._picture_tiers(model)
             if self.target.can_dump_layers and self._ours and self.pictured:
                 with self._step("compare the layers"):
                     self._layers(model)
         if model and self.subject.steps:
-            with self._step(f"run {len(self.subject.steps)} steps"):
+            with self._step("run whole steps"):
                 self._whole_steps(model)
         if model and self.request.runs != 0 and self.request.op is None:
             if self.target.emulated:
