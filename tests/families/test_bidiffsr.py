@@ -15,11 +15,10 @@ from bitsr.export.delegation import OURS
 from bitsr.export.deploy import fold
 from bitsr.export.export import ExportedFile, export_model
 from bitsr.export.verification import agreement
+from bitsr.inference.artifact_session import ArtifactSession
 from bitsr.inference.diffusion import DiffusionSession, StepNetwork, step_network
 from bitsr.inference.load import load
-from bitsr.inference.pte import PteSession
 from bitsr.inference.session import Sampling
-from bitsr.inference.tflite import TfliteSession
 from bitsr.training.diffusion.process import enlarge, noise_like
 from bitsr.training.diffusion.sampling import sample
 from bitsr.training.models import create_model, list_models
@@ -167,7 +166,15 @@ def perturbed() -> DiffusionModel:
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"fusion": "same"}, {"fusion": "split"}, {"fusion": "add"}, {"float_levels": (), "attention": "binary"}],
+    [
+        {},
+        {"fusion": "same"},
+        {"fusion": "split"},
+        {"fusion": "add"},
+        {"float_levels": (), "attention": "binary"},
+        {"grouped": "thresholds"},
+        {"grouped": "activations"},
+    ],
     ids=str,
 )
 def test_deploy_form_equals_train_form(change: dict[str, Any]) -> None:
@@ -273,6 +280,5 @@ def test_upscaling_through_the_artefact(exported: ExportedFile, perturbed: Diffu
 
 
 def test_a_step_is_no_network_for_pictures(exported: ExportedFile) -> None:
-    session = PteSession if exported.info.kind == "pte" else TfliteSession
     with pytest.raises(UsageError, match="maps 6 channels to 3"):
-        session(exported.path)
+        ArtifactSession(Artifact.open(exported.path))

@@ -92,6 +92,13 @@ _TINY = (
 for _method, (_paper, _) in METHODS.items():
     register_model(f"{_method}_x{{scale}}", paper=_paper, config=BaselineConfig(_method))(baseline)
     register_model(f"{_method}_light_x{{scale}}", paper=_paper, config=BaselineConfig(_method, light=True))(baseline)
+# The rows of EBSR's table 7, of 256 channels and 32 blocks.
+for _method in ("bnn", "bireal", "ibtm"):
+    register_model(
+        f"{_method}_large_x{{scale}}",
+        paper=METHODS[_method][0],
+        config=BaselineConfig(_method, light=True, channels=256, blocks=32),
+    )(baseline)
 for _config in _TINY:
     register_model(
         f"test_{_config.method}{'_light' if _config.light else ''}_x{{scale}}",

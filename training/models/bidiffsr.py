@@ -23,6 +23,7 @@ PAPER = "BI-DiffSR, NeurIPS 2024"
 DROPOUT = 0.2
 
 Fusion = Literal["opposite", "same", "split", "add"]
+Grouped = Literal["both", "thresholds", "activations"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class BiDiffSrConfig:
     Attributes:
         channels: of the first level; ``multipliers`` give those of each level, which halves the resolution.
         time_groups: K, the number of thresholds (TaR) and activations (TaA) that take turns over the timesteps.
+        grouped: which of the two have K sets; the paper's table 1 also has either alone.
         fusion: how decoder and skip are mixed, see :class:`ChannelFusion`.
         float_levels: decoder levels whose fusions and blocks are in floating point. The published numbers have (0, 1).
         attention: at the bottleneck: in floating point as published, binary, or none.
@@ -42,6 +44,7 @@ class BiDiffSrConfig:
     blocks: int = 2
     norm_groups: int = 16
     time_groups: int = 5
+    grouped: Grouped = "both"
     fusion: Fusion = "opposite"
     float_levels: tuple[int, ...] = (0, 1)
     attention: Literal["float", "binary", "none"] = "float"
@@ -65,9 +68,14 @@ class TimestepRPReLU(nn.Module):
 
     def forward(self, x: Tensor, group: Tensor) -> Tensor:
         tables = (self.shift_before, self.slope, self.shift_after)
-        before, slope, after = (table[group][:, :, None, None] for table in tables)
+        before, slope, after = (_row(table, group)[:, :, None, None] for table in tables)
         x = x + before
         return F.relu(x) - slope * F.relu(-x) + after
+
+
+def _row(table: Tensor, group: Tensor) -> Tensor:
+    """The group's row (1, C) of a table (K, C), or the only one."""
+    return table[group] if len(table) > 1 else table
 
 
 class BiConv(nn.Module):
@@ -77,16 +85,17 @@ class BiConv(nn.Module):
     as scale for each filter, as in the code. (N, C, H, W) -> (N, C, H, W).
     """
 
-    def __init__(self, channels: int, kernel_size: int, *, groups: int) -> None:
+    def __init__(self, channels: int, kernel_size: int, *, groups: int, grouped: Grouped = "both") -> None:
         super().__init__()
+        self.groups = groups
         self.conv = BinaryConv2d(
             channels, channels, kernel_size, activation_binarizer=Sign(), weight_binarizer=MeanScaleWeight()
         )
-        self.threshold = nn.Parameter(torch.zeros(groups, channels))
-        self.activation = TimestepRPReLU(channels, groups=groups)
+        self.threshold = nn.Parameter(torch.zeros(1 if grouped == "activations" else groups, channels))
+        self.activation = TimestepRPReLU(channels, groups=1 if grouped == "thresholds" else groups)
 
     def forward(self, x: Tensor, at: Timestep) -> Tensor:
-        threshold = self.threshold[at.group][:, :, None, None]
+        threshold = _row(self.threshold, at.group)[:, :, None, None]
         return self.activation(self.conv(x, threshold), at.group) + x
 
 
@@ -125,8 +134,8 @@ class Down(nn.Module):
 
     def __init__(self, channels: int, config: BiDiffSrConfig) -> None:
         super().__init__()
-        self.conv1 = BiConv(channels // 2, 3, groups=config.time_groups)
-        self.conv2 = BiConv(channels // 2, 3, groups=config.time_groups)
+        self.conv1 = _bi_conv(channels // 2, 3, config)
+        self.conv2 = _bi_conv(channels // 2, 3, config)
 
     def forward(self, x: Tensor, at: Timestep) -> Tensor:
         first, second = x.chunk(2, dim=1)
@@ -141,8 +150,8 @@ class Up(nn.Module):
 
     def __init__(self, channels: int, config: BiDiffSrConfig) -> None:
         super().__init__()
-        self.conv1 = BiConv(channels, 3, groups=config.time_groups)
-        self.conv2 = BiConv(channels, 3, groups=config.time_groups)
+        self.conv1 = _bi_conv(channels, 3, config)
+        self.conv2 = _bi_conv(channels, 3, config)
 
     def forward(self, x: Tensor, at: Timestep) -> Tensor:
         return F.pixel_shuffle(torch.cat([self.conv1(x, at), self.conv2(x, at)], dim=1), 2)
@@ -192,7 +201,7 @@ class BinaryAttention(nn.Module):
     def __init__(self, channels: int, config: BiDiffSrConfig) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(config.norm_groups, channels)
-        self.query, self.key, self.value, self.out = (BiConv(channels, 1, groups=config.time_groups) for _ in range(4))
+        self.query, self.key, self.value, self.out = (_bi_conv(channels, 1, config) for _ in range(4))
 
     def forward(self, x: Tensor, at: Timestep) -> Tensor:
         normed = self.norm(x)
@@ -266,9 +275,13 @@ def convolution_reach(blocks: int, *, levels: int, scale: int) -> int:
     return -(-int(reach) // scale)
 
 
+def _bi_conv(channels: int, kernel_size: int, config: BiDiffSrConfig) -> BiConv:
+    return BiConv(channels, kernel_size, groups=config.time_groups, grouped=config.grouped)
+
+
 def _conv(channels: int, kernel_size: int, config: BiDiffSrConfig, *, binary: bool) -> nn.Module:
     if binary:
-        return BiConv(channels, kernel_size, groups=config.time_groups)
+        return _bi_conv(channels, kernel_size, config)
     return FloatConv(channels, kernel_size)
 
 
@@ -289,6 +302,8 @@ _VARIANTS = {
     "bidiffsr": BiDiffSrConfig(),
     "bidiffsr_k1": BiDiffSrConfig(time_groups=1),
     "bidiffsr_k2": BiDiffSrConfig(time_groups=2),
+    "bidiffsr_tar": BiDiffSrConfig(grouped="thresholds"),
+    "bidiffsr_taa": BiDiffSrConfig(grouped="activations"),
     "bidiffsr_same": BiDiffSrConfig(fusion="same"),
     # The published fusion ablations come before TaR and TaA, as their parameter counts show: one group.
     "bidiffsr_split": BiDiffSrConfig(fusion="split", time_groups=1),

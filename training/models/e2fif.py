@@ -18,27 +18,28 @@ PAPER = "E2FIF, arXiv 2207.06893"
 
 
 class E2fifUnit(nn.Module):
-    """``y = BN(binary_conv(x) + bias) + x``. (N, C, H, W) -> (N, C, H, W)."""
+    """``y = BN(binary_conv(x) + bias) + x``, without ``norm`` no BN. (N, C, H, W) -> (N, C, H, W)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, norm: bool = True) -> None:
         super().__init__()
         self.conv = BinaryConv2d(
             channels, channels, 3, activation_binarizer=Sign(), weight_binarizer=SignWeight(), bias=True
         )
-        self.norm = nn.BatchNorm2d(channels)
+        self.norm = nn.BatchNorm2d(channels) if norm else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x)) + x
+        y = self.conv(x)
+        return (y if self.norm is None else self.norm(y)) + x
 
 
 class E2fifBlock(nn.Module):
     """Two units with LeakyReLU(0.1) on the main path between them."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, norm: bool = True) -> None:
         super().__init__()
-        self.unit1 = E2fifUnit(channels)
+        self.unit1 = E2fifUnit(channels, norm=norm)
         self.activation = nn.LeakyReLU(0.1)
-        self.unit2 = E2fifUnit(channels)
+        self.unit2 = E2fifUnit(channels, norm=norm)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.unit2(self.activation(self.unit1(x)))
@@ -46,16 +47,19 @@ class E2fifBlock(nn.Module):
 
 @dataclass(frozen=True)
 class E2fifConfig:
-    """Shape of an E2FIF network, and the range of its values."""
+    """Shape of an E2FIF network, whether it normalises, and the range of its values."""
 
     channels: int = 64
     blocks: int = 16
+    norm: bool = True
     input_scale: float = EDSR_RANGE
 
 
 @register_model("e2fif_x{scale}", paper=PAPER, config=E2fifConfig())
+@register_model("e2fif_no_norm_x{scale}", paper=PAPER, config=E2fifConfig(norm=False))
+@register_model("e2fif_large_x{scale}", paper=PAPER, config=E2fifConfig(channels=256, blocks=32))
 @register_model("test_e2fif_x{scale}", paper=PAPER, config=E2fifConfig(channels=8, blocks=1))
 def e2fif(scale: int, config: E2fifConfig) -> LightBackbone:
     """E2FIF: ``config.blocks`` blocks in the light backbone."""
-    body = nn.Sequential(*(E2fifBlock(config.channels) for _ in range(config.blocks)))
+    body = nn.Sequential(*(E2fifBlock(config.channels, norm=config.norm) for _ in range(config.blocks)))
     return LightBackbone(body, channels=config.channels, scale=scale, input_scale=config.input_scale)

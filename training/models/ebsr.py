@@ -31,8 +31,9 @@ class EbsrConfig:
     """Shape and switches of an EBSR network.
 
     ``input_scale`` is the range of values, or BBCU's amplification; ``nearest_skip`` adds the nearest-neighbour
-    enlargement of the input picture to the output. ``gate_bits`` are those of the spatial gate's weights and
-    activations (EBSR-SQ).
+    enlargement of the input picture to the output; ``norm`` puts a batch normalisation behind each binary convolution
+    (the paper's table 2 compares the baseline with and without). ``gate_bits`` are those of the spatial gate's weights
+    and activations (EBSR-SQ).
     """
 
     channels: int = 64
@@ -42,6 +43,7 @@ class EbsrConfig:
     activation: Literal["leaky_relu", "prelu"] = "leaky_relu"
     input_scale: float = EDSR_RANGE
     nearest_skip: bool = False
+    norm: bool = False
     gate_bits: tuple[int, int] | None = None
 
 
@@ -86,16 +88,17 @@ class EConv(nn.Module):
             activation_binarizer=ScaledSign(channels, learn_threshold=not has_channel),
             weight_binarizer=MeanScaleWeight(),
         )
+        self.norm = nn.BatchNorm2d(channels) if config.norm else None
         self.channel = ChannelShiftRescale(channels, fused=config.channel == "fused") if has_channel else None
         self.spatial = _spatial(config) if config.spatial else None
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor
-        if self.channel is not None:
-            shift, gain = self.channel(x)
-            y = self.conv(x, shift) * gain
-        else:
-            y = self.conv(x)
+        shift, gain = (None, None) if self.channel is None else self.channel(x)
+        y = self.conv(x, shift)
+        if self.norm is not None:
+            y = self.norm(y)
+        if gain is not None:
+            y = y * gain
         if self.spatial is not None:
             y = y * self.spatial(x)
         return y + x
@@ -133,7 +136,11 @@ _PLUS_PAPER = (
 @register_model("ebsr_light_x{scale}", paper=PAPER, config=EbsrConfig())
 @register_model("ebsr_x{scale}", paper=PAPER, config=EbsrConfig(channels=256, blocks=32))
 @register_model("ebsr_light_baseline_x{scale}", paper=PAPER, config=EbsrConfig(channel="none", spatial=False))
+@register_model(
+    "ebsr_light_baseline_norm_x{scale}", paper=PAPER, config=EbsrConfig(channel="none", spatial=False, norm=True)
+)
 @register_model("ebsr_light_spatial_x{scale}", paper=PAPER, config=EbsrConfig(channel="none"))
+@register_model("ebsr_light_channel_x{scale}", paper=PAPER, config=EbsrConfig(spatial=False))
 @register_model("ebsr_light_unfused_x{scale}", paper=PAPER, config=EbsrConfig(channel="unfused"))
 @register_model("ebsr_light_sq_w1a8_x{scale}", paper=PAPER, config=EbsrConfig(gate_bits=(1, 8)))
 @register_model("ebsr_light_sq_w2a4_x{scale}", paper=PAPER, config=EbsrConfig(gate_bits=(2, 4)))

@@ -76,10 +76,10 @@ class FoldedBiConv(nn.Module):
     def __init__(self, module: BiConv) -> None:
         super().__init__()
         self.conv: FusedBinaryConv2d = fold_conv(module.conv, picture_threshold=True)
-        self.threshold = RowTable(module.threshold)
-        self.before = PixelTable(module.activation.shift_before)
-        self.slope = PixelTable(module.activation.slope)
-        self.after = PixelTable(module.activation.shift_after)
+        self.threshold = RowTable(module.threshold.expand(module.groups, -1))
+        self.before = PixelTable(module.activation.shift_before.expand(module.groups, -1))
+        self.slope = PixelTable(module.activation.slope.expand(module.groups, -1))
+        self.after = PixelTable(module.activation.shift_after.expand(module.groups, -1))
 
     def forward(self, x: Tensor, at: FoldedTimestep) -> Tensor:
         y = self.conv(x, threshold=self.threshold(at)) + self.before(at)

@@ -59,7 +59,7 @@ class SeparateChannelGates(nn.Module):
 def fold_econv(module: EConv, activation: nn.Module | None = None) -> ResidualBinaryConv2d:
     """``activation`` is what the block has behind the E-Conv."""
     return ResidualBinaryConv2d(
-        fold_conv(module.conv, activation=activation, picture_threshold=module.channel is not None),
+        fold_conv(module.conv, norm=module.norm, activation=activation, picture_threshold=module.channel is not None),
         channel_gate=None if module.channel is None else fold(module.channel),
         spatial_gate=None if module.spatial is None else fold(module.spatial),
     )
