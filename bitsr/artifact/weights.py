@@ -1,16 +1,19 @@
-"""What is known of weights files without loading them, and those that come with bitsr. Nothing here needs torch."""
+"""What is known of weights files without loading them, and those that come with bitsr.
+
+Nothing here needs torch, nor safetensors: a file of that format begins with the length of its header, and the header.
+"""
 
 import json
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
 from bitsr.common.errors import WeightsError
 
 FORMAT = "bitsr-weights-1"
 SUFFIX = ".safetensors"
+_METADATA = "__metadata__"
+_LONGEST_HEADER = 100_000_000  # bytes, as in the library
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,32 @@ def read_weights_info(path: Path | str) -> WeightsInfo:
     if not path.is_file():
         raise WeightsError(f"there is no weights file {path}")
     try:
-        with safe_open(path, framework="np") as file:
-            return parse_header(file.metadata(), path=path)
-    except (SafetensorError, OSError) as error:
+        metadata = _metadata(path)
+    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise WeightsError(
             f"cannot read the weights file {path}: {error}; expected a complete {SUFFIX} file written by bitsr"
         ) from error
+    return parse_header(metadata, path=path)
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """The free text in the header of a safetensors file.
+
+    Raises:
+        ValueError: it is no such file, or not a complete one.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= _LONGEST_HEADER:
+            raise ValueError("it has no header")
+        header = json.loads(file.read(length))
+    if not isinstance(header, dict):
+        raise ValueError("its header is broken")
+    ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != _METADATA]
+    if path.stat().st_size != 8 + length + max(ends, default=0):
+        raise ValueError("it is not complete")
+    metadata = header.get(_METADATA, {})
+    return {str(key): str(value) for key, value in metadata.items()}
 
 
 def parse_header(metadata: dict[str, str] | None, *, path: Path) -> WeightsInfo:

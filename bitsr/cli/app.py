@@ -15,13 +15,12 @@ from typing import Annotated
 
 import typer
 
-from bitsr.cli import benchmark, converting, demo, doctor, exporting, models, picture, training, validating
-from bitsr.cli.console import error_line, show_log
+from bitsr.cli import INTERRUPTED, benchmark, converting, demo, doctor, exporting, validating
+from bitsr.cli.commands import evaluate, models, summary, train, upscale
+from bitsr.cli.console import accept_any_character, error_line, show_log
 from bitsr.common.errors import BitsrError
 from bitsr.common.extras import needs
 from bitsr.common.plugins import load_file
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="bitsr",
@@ -30,7 +29,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (models, training, exporting, converting, picture, demo, validating, benchmark, doctor):
+# In the order of --help: a photo first, then a network of one's own.
+for module in (
+    upscale,
+    models,
+    summary,
+    train,
+    evaluate,
+    exporting,
+    converting,
+    validating,
+    benchmark,
+    demo,
+    doctor,
+):
     module.register(app)
 
 
@@ -53,11 +65,12 @@ def _frame(
         load_file(path)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    accept_any_character()
     show_log()
     try:
         with _terminable(), needs("export", purpose="this command"):

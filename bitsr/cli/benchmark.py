@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bitsr.cli.console import closing, note, table
+from bitsr.cli.options import example
 from bitsr.common.errors import BitsrError, UsageError
 from bitsr.common.files import atomic_write, check_writable, make_folder
 
@@ -19,7 +20,7 @@ _PHOTOS = [Path("assets/chelsea.png"), Path("assets/coffee.png")]
 
 
 def register(app: typer.Typer) -> None:
-    app.command("bench")(bench)
+    app.command("bench", epilog=example("bitsr bench --case network --threads 1,2 -o build/bench"))(bench)
 
 
 def bench(

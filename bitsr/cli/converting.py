@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from bitsr.cli.console import closing, note, table
+from bitsr.cli.options import example
 from bitsr.common.extras import needs
 
 
 def register(app: typer.Typer) -> None:
-    app.command("convert")(convert)
+    app.command("convert", epilog=example("bitsr convert net.tflite net_bitsr.tflite"))(convert)
 
 
 def convert(

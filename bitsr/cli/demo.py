@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from bitsr.cli.console import closing, table
+from bitsr.cli.options import example
 from bitsr.common.extras import needs
 
 
 def register(app: typer.Typer) -> None:
-    app.command("demo")(demo)
+    app.command("demo", epilog=example("bitsr demo -i photo.jpg -o build/demo"))(demo)
 
 
 def demo(

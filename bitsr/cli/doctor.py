@@ -3,10 +3,11 @@
 import typer
 
 from bitsr.cli.console import closing, table
+from bitsr.cli.options import example
 
 
 def register(app: typer.Typer) -> None:
-    app.command("doctor")(doctor)
+    app.command("doctor", epilog=example("bitsr doctor"))(doctor)
 
 
 def doctor() -> None:

@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 
 from bitsr.cli.console import closing, note, table
+from bitsr.cli.options import example
 
 
 def register(app: typer.Typer) -> None:
-    app.command("export")(export)
+    app.command("export", epilog=example("bitsr export ebsr_light_plus_x4 -o build/x4 --to pte,tflite"))(export)
 
 
 class _Lines:

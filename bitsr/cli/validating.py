@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bitsr.cli.console import closing, note, table
+from bitsr.cli.options import example
 from bitsr.common.extras import needs
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    app.command("validate")(validate)
+    app.command("validate", epilog=example("bitsr validate build/x4 --on host,native --images data/Set5"))(validate)
 
 
 def validate(

@@ -42,6 +42,10 @@ class PictureError(BitsrError):
     """A picture that cannot be read."""
 
 
+class RefusedPictureError(PictureError):
+    """A file that is not damaged, but no picture that can be upscaled: an animation, an unsupported format."""
+
+
 class WeightsError(BitsrError):
     """A weights file that is broken or belongs to another model or scale."""
 

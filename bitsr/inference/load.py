@@ -70,6 +70,25 @@ def load(
     return _artifact_session(Artifact.open(path), scale=scale, threads=threads, sampling=sampling)
 
 
+def stated_scale(name_or_path: str | Path | None, *, scale: int | None = None) -> int | None:
+    """The scale that :func:`load` would give, without loading anything; None where only loading tells.
+
+    Raises:
+        WeightsError, ArtifactError: unusable weights or artifact.
+    """
+    if scale is not None:
+        return scale
+    if name_or_path is None:
+        return DEFAULT_SCALE
+    name = str(name_or_path)
+    if format_of(name) is not None:
+        return Artifact.open(name).info.scale
+    if Path(name).suffix == SUFFIX or Path(name).is_file():
+        name = read_weights_info(name).model
+    number = name.rpartition("_x")[2]
+    return int(number) if number.isascii() and number.isdigit() else None
+
+
 def default_format() -> ArtifactFormat:
     """The first format whose runtime is installed.
 

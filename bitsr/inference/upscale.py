@@ -172,7 +172,7 @@ def upscale_file(
     width, height = job.width * scale, job.height * scale
     output_format(job.target, alpha=False, width=width, height=height)
     _check_memory(job, session.info, tile_pixels=tile_pixels)
-    picture = read_picture(job.source)
+    picture = read_picture(job.source, keep_gps=job.keep_gps)
     width, height = picture.width * scale, picture.height * scale  # turned by EXIF, perhaps
     write_rows(
         job.target,
@@ -181,6 +181,8 @@ def upscale_file(
         height=height,
         channels=channels(picture),
         metadata=picture.metadata,
+        quality=job.quality,
+        replace=job.replace,
     )
     return Result(job, (picture.width, picture.height), (width, height), time.perf_counter() - started)
 

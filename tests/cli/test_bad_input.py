@@ -35,7 +35,9 @@ def eager(weights: Path, source: Path, target: Path, *more: object) -> list[obje
     ("arguments", "expected"),
     [
         (["frobnicate"], "frobnicate"),
-        (["upscale"], "--input"),
+        (["upscale"], "there is no input"),
+        (["upscale", "a.png", "-i", "b.png"], "named twice"),
+        (["upscale", ".", "b.png", "-o", "c.png"], "the output is named twice"),
         (["upscale", "--bogus"], "--bogus"),
         (["upscale", "-i", "none.png", "-o", "out.png"], "no file or folder none.png"),
         (["summary", "ebsr_ligth_x4"], "did you mean ebsr_light_x4"),

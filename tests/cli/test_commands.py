@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bitsr.artifact.weights import pretrained_models
 from bitsr.common.pictures import Picture, read_picture, write_picture
 from bitsr.training.models import list_models
 
@@ -45,19 +46,61 @@ def test_help_names_every_command(bitsr: Bitsr) -> None:
             assert f" {command} " in outcome.out
 
 
-def test_help_is_quick() -> None:
-    # Loading PyTorch takes seconds; the frame of the command line must not.
-    code = "import sys; from bitsr.cli import main; main(['upscale', '--help']); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+HEAVY = ("torch", "tensorflow", "executorch", "onnx")
 
 
-def test_models_lists_all_but_the_test_models(bitsr: Bitsr) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "also_light"),
+    [
+        (["--help"], ["numpy", "PIL"]),
+        (["upscale", "--help"], ["numpy", "PIL"]),
+        (["upscale", "none.png"], ["numpy", "PIL"]),
+        (["models"], ["PIL"]),
+    ],
+)
+def test_nothing_heavy_is_loaded_for_little(tmp_path: Path, arguments: list[str], also_light: list[str]) -> None:
+    names = [*HEAVY, *also_light]
+    code = (
+        f"import sys; from bitsr.cli import main; main({arguments}); "
+        f"sys.exit(','.join(name for name in {names} if name in sys.modules))"
+    )
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert outcome.returncode == 0, outcome.stderr
+
+
+COMMANDS = [
+    "upscale",
+    "models",
+    "summary",
+    "train",
+    "evaluate",
+    "export",
+    "convert",
+    "validate",
+    "bench",
+    "demo",
+    "doctor",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_has_an_example(bitsr: Bitsr, command: str) -> None:
+    outcome = bitsr(command, "--help")
+    assert outcome.code == 0
+    assert "Example" in outcome.out
+    assert outcome.out.count(f"bitsr {command}") >= 2  # usage and example
+
+
+def test_models_lists_those_with_weights_first(bitsr: Bitsr) -> None:
     outcome = bitsr("models")
     assert outcome.code == 0
-    for name in list_models():
-        assert (name in outcome.out) is not name.startswith("test_")
+    lines = [line.split()[0] for line in outcome.out.splitlines()[2:-1]]
+    assert lines == pretrained_models()
+    everything = bitsr("models", "--all")
+    listed = [line.split()[0] for line in everything.out.splitlines()[2:-1]]
+    assert listed[: len(lines)] == lines
+    assert set(listed) == {name for name in list_models() if not name.startswith("test_")}
     assert "test_ebsr_plus_x2" in bitsr("models", "test_*").out
-    assert "next:" in outcome.out
 
 
 def test_summary(bitsr: Bitsr) -> None:
@@ -65,11 +108,11 @@ def test_summary(bitsr: Bitsr) -> None:
     assert outcome.code == 0
     assert "body.15.conv2.conv" in outcome.out
     assert "parameters:    1,179,648 weights of few bits, 76,784 floats" in outcome.out
-    counted = bitsr("summary", "ebsr_light_x4", "--input", "1x3x128x128", "--convention", "ebsr")
+    counted = bitsr("summary", "ebsr_light_x4", "--size", "1x3x128x128", "--convention", "ebsr")
     assert "total:         2.24 G FLOPs, 0.114 M parameters" in counted.out
     assert bitsr("summary", "ebsr_light_x4", "--convention", "thop").code == 2
     for wrong in ("3x3", "1x1x9x9", "1x3x0x9", "axbxcxd"):
-        assert bitsr("summary", "ebsr_light_x4", "--input", wrong).code == 2
+        assert bitsr("summary", "ebsr_light_x4", "--size", wrong).code == 2
 
 
 def test_doctor_reports_versions(bitsr: Bitsr) -> None:
@@ -85,25 +128,17 @@ def test_upscale_a_file(bitsr: Bitsr, tmp_path: Path, weights: Path) -> None:
     outcome = bitsr("upscale", "-i", tmp_path / "a.jpg", "-o", target, "-m", weights, "--runtime", "eager")
     assert outcome.code == 0
     assert f"written: {target}" in outcome.out
-    assert "next:" in outcome.out
+    assert "next:" not in outcome.out
     picture = read_picture(target)
     assert (picture.width, picture.height) == (34, 24)
 
 
-def test_the_next_command_can_be_pasted(bitsr: Bitsr, tmp_path: Path, weights: Path) -> None:
-    folder = tmp_path / "my pictures"
-    folder.mkdir()
-    Image.fromarray(noise(33, 41)).save(folder / "größe 1.png")
-    model = folder / "tiny net.safetensors"
-    model.write_bytes(weights.read_bytes())
-    outcome = bitsr("evaluate", model, "--set", folder)
-    assert outcome.code == 0, outcome.err
-    (line,) = (line for line in outcome.out.splitlines() if line.startswith("next:"))
-    assert shlex.split(line)[-1] == str(model)
-    source, target = folder / "größe 1.png", folder / "größe 2.png"
-    outcome = bitsr("upscale", "-i", source, "-o", target, "-m", model, "--runtime", "eager")
-    assert outcome.code == 0, outcome.err
-    assert read_picture(target).width == 82
+def test_the_next_command_can_be_pasted(bitsr: Bitsr) -> None:
+    for arguments in (["models"], ["models", "--all"]):
+        (line,) = (line for line in bitsr(*arguments).out.splitlines() if line.startswith("next:"))
+        program, *words = shlex.split(line.removeprefix("next:"))
+        assert program == "bitsr"
+        assert bitsr(*words).code == 0
 
 
 def test_upscale_a_folder_with_a_broken_picture(bitsr: Bitsr, tmp_path: Path, weights: Path) -> None:
@@ -118,6 +153,7 @@ def test_upscale_a_folder_with_a_broken_picture(bitsr: Bitsr, tmp_path: Path, we
     assert "c.png" in outcome.err
     assert "1 of 3 pictures failed" in outcome.err
     assert sorted(os.listdir(target)) == ["a.webp", "b.webp"]
+    assert f"the others are in {target}" in outcome.err
     before = (target / "a.webp").stat().st_mtime_ns
     assert bitsr(*command).code == 2
     again = bitsr(*command, "--skip-existing")

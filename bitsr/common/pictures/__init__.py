@@ -1,12 +1,13 @@
 """Pictures from files and to files: every Pillow format in, the formats that carry the result out."""
 
 from bitsr.common.pictures.formats import FORMATS, Format, check_extension, output_format
-from bitsr.common.pictures.listing import Listing, check_found, list_pictures, survey
+from bitsr.common.pictures.listing import EARLIER_RESULT, Listing, check_found, list_pictures, survey
 from bitsr.common.pictures.picture import Metadata, Picture
 from bitsr.common.pictures.reading import READ_BYTES, picture_from_image, picture_size, read_picture
 from bitsr.common.pictures.writing import write_image, write_picture, write_rows
 
 __all__ = [
+    "EARLIER_RESULT",
     "FORMATS",
     "READ_BYTES",
     "Format",

@@ -11,6 +11,9 @@ from bitsr.common.pictures.kinds import advice, is_picture, unsupported_kind
 
 FOLDER = "folder"
 OTHER = "other file"
+EARLIER_RESULT = "earlier result"
+# Kinds that are not left out for what their files are.
+_PLAIN = (FOLDER, OTHER, EARLIER_RESULT)
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,12 @@ class Listing:
     def remark(self) -> str:
         """What is left out and why, such as "left out: 2 HEIC files (...), 1 folder (...)"; empty if nothing is."""
         parts = []
-        for kind, count in sorted(self.left_out.items(), key=lambda item: (item[0] in (FOLDER, OTHER), item[0])):
-            noun = kind if kind in (FOLDER, OTHER) else f"{kind} file"
+        for kind, count in sorted(self.left_out.items(), key=lambda item: (item[0] in _PLAIN, item[0])):
+            noun = kind if kind in _PLAIN else f"{kind} file"
             counted = f"{count} {noun}{'s' if count > 1 else ''}"
             if kind == FOLDER:
                 counted += " (--recursive enters them)"
-            elif kind != OTHER:
+            elif kind not in _PLAIN:
                 counted += f" (not supported; {advice(kind)})"
             parts.append(counted)
         return f"left out: {', '.join(parts)}" if parts else ""

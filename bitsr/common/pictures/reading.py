@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
-from bitsr.common.errors import BitsrError, PictureError, UsageError
+from bitsr.common.errors import BitsrError, PictureError, RefusedPictureError, UsageError
 from bitsr.common.memory import available_memory
 from bitsr.common.pictures import colour
 from bitsr.common.pictures.exif import kept_exif, orientation, parse_exif, resolution
@@ -67,10 +67,6 @@ _PIXELS_PER_BYTE = 8 * 1032
 # Pixels are converted in parts of about this many, so that no second copy of a picture is needed.
 _PART_PIXELS = 1 << 20
 _PILLOW_LIMIT = threading.Lock()
-
-
-class _RefusedError(PictureError):
-    """A picture that is whole, but not one that can be upscaled."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +118,7 @@ def _loaded(path: Path) -> Iterator[_Opened]:
             _choose_page(path, opened)
             _check_memory(path, opened.image)
             opened.image.load()
-    except (UsageError, MemoryError, _RefusedError):
+    except (UsageError, MemoryError, RefusedPictureError):
         raise
     except Exception:  # as in read_picture
         completed = _completed(path, None if opened is None else opened.png)
@@ -147,7 +143,7 @@ def _open(path: Path) -> _Opened:
         raise UsageError(f"{path} is a folder; expected a picture file")
     try:
         if path.stat().st_size == 0:
-            raise _RefusedError(f"{path} is empty (0 bytes); expected a picture")
+            raise RefusedPictureError(f"{path} is empty (0 bytes); expected a picture")
         _check_kind(path)
         png = scan_png(path) if is_png(path) else None
         image = _open_image(path if png is None else png.open())
@@ -172,7 +168,7 @@ def _check_kind(path: Path) -> None:
 
 
 def _refuse_kind(path: Path, kind: str) -> None:
-    raise _RefusedError(f"{path} is a {kind} file, which is not supported; {advice(kind)}")
+    raise RefusedPictureError(f"{path} is a {kind} file, which is not supported; {advice(kind)}")
 
 
 def _open_image(file: object) -> Image.Image:
@@ -233,7 +229,7 @@ def _check_bomb(path: Path, image: Image.Image) -> None:
     pixels = image.width * image.height
     if pixels > _HARMLESS_PIXELS and pixels > path.stat().st_size * _PIXELS_PER_BYTE:
         image.close()
-        raise _RefusedError(
+        raise RefusedPictureError(
             f"{path} claims {image.width}x{image.height} pixels in {path.stat().st_size} bytes, which is refused as a "
             "decompression bomb; expected a picture whose size its file can hold"
         )
@@ -243,7 +239,7 @@ def _check_memory(path: Path, image: Image.Image) -> None:
     needed = image.width * image.height * (_WEBP_READ_BYTES if image.format == "WEBP" else READ_BYTES)
     available = available_memory()
     if needed > available:
-        raise _RefusedError(
+        raise RefusedPictureError(
             f"{path} ({image.width}x{image.height}) needs about {needed / 2**30:.1f} GiB to be read, and "
             f"{available / 2**30:.1f} GiB are free; cut it into parts or use a machine with more memory"
         )
@@ -256,7 +252,7 @@ def _choose_page(path: Path, opened: _Opened) -> None:
     if frames == 1 or image.format in _ONE_PICTURE_FORMATS:
         return
     if image.format in _ANIMATED_FORMATS:
-        raise _RefusedError(
+        raise RefusedPictureError(
             f"{path} is an animation with {frames} frames; save the frame you want as a picture of its own"
         )
     pages = []
@@ -266,7 +262,7 @@ def _choose_page(path: Path, opened: _Opened) -> None:
         if not (isinstance(kind, int) and kind & _NO_PAGE):
             pages.append(frame)
     if len(pages) > 1:
-        raise _RefusedError(f"{path} has {len(pages)} pages; save the page you want as a picture of its own")
+        raise RefusedPictureError(f"{path} has {len(pages)} pages; save the page you want as a picture of its own")
     image.seek(pages[0] if pages else 0)
 
 
@@ -378,7 +374,7 @@ def _pixels(image: Image.Image, path: Path, png: PngFile | None) -> tuple[NDArra
     if image.mode in _SIXTEEN_BIT_MODES or (image.mode == "I" and image.format == "PPM"):
         return _deep_grey(image), None
     if image.mode not in _PLAIN_MODES:
-        raise _RefusedError(
+        raise RefusedPictureError(
             f"{path} has pixels of mode {image.mode}; expected 8-bit RGB, grey, palette or CMYK, or 16-bit grey; "
             "convert it"
         )

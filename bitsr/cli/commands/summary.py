@@ -1,61 +1,21 @@
-"""``bitsr models`` and ``bitsr summary``."""
+"""``bitsr summary``."""
 
 from typing import Annotated
 
 import typer
 
 from bitsr.cli.console import closing, table
+from bitsr.cli.options import example
 from bitsr.common.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
-    app.command("models")(models)
-    app.command("summary")(summary)
-
-
-def models(
-    pattern: Annotated[
-        str | None, typer.Argument(help="Shell pattern of model ids, e.g. 'ebsr*x4'.", show_default="all")
-    ] = None,
-) -> None:
-    """List the models, their parameters and the measured figures of the weights that come with bitsr."""
-    from bitsr.artifact.weights import read_weights_info, weights_folder
-    from bitsr.training.models import list_models, model_info
-
-    ids = [name for name in list_models(pattern or "*") if pattern or not name.startswith("test_")]
-    if not ids:
-        raise UsageError(f"no model id matches '{pattern}'; `bitsr models` lists them all")
-    rows = []
-    trained = None
-    for model_id in ids:
-        info = model_info(model_id)
-        weights = weights_folder() / f"{model_id}.safetensors"
-        figures = read_weights_info(weights).figures if weights.is_file() else {}
-        if weights.is_file():
-            trained = trained or model_id
-        psnr = [f"{figures[name]['psnr']:.2f}" if name in figures else "" for name in ("Set5", "Set14", "B100")]
-        rows.append(
-            (
-                model_id,
-                info.paper.partition(";")[0],
-                "yes" if weights.is_file() else "",
-                f"x{info.scale}",
-                str(info.channels),
-                *psnr,
-            )
-        )
-    table(
-        "PSNR in dB on luminance, measured with the weights that come with bitsr",
-        ("model", "source", "weights", "scale", "channels", "Set5", "Set14", "B100"),
-        rows,
-        left=3,
-    )
-    closing([], then=["bitsr", "summary", trained or ids[0]])
+    app.command("summary", epilog=example("bitsr summary ebsr_light_x4 --size 1x3x128x128"))(summary)
 
 
 def summary(
     model: Annotated[str, typer.Argument(help="Model id.")],
-    size: Annotated[str, typer.Option("--input", help="Input as NxCxHxW.")] = "1x3x180x320",
+    size: Annotated[str, typer.Option("--size", help="Input as NxCxHxW.")] = "1x3x180x320",
     convention: Annotated[
         str, typer.Option(help="Whose way to add the operations: ebsr, bbcu or bidiffsr.")
     ] = "bidiffsr",
@@ -97,7 +57,7 @@ def summary(
     share = 100 * bit_macs / max(1, macs + bit_macs)
     pooling = ", and at means over all of it" if info.global_pooling else ""
     if info.fixed_size:
-        pooling = f" and further; artefacts take tiles of {info.fixed_size}x{info.fixed_size} that overlap by as much"
+        pooling = f" and further; artifacts take tiles of {info.fixed_size}x{info.fixed_size} that overlap by as much"
     total, counted = way.operations(layers) / 1e9, way.parameters(layers) / 1e6
     lines = (
         f"parameters:    {few:,} weights of few bits, {floats:,} floats",

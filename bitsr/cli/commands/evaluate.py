@@ -1,4 +1,4 @@
-"""``bitsr train`` and ``bitsr evaluate``."""
+"""``bitsr evaluate``."""
 
 import json
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bitsr.cli.console import closing, table
-from bitsr.cli.options import Runtime
+from bitsr.cli.options import Runtime, example
 from bitsr.common.extras import needs
 from bitsr.common.files import atomic_write, check_writable
 
@@ -16,29 +16,7 @@ ARTIFACTS = (".pte", ".tflite")
 
 
 def register(app: typer.Typer) -> None:
-    app.command("train")(train)
-    app.command("evaluate")(evaluate)
-
-
-def train(
-    recipe: Annotated[str, typer.Argument(help="Recipe file, or the name of one that comes with bitsr.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="Changes as key=value, e.g. optimizer.lr=1e-3.")] = None,
-    run_dir: Annotated[
-        Path | None, typer.Option("--run-dir", "-o", help="Folder of the training.", show_default="runs/RECIPE")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in the folder.")] = False,
-) -> None:
-    """Train a model by a recipe."""
-    from bitsr.training.recipe import find_recipe, load_recipe
-
-    path = find_recipe(recipe)
-    checked = load_recipe(path, overrides)
-    checked.check_folders()
-    with needs("train", purpose="training"):
-        from bitsr.training.trainer import train as run
-    folder = run_dir or Path("runs") / path.stem
-    weights = run(checked, run_dir=folder, resume=resume)
-    closing([weights], then=["bitsr", "evaluate", weights, "--set", checked.data.validation or "DIR"])
+    app.command("evaluate", epilog=example("bitsr evaluate ebsr_light_plus_x4 --set data/Set5"))(evaluate)
 
 
 def evaluate(
@@ -68,7 +46,7 @@ def evaluate(
         name, factor, form = session.info.model, session.info.scale, f"runtime {session.info.runtime}"
 
         def network(x: torch.Tensor) -> torch.Tensor:
-            # Tiles, because an artefact has a largest size; 8 bit in and out is the protocol, so nothing is lost.
+            # Tiles, because an artifact has a largest size; 8 bit in and out is the protocol, so nothing is lost.
             rgb = (x[0] * 255).round().byte().permute(1, 2, 0).numpy()
             pixels = upscale_pixels(session, rgb, tile_pixels=rgb.shape[0] * rgb.shape[1])
             return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
@@ -108,7 +86,4 @@ def evaluate(
         }
         with atomic_write(output) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    closing(
-        [output] if output else [],
-        then=["bitsr", "upscale", "-i", "photo.jpg", "-o", f"photo_x{factor}.png", "-m", model],
-    )
+    closing([output] if output else [])
