@@ -104,6 +104,12 @@ demo: $(STAMP)/editable $(STAMP)/packages $(STAMP)/debian-build  ## a photo thro
 	$(CMAKE) --build build/native --target bitsr_executorch bitsr_tflite
 	$(BIN)/bitsr demo --input assets/chelsea.png --output build/demo --overwrite
 
+MINUTES ?= 60
+DATA ?= data
+.PHONY: train-next
+train-next: build  ## go on with the shipped weights' next training for MINUTES=60, pictures in DATA=data (docs/zoo.md)
+	$(BIN)/bitsr train --next --minutes $(MINUTES) --data $(DATA)
+
 .PHONY: test
 test: build arm64 artifacts  ## all tests, those of arm64 under QEMU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_JOBS) --dist=loadfile

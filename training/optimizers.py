@@ -83,15 +83,15 @@ class Muon(torch.optim.Optimizer):
 def make_optimizers(model: nn.Module, settings: Optimizer) -> list[torch.optim.Optimizer]:
     """The optimizers of a training, without a state; each group holds its highest rate as ``peak``."""
     latent = {id(layer.weight) for layer in model.modules() if isinstance(layer, BinaryConv2d)}
-    if settings.latent is None:
+    if settings.muon is None:
         latent = set()
     parameters = list(model.parameters())
     rest = [p for p in parameters if id(p) not in latent]
     optimizers: list[torch.optim.Optimizer] = [
         torch.optim.Adam(rest, lr=settings.lr, betas=settings.betas, eps=settings.eps, fused=True)
     ]
-    if settings.latent is not None and latent:
-        chosen = settings.latent
+    if settings.muon is not None and latent:
+        chosen = settings.muon
         optimizers.append(
             Muon(
                 [p for p in parameters if id(p) in latent],

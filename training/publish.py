@@ -2,8 +2,9 @@
 
 import argparse
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -12,12 +13,22 @@ from bitsr.common.errors import BitsrError, UsageError, WeightsError
 from bitsr.common.files import atomic_write
 from bitsr.training.evaluate import Evaluation, evaluate
 from bitsr.training.models import create_model
-from bitsr.training.weights import latent_weights, load_weights, read_weights, save_weights
+from bitsr.training.weights import load_weights, save_packed, write_checksum
 
-# Half precision rounds the float head, tail and gates; signs do not change. More than this means something is wrong.
+# Packing rounds the float head, tail and gates; signs do not change. More than this means something is wrong.
 LARGEST_PSNR_LOSS = 0.01
 # The sets that papers report.
 BENCHMARKS = ("Set5", "Set14", "B100")
+
+
+@dataclass(frozen=True)
+class Publication:
+    """The weights file of a model and its header now, the figures of the candidate, and whether it was taken."""
+
+    path: Path
+    info: WeightsInfo
+    measured: dict[str, dict[str, float]]
+    taken: bool
 
 
 def publish(
@@ -27,52 +38,63 @@ def publish(
     sets: list[Path] | None = None,
     notes: list[str] | None = None,
     only_if_better: bool = False,
-) -> tuple[Path, WeightsInfo]:
+) -> Publication:
     """Measure the best weights of ``run_dir`` on ``sets`` as they are stored; write them and their card to ``folder``.
 
-    The latent weights of binary convolutions are stored in half precision, all else in full precision.
-
-    By default the sets are those of the literature that lie beside the recipe's validation folder, and the card has
-    the notes on the training data that the recipe has. Returns the weights file in ``folder`` and its header. With
-    ``only_if_better`` existing weights stay where their mean PSNR over the same sets is not lower.
+    Of binary convolutions signs and scales are stored, all else in half precision; the folder's table of checksums
+    is brought up to date. By default the sets are those of the literature that lie beside the recipe's validation
+    folder, and the card has the notes on the training data that the recipe has. With ``only_if_better`` existing
+    weights stay where their mean PSNR over the same sets is not lower.
 
     Raises:
         UsageError: no sets are given and none found, or a picture folder is missing.
         WeightsError: no weights in the run, or storing them loses more than 0.01 dB on the first set.
     """
     best = run_dir / "best.safetensors"
-    info, state = read_weights(best)
-    data = yaml.safe_load(info.recipe)["data"]
-    sets = sets or _benchmarks(data.get("validation"))
-    notes = data.get("notes", []) if notes is None else notes
-    target = folder / f"{info.model}.safetensors"
-    candidate = run_dir / "half.safetensors"
+    info = read_weights_info(best)
     model = create_model(info.model)
-    latent = latent_weights(model)
-    save_weights(candidate, state, info, half=latent)
+    load_weights(model, best)
+    content = yaml.safe_load(info.recipe)
+    sets = sets or _benchmarks(content["data"].get("validation"))
+    notes = content["data"].get("notes", []) if notes is None else notes
+    info = replace(info, recipe=_portable(content))
+    target = folder / f"{info.model}.safetensors"
+    candidate = run_dir / "packed.safetensors"
+    save_packed(candidate, model, info)
 
     scale = model.info.scale
-    load_weights(model, best)
     full = evaluate(model, folder=sets[0], scale=scale, bicubic=False).psnr
     load_weights(model, candidate)
     results = [evaluate(model, folder=path, scale=scale) for path in sets]
     if results[0].psnr < full - LARGEST_PSNR_LOSS:
         raise WeightsError(
-            f"half precision loses {full - results[0].psnr:.3f} dB on {results[0].folder}, expected at most "
-            f"{LARGEST_PSNR_LOSS}; publish full precision instead"
+            f"packing loses {full - results[0].psnr:.3f} dB on {results[0].folder}, expected at most "
+            f"{LARGEST_PSNR_LOSS}; train on, or raise the limit on purpose"
         )
     figures = {result.folder: _figures(result) for result in results}
     info = replace(info, figures=figures)
     if only_if_better and target.is_file():
         current = read_weights_info(target)
         if _mean_psnr(current, list(figures)) >= _mean_psnr(info, list(figures)):
-            return target, current
-    save_weights(target, state, info, half=latent)
+            return Publication(target, current, figures, taken=False)
+    save_packed(target, model, info)
+    write_checksum(target)
     with atomic_write(target.with_suffix(".md")) as temporary:
         temporary.write_text(
             model_card(info, full_psnr=full, set_name=results[0].folder, notes=notes), encoding="utf-8"
         )
-    return target, info
+    return Publication(target, info, figures, taken=True)
+
+
+def _portable(recipe: dict[str, Any]) -> str:
+    """The recipe as YAML, its picture folders below ``data`` and its start named by the file alone."""
+    data = dict(recipe["data"])
+    data["train"] = [f"data/{Path(folder).name}" for folder in data["train"]]
+    if data.get("validation"):
+        data["validation"] = f"data/{Path(data['validation']).name}"
+    start = recipe.get("init_from")
+    content = {**recipe, "data": data, "init_from": start and Path(start).name}
+    return yaml.safe_dump(content, sort_keys=False)
 
 
 def _benchmarks(validation: str | None) -> list[Path]:
@@ -106,7 +128,7 @@ def model_card(info: WeightsInfo, *, full_psnr: float, set_name: str, notes: lis
         f"| {name} | {f['psnr']:.2f} | {f['ssim']:.4f} | {f['bicubic_psnr']:.2f} | {f['bicubic_ssim']:.4f} |"
         for name, f in info.figures.items()
     ]
-    half_psnr = info.figures[set_name]["psnr"]
+    packed_psnr = info.figures[set_name]["psnr"]
     lines = [
         f"# {info.model}",
         "",
@@ -119,8 +141,8 @@ def model_card(info: WeightsInfo, *, full_psnr: float, set_name: str, notes: lis
         "",
         "Protocol: MATLAB-compatible bicubic reduction to 8 bit, output rounded to 8 bit, luminance of BT.601,",
         f"{facts.scale} pixels left out at each border, mean over the pictures. Measured with the stored",
-        "weights (latent weights of binary convolutions in half precision) in the training form, computed in fp32.",
-        f"{set_name}: {full_psnr:.3f} dB in full precision, {half_psnr:.3f} dB as stored.",
+        "weights (signs and scales of binary convolutions, all else in half precision), computed in fp32.",
+        f"{set_name}: {full_psnr:.3f} dB in full precision, {packed_psnr:.3f} dB as stored.",
         "",
         f"Trained for {info.steps} steps on {', '.join(info.data)}.",
         "Check the terms of these pictures before using the weights commercially.",
@@ -150,7 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only-if-better", action="store_true", help="keep existing weights that measure higher")
     options = parser.parse_args(arguments)
     try:
-        path, info = publish(
+        result = publish(
             options.run_dir,
             sets=options.sets,
             folder=weights_folder(),
@@ -160,9 +182,12 @@ def main(arguments: list[str] | None = None) -> int:
     except BitsrError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    for name, figures in info.figures.items():
+    for name, figures in result.measured.items():
         print(f"{name}: {figures['psnr']:.3f} dB / {figures['ssim']:.4f} (bicubic {figures['bicubic_psnr']:.3f} dB)")
-    print(f"weights: {path} ({path.stat().st_size / 1e6:.2f} MB), card: {path.with_suffix('.md')}")
+    if not result.taken:
+        print("kept the weights that are there: they measure as high or higher")
+    size = result.path.stat().st_size
+    print(f"weights: {result.path} ({size / 1e6:.2f} MB), card: {result.path.with_suffix('.md')}")
     return 0
 
 

@@ -27,7 +27,7 @@ class Data(_Strict):
     notes: list[str] = Field(default=[], description="origin and terms of the pictures, for the model card")
 
 
-class Latent(_Strict):
+class MuonSettings(_Strict):
     """Muon for the latent weights of binary layers (:class:`bitsr.training.optimizers.Muon`)."""
 
     lr: float = Field(gt=0, description="root mean square of a step's change of a latent weight")
@@ -42,7 +42,9 @@ class Optimizer(_Strict):
     lr: float = Field(gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(default=1e-8, gt=0)
-    latent: Latent | None = Field(default=None, description="Muon for the latent weights; none: Adam, as for the rest")
+    muon: MuonSettings | None = Field(
+        default=None, description="Muon for the latent weights; none: Adam, as for the rest"
+    )
 
 
 class Schedule(_Strict):

@@ -17,11 +17,12 @@ from bitsr.training.weights import save_weights
 
 @dataclass
 class Position:
-    """Where a training is: steps done, best validation PSNR in dB, seconds spent."""
+    """Where a training is: steps done, best validation PSNR in dB, seconds spent, the step its average started at."""
 
     step: int = 0
     best_psnr: float = float("-inf")
     seconds: float = 0.0
+    averaged_from: int = 0
 
 
 class RunFolder:
@@ -75,15 +76,8 @@ class RunFolder:
             TrainingError: the checkpoint is broken.
             UsageError: it belongs to another model or recipe, see :func:`bitsr.training.recipe.resumed`.
         """
-        try:
-            content = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            found, states = content["id"], content["optimizers"]
-        except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise TrainingError(
-                f"cannot read the checkpoint {self.checkpoint}: {reason}; start again in another folder, with "
-                f"init_from={self.best} to keep its best weights"
-            ) from error
+        content = read_checkpoint(self.checkpoint)
+        found = content["id"]
         if found != self.recipe.model:
             raise UsageError(f"{self.checkpoint} is a training of '{found}', the recipe says '{self.recipe.model}'")
         # A checkpoint of bitsr 0.1.0 holds no recipe.
@@ -96,7 +90,7 @@ class RunFolder:
             )
         model.load_state_dict(content["model"])
         average.load_state_dict(content["average"])
-        for optimizer, state in zip(optimizers, states, strict=True):
+        for optimizer, state in zip(optimizers, content["optimizers"], strict=True):
             optimizer.load_state_dict(state)
         return position
 
@@ -121,3 +115,23 @@ class RunFolder:
                 f"cannot write {path}: {error.strerror or error}; make room, and go on from the last checkpoint "
                 "with --resume"
             ) from error
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What :meth:`RunFolder.save` wrote.
+
+    Raises:
+        TrainingError: the file is missing, broken, or of another version.
+    """
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        missing = {"model", "average", "optimizers", "position", "id"} - content.keys()
+        if missing:
+            raise ValueError(f"it has no {', '.join(sorted(missing))}")
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TrainingError(
+            f"cannot read the checkpoint {path}: {reason}; start again in another folder, with "
+            f"init_from={path.with_name('best.safetensors')} to keep its best weights"
+        ) from error
+    return content

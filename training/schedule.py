@@ -31,7 +31,7 @@ def step_seed(seed: int, *, step: int, rank: int) -> int:
 class Average:
     """Exponential moving average of a model's parameters, with a warm-up; buffers are copied.
 
-    After step t (1-based) the decay is ``min(decay, (1 + t) / (10 + t))``; decay 0 is the model itself.
+    After step t of the average (1-based) the decay is ``min(decay, (1 + t) / (10 + t))``; decay 0 is the model itself.
     """
 
     def __init__(self, model: SuperResolutionModel, *, decay: float) -> None:

@@ -36,7 +36,7 @@ class StoppedError(TrainingError):
     exit_code = 130
 
 
-def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
+def train(recipe: Recipe, *, run_dir: Path, resume: bool = False, minutes: float | None = None) -> Path:
     """Train as the recipe says; returns the best weights (``best.safetensors`` in ``run_dir``).
 
     ``run_dir`` receives ``recipe.yaml``, ``last.pt`` (everything needed to go on), ``best.safetensors`` (the averaged
@@ -44,6 +44,8 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
     With ``resume`` an interrupted training goes on where its last checkpoint was; on one device the result is the
     same, bit for bit, as without the interruption. The recipe must then be the one of the checkpoint, but for its
     length and how it runs (:data:`bitsr.training.recipe.FREE_ON_RESUME`).
+
+    After ``minutes``, where given, it stops as if it had been interrupted.
 
     With several devices or nodes every process calls this function; Fabric starts them (``devices`` and ``nodes`` of
     the recipe, or its ``fabric run``), gradients are averaged by DistributedDataParallel, the first process
@@ -58,6 +60,7 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
         TrainingError: the loss is not finite, or the training was interrupted (:class:`StoppedError`).
     """
     recipe.check_folders()
+    begun = time.monotonic()
     run = RunFolder(Path(run_dir), recipe)
     run.check(resume=resume)
     if recipe.threads:
@@ -124,14 +127,15 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False) -> Path:
                 fabric.clip_gradients(network, updates[0], max_norm=recipe.clip_norm)
             for update in updates:
                 update.step()
-            average.update(model, step=step + 1)
+            average.update(model, step=step + 1 - position.averaged_from)
             losses.append(loss.detach())
 
             done = step + 1
             position.step, position.seconds = done, time.monotonic() - started
             validating = done % recipe.validate_every == 0 or done == recipe.steps
             due = fabric.is_global_zero and time.monotonic() - saved > 60 * recipe.checkpoint_minutes
-            stopping, due = on_any(fabric, stop.requested, due)
+            late = minutes is not None and time.monotonic() - begun > 60 * minutes
+            stopping, due = on_any(fabric, stop.requested or late, due)
             saving = validating or stopping or due
             if saving or done % recipe.log_every == 0:
                 mean = float(torch.stack(losses).mean())

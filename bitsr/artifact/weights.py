@@ -3,6 +3,7 @@
 Nothing here needs torch, nor safetensors: a file of that format begins with the length of its header, and the header.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -14,6 +15,8 @@ FORMAT = "bitsr-weights-1"
 SUFFIX = ".safetensors"
 _METADATA = "__metadata__"
 _LONGEST_HEADER = 100_000_000  # bytes, as in the library
+# The table of the weights that come with bitsr, in the form of sha256sum.
+CHECKSUMS = "SHA256SUMS"
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,10 @@ def pretrained_models() -> list[str]:
 
 
 def embedded_weights(model_id: str) -> Path:
-    """The weights of a model that come with bitsr.
+    """The weights of a model that come with bitsr, after a look at their checksum.
 
     Raises:
-        WeightsError: there are none for this model.
+        WeightsError: there are none for this model, or the file is not the one of the table of checksums.
     """
     path = weights_folder() / f"{model_id}{SUFFIX}"
     if not path.is_file():
@@ -56,7 +59,24 @@ def embedded_weights(model_id: str) -> Path:
         raise WeightsError(
             f"no trained weights of '{model_id}' come with bitsr; there are: {have}; train it, or give a weights file"
         )
+    expected, got = read_checksums(path.parent).get(path.name, "none"), checksum(path)
+    if got != expected:
+        raise WeightsError(
+            f"{path} is not the file that came with bitsr: sha256 {got}, expected {expected}; install bitsr again"
+        )
     return path
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_checksums(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each weights file in a folder, by its name, from the folder's table."""
+    path = folder / CHECKSUMS
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
 
 
 def read_weights_info(path: Path | str) -> WeightsInfo:

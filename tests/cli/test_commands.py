@@ -190,6 +190,7 @@ def test_train_and_go_on(bitsr: Bitsr, tmp_path: Path) -> None:
     assert outcome.code == 0, outcome.err
     assert f"written: {run}" in outcome.out
     assert bitsr("train", recipe, "--run-dir", run).code == 2
+    assert bitsr("train").code == bitsr("train", recipe, "--data", folder).code == 2
     assert bitsr("train", recipe, "--run-dir", run, "--resume", "steps=3").code == 0
 
 

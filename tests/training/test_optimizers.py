@@ -7,7 +7,7 @@ from torch import nn
 from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models import create_model
 from bitsr.training.optimizers import Muon, make_optimizers, orthogonalized
-from bitsr.training.recipe import Latent, Optimizer
+from bitsr.training.recipe import MuonSettings, Optimizer
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 72), (2, 72, 8), (1, 16, 16)])
@@ -63,7 +63,7 @@ def test_decay_shrinks_by_the_rate_times_the_decay() -> None:
 def test_muon_gets_the_latent_weights_alone() -> None:
     model = create_model("test_ebsr_plus_x2")
     latent = {id(layer.weight) for layer in model.modules() if isinstance(layer, BinaryConv2d)}
-    adam, muon = make_optimizers(model, Optimizer(lr=1e-3, latent=Latent(lr=2e-3)))
+    adam, muon = make_optimizers(model, Optimizer(lr=1e-3, muon=MuonSettings(lr=2e-3)))
     assert {id(p) for group in muon.param_groups for p in group["params"]} == latent
     assert [group["peak"] for group in (*adam.param_groups, *muon.param_groups)] == [1e-3, 2e-3]
     count = sum(len(group["params"]) for optimizer in (adam, muon) for group in optimizer.param_groups)

@@ -38,7 +38,8 @@ def test_overrides_and_round_trip(tmp_path: Path) -> None:
     ("override", "message"),
     [
         ("optimiser={}", "unknown key 'optimiser'; did you mean 'optimizer'"),
-        ("optimizer.lrate=1", "unknown key 'optimizer.lrate'; did you mean 'latent'"),
+        ("optimizer.lrate=1", "unknown key 'optimizer.lrate'; did you mean 'lr'"),
+        ("optimizer.muon={lrate: 1}", "unknown key 'optimizer.muon.lrate'; did you mean 'lr'"),
         ("steps=-1", "'steps': input should be greater than or equal to 1, got -1"),
         ("precision=fp16", "'precision': input should be 'fp32' or 'bf16'"),
         ("steps", "expected key=value"),

@@ -53,7 +53,7 @@ def everything(run_dir: Path) -> dict[str, Tensor]:
     return tensors
 
 
-MUON = {"lr": 3e-3, "latent": {"lr": 2e-3, "decay": 0.1}}
+MUON = {"lr": 3e-3, "muon": {"lr": 2e-3, "decay": 0.1}}
 
 
 @pytest.mark.parametrize(
@@ -108,12 +108,15 @@ def test_it_learns(pictures: Path, tmp_path: Path) -> None:
 
     folder = tmp_path / "weights"
     folder.mkdir()
-    path, published = publish(tmp_path / "run", sets=[pictures], folder=folder)
-    (figures,) = published.figures.values()
+    published = publish(tmp_path / "run", sets=[pictures], folder=folder)
+    assert published.taken
+    (figures,) = published.info.figures.values()
     assert figures["psnr"] == pytest.approx(max(entry["psnr"] for entry in log), abs=0.02)
-    assert path.with_suffix(".md").read_text().startswith("# test_ebsr_plus_x2")
-    _, kept = publish(tmp_path / "run", sets=[pictures], folder=folder, only_if_better=True)
-    assert kept == published
+    assert published.path.with_suffix(".md").read_text().startswith("# test_ebsr_plus_x2")
+    assert str(pictures.parent) not in published.info.recipe
+    again = publish(tmp_path / "run", sets=[pictures], folder=folder, only_if_better=True)
+    assert not again.taken
+    assert again.info == published.info
 
 
 def test_init_from_another_scale(pictures: Path, tmp_path: Path) -> None:

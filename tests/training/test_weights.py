@@ -6,19 +6,32 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bitsr.artifact.weights import WeightsInfo, read_weights_info, weights_folder
+from bitsr.artifact import weights
+from bitsr.artifact.weights import WeightsInfo, checksum, read_checksums, read_weights_info, weights_folder
 from bitsr.common.errors import BitsrError, UsageError, WeightsError
 from bitsr.training.evaluate import evaluate
+from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models import create_model, list_models
-from bitsr.training.weights import latent_weights, load_model, load_weights, save_weights, transfer_weights
+from bitsr.training.weights import (
+    load_model,
+    load_weights,
+    save_packed,
+    save_weights,
+    transfer_weights,
+    write_checksum,
+)
+from bitsr.training.weights.packing import packed_tensors, unpacked
 
 
-def stored(folder: Path, model_id: str, *, half: bool = False) -> Path:
+def stored(folder: Path, model_id: str, *, packed: bool = False) -> Path:
     torch.manual_seed(61)
     path = folder / f"{model_id}.safetensors"
     info = WeightsInfo(model=model_id, steps=3, data=["A"], figures={"Set5": {"psnr": 30.5}})
     model = create_model(model_id)
-    save_weights(path, model.state_dict(), info, half=latent_weights(model) if half else ())
+    if packed:
+        save_packed(path, model, info)
+    else:
+        save_weights(path, model.state_dict(), info)
     return path
 
 
@@ -33,19 +46,39 @@ def test_round_trip(tmp_path: Path) -> None:
     assert (info.steps, info.data, info.figures["Set5"]["psnr"]) == (3, ["A"], 30.5)
 
 
-def test_half_precision_is_for_latent_weights_and_keeps_their_signs(tmp_path: Path) -> None:
-    model = create_model("test_e2fif_x2")
-    latent = latent_weights(model)
-    full = load_model(stored(tmp_path, "test_e2fif_x2")).state_dict()
-    half = load_model(stored(tmp_path, "test_e2fif_x2", half=True)).state_dict()
-    assert latent
-    for name, tensor in full.items():
-        if name in latent:
-            assert not torch.equal(tensor, half[name]), name
-            assert torch.equal(tensor >= 0, half[name] >= 0), name
-            assert torch.allclose(tensor, half[name], rtol=1e-3, atol=1e-6), name  # 11 bits of mantissa.
-        else:
-            assert torch.equal(tensor, half[name]), name
+@pytest.mark.parametrize("model_id", ["test_ebsr_plus_x2", "test_e2fif_x2", "test_bbcu_m_x4", "test_frb_x2"])
+def test_packed_weights_compute_the_same_but_for_half_precision(tmp_path: Path, model_id: str) -> None:
+    """Every binary layer keeps its signs exactly and its scales to 11 bits, and so do all other tensors."""
+    full, packed = load_model(stored(tmp_path, model_id)), load_model(stored(tmp_path, model_id, packed=True))
+    layers = [layer for layer in full.modules() if isinstance(layer, BinaryConv2d)]
+    assert layers
+    for layer, other in zip(layers, (m for m in packed.modules() if isinstance(m, BinaryConv2d)), strict=True):
+        (signs, scale), (own, own_scale) = (m.weight_binarizer.deploy(m.weight.detach()) for m in (layer, other))
+        assert torch.equal(signs, own)
+        assert torch.allclose(scale, own_scale, rtol=1e-3, atol=1e-6)
+    latent = {f"{name}.weight" for name, layer in full.named_modules() if isinstance(layer, BinaryConv2d)}
+    state = packed.state_dict()
+    for name, tensor in full.state_dict().items():
+        if name not in latent:
+            assert torch.allclose(tensor, state[name], rtol=1e-3, atol=1e-6), name
+
+
+def test_packed_weights_are_small(tmp_path: Path) -> None:
+    """A bit for each of 32 layers of 36,864 weights, two bytes for each of some 60,000 others, the header."""
+    assert stored(tmp_path, "ebsr_light_plus_x2", packed=True).stat().st_size < 310_000
+    assert stored(tmp_path, "ebsr_light_plus_tiny_x4", packed=True).stat().st_size < 120_000
+
+
+def test_bits_that_are_cut_and_values_too_large_for_half_precision(tmp_path: Path) -> None:
+    tensors, packed = packed_tensors(create_model("test_ebsr_plus_x2"))
+    name = next(iter(packed))
+    for wrong in ({**tensors, name + ".signs": tensors[name + ".signs"][:-1]}, {}):
+        with pytest.raises(WeightsError, match=f"the bits of {name}"):
+            unpacked(wrong, packed)
+    model = create_model("test_ebsr_plus_x2")
+    torch.nn.init.constant_(model.head.bias, 1e6)
+    with pytest.raises(WeightsError, match=r"the first is head\.bias"):
+        save_packed(tmp_path / "a.safetensors", model, WeightsInfo(model="test_ebsr_plus_x2"))
 
 
 def test_files_that_do_not_fit(tmp_path: Path) -> None:
@@ -73,7 +106,12 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
 
 def test_a_broken_description_and_values_that_are_not_finite(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    for info in ({}, {"info": "{"}, {"info": "[]"}, {"info": '{"model": "x", "new": 1}'}):
+    for info in (
+        {},
+        {"info": "{"},
+        {"info": "[]"},
+        {"info": '{"model": "x", "new": 1}'},
+    ):
         save_file({"a": torch.zeros(1)}, path, metadata={"format": "bitsr-weights-1", **info})
         with pytest.raises(WeightsError, match="the description in the weights file"):
             read_weights_info(path)
@@ -110,10 +148,21 @@ def test_shipped_weights_are_small_and_documented(path: Path) -> None:
     info = read_weights_info(path)
     assert path.stem == info.model
     assert info.model in list_models()
-    assert path.stat().st_size < 4e6
+    assert path.stat().st_size < 350_000
+    assert read_checksums(path.parent)[path.name] == checksum(path)
     card = path.with_suffix(".md").read_text(encoding="utf-8")
     for name, figures in info.figures.items():
         assert f"| {name} | {figures['psnr']:.2f} | {figures['ssim']:.4f} |" in card
+
+
+def test_shipped_weights_that_changed_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = stored(tmp_path, "test_ebsr_plus_x2", packed=True)
+    write_checksum(changed)
+    monkeypatch.setattr(weights, "weights_folder", lambda: tmp_path)
+    assert load_model("test_ebsr_plus_x2").info.scale == 2
+    changed.write_bytes(changed.read_bytes()[:-1] + b"?")
+    with pytest.raises(WeightsError, match="is not the file that came with bitsr"):
+        load_model("test_ebsr_plus_x2")
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

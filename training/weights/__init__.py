@@ -1,38 +1,60 @@
 """Weights files: safetensors with the model id, the recipe and measured figures in the header.
 
-The trained weights of the package and their model cards lie in this folder.
+The trained weights of the package lie in this folder, packed (:mod:`bitsr.training.weights.packing`), with their model
+cards and a table of their checksums.
 """
 
 import json
-from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from bitsr.artifact.weights import FORMAT, WeightsInfo, embedded_weights, read_weights_info
+from bitsr.artifact.weights import (
+    CHECKSUMS,
+    FORMAT,
+    WeightsInfo,
+    checksum,
+    embedded_weights,
+    read_checksums,
+    read_weights_info,
+)
 from bitsr.common.errors import UsageError, WeightsError
 from bitsr.common.files import atomic_write
-from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models import SuperResolutionModel, create_model, list_models
+from bitsr.training.weights.packing import packed_tensors, unpacked
 
 
-def save_weights(path: Path | str, state: dict[str, Tensor], info: WeightsInfo, *, half: Collection[str] = ()) -> None:
-    """Write weights atomically; the tensors named in ``half`` are stored as float16, the others as they are."""
-    tensors = {
-        name: (tensor.detach().cpu().half() if name in half else tensor.detach().cpu()).contiguous()
-        for name, tensor in state.items()
-    }
+def write_checksum(path: Path) -> None:
+    """Enter a weights file into the table of its folder."""
+    table = {**read_checksums(path.parent), path.name: checksum(path)}
+    with atomic_write(path.parent / CHECKSUMS) as temporary:
+        lines = [f"{digest}  {name}\n" for name, digest in sorted(table.items())]
+        temporary.write_text("".join(lines), encoding="utf-8")
+
+
+def save_weights(path: Path | str, state: dict[str, Tensor], info: WeightsInfo) -> None:
+    """Write weights atomically, in the precision they have."""
+    _write(Path(path), {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, info, packed={})
+
+
+def save_packed(path: Path | str, model: SuperResolutionModel, info: WeightsInfo) -> None:
+    """Write what a model computes with, atomically: signs and scales of its binary layers, all else in float16.
+
+    Raises:
+        WeightsError: a value is beyond the range of float16.
+    """
+    tensors, packed = packed_tensors(model)
+    _write(Path(path), tensors, info, packed=packed)
+
+
+def _write(path: Path, tensors: dict[str, Tensor], info: WeightsInfo, *, packed: dict[str, list[int]]) -> None:
+    metadata = {"format": FORMAT, "info": json.dumps(asdict(info)), "packed": json.dumps(packed)}
     with atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata={"format": FORMAT, "info": json.dumps(asdict(info))})
-
-
-def latent_weights(model: nn.Module) -> list[str]:
-    """Names of the latent weights of the binary convolutions: all that counts of them is a sign and a mean."""
-    return [f"{name}.weight" for name, layer in model.named_modules() if isinstance(layer, BinaryConv2d)]
+        save_file(tensors, temporary, metadata=metadata)
 
 
 def read_weights(path: Path | str) -> tuple[WeightsInfo, dict[str, Tensor]]:
@@ -45,11 +67,14 @@ def read_weights(path: Path | str) -> tuple[WeightsInfo, dict[str, Tensor]]:
     info = read_weights_info(path)
     try:
         with safe_open(path, framework="pt") as file:
+            # Weights in full precision have nothing packed, and files of bitsr 0.1.0 do not say so.
+            packed = json.loads((file.metadata() or {}).get("packed", "{}"))
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
     except (SafetensorError, OSError) as error:
         raise WeightsError(
             f"cannot read the weights file {path}: {error}; expected a complete .safetensors file written by bitsr"
         ) from error
+    state = unpacked(state, packed)
     return info, {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from bitsr.cli.console import closing
+from bitsr.cli.console import closing, note
 from bitsr.cli.options import example
+from bitsr.common.errors import UsageError
 from bitsr.common.extras import needs
 
 
@@ -15,22 +16,51 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Recipe file, or the name of one that comes with bitsr.")],
+    recipe: Annotated[str | None, typer.Argument(help="Recipe file, or the name of one that comes with bitsr.")] = None,
     overrides: Annotated[list[str] | None, typer.Argument(help="Changes as key=value, e.g. optimizer.lr=1e-3.")] = None,
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", "-o", help="Folder of the training.", show_default="runs/RECIPE")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in the folder.")] = False,
+    relay: Annotated[
+        bool, typer.Option("--next", help="Go on with what is next in the plan of the shipped weights (docs/zoo.md).")
+    ] = False,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop after so long; it can go on.", show_default="at the last step")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="With --next: where the picture folders lie.", show_default="data")
+    ] = None,
 ) -> None:
-    """Train a model by a recipe."""
+    """Train a model by a recipe, or with --next go on with the shipped weights."""
     from bitsr.training.recipe import find_recipe, load_recipe
 
+    if relay:
+        _train_next(recipe, overrides, minutes=minutes, data=data)
+        return
+    if recipe is None or data is not None:
+        raise UsageError("`bitsr train` takes a RECIPE, or --next with --data; `ls training/recipes` names the recipes")
     path = find_recipe(recipe)
     checked = load_recipe(path, overrides)
     checked.check_folders()
     with needs("train", purpose="training"):
         from bitsr.training.trainer import train as run
     folder = run_dir or Path("runs") / path.stem
-    weights = run(checked, run_dir=folder, resume=resume)
+    weights = run(checked, run_dir=folder, resume=resume, minutes=minutes)
     validation = checked.data.validation
     closing([weights], then=["bitsr", "evaluate", weights, "--set", validation] if validation else [])
+
+
+def _train_next(recipe: str | None, overrides: list[str] | None, *, minutes: float | None, data: Path | None) -> None:
+    # The first argument is a recipe in the other form, and a change of the plan's recipe here.
+    changes = [*([recipe] if recipe else []), *(overrides or [])]
+    with needs("train", purpose="training"):
+        from bitsr.training.zoo.relay import Places, train_next
+    places = Places.of_checkout()
+    leg = train_next(places, data=data, minutes=minutes, overrides=changes)
+    if leg is None:
+        note(f"every training of {places.plan} is done")
+        return
+    figures = ", ".join(f"{name} {psnr:.2f} dB" for name, psnr in leg.psnr.items())
+    note(f"{leg.model}: steps {leg.first} to {leg.last}, {leg.seconds} s a step; {figures or 'not measured yet'}")
+    closing([places.legs, places.page], then=["git", "add", places.folder, places.weights, places.page])
