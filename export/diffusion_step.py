@@ -36,13 +36,15 @@ def check_inputs(model: DiffusionModel, sizes: SizeRules) -> Iterator[tuple[Tens
     generator = torch.Generator().manual_seed(0)
     rows, columns = torch.linspace(0, 6, side)[:, None], torch.linspace(0, 9, side)[None, :]
     clean = torch.stack([0.5 + 0.5 * torch.sin(rows + 0.5 * c) * torch.cos(columns - 0.3 * c) for c in range(3)])[None]
-    for number in (0, model.process.timesteps // 2, model.process.timesteps - 1):
+    for number in (0, model.noise_schedule.timesteps // 2, model.noise_schedule.timesteps - 1):
         timestep = torch.tensor([number])
         noise = torch.randn(1, 3, side, side, generator=generator)
-        yield torch.cat([clean, model.process.add_noise(clean, noise, timestep)], dim=1).contiguous(), timestep
+        yield torch.cat([clean, model.noise_schedule.add_noise(clean, noise, timestep)], dim=1).contiguous(), timestep
 
 
 def facts(model: DiffusionModel) -> DiffusionFacts:
     """What a sampler has to know of the noising process."""
-    process = model.process
-    return DiffusionFacts(timesteps=process.timesteps, beta_start=process.beta_start, beta_end=process.beta_end)
+    noise_schedule = model.noise_schedule
+    return DiffusionFacts(
+        timesteps=noise_schedule.timesteps, beta_start=noise_schedule.beta_start, beta_end=noise_schedule.beta_end
+    )

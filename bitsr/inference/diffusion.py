@@ -15,7 +15,7 @@ from bitsr.export.memory import bytes_per_pixel
 from bitsr.export.verification import run_tensors
 from bitsr.inference.artifact_session import check_scale
 from bitsr.inference.session import Sampling, SamplingSession, SessionInfo
-from bitsr.training.diffusion.process import DiffusionProcess, enlarge, noise_like
+from bitsr.training.diffusion.noise_schedule import NoiseSchedule, noise_like, upsample_bicubic
 from bitsr.training.diffusion.sampling import ddim_scheduler, sample
 from bitsr.training.models.diffusion import DiffusionModel, pad_to_multiple
 
@@ -40,7 +40,7 @@ class DiffusionSession(SamplingSession):
         multiple: what their sides are multiples of, where they are not ``tile``.
 
     Raises:
-        UsageError: a number of steps that the process does not have.
+        UsageError: a number of steps that the model does not have.
         MissingExtraError: diffusers is not installed.
     """
 
@@ -49,18 +49,18 @@ class DiffusionSession(SamplingSession):
         network: StepNetwork,
         info: SessionInfo,
         *,
-        process: DiffusionProcess,
+        noise_schedule: NoiseSchedule,
         tile: int,
         least: int,
         multiple: int,
         sampling: Sampling,
     ) -> None:
         super().__init__(info)
-        ddim_scheduler(process, steps=sampling.steps)  # raises before the work starts
+        ddim_scheduler(noise_schedule, steps=sampling.steps)  # raises before the work starts
         self.sampling = sampling
         self.on_step = None
         self._network = network
-        self._process = process
+        self._noise_schedule = noise_schedule
         self._tile = tile
         self._least = least
         self._multiple = multiple
@@ -86,7 +86,7 @@ class DiffusionSession(SamplingSession):
         return cls(
             deployed,
             info,
-            process=model.process,
+            noise_schedule=model.noise_schedule,
             tile=sizes.min_side * facts.scale,
             least=1,
             multiple=model.multiple,
@@ -97,7 +97,7 @@ class DiffusionSession(SamplingSession):
     def of_artifact(
         cls, artifact: Artifact, *, sampling: Sampling, scale: int | None = None, threads: int | None = None
     ) -> "DiffusionSession":
-        """Run the artifact of a step; scale, process and size come from its metadata.
+        """Run the artifact of a step; scale, noise schedule and size come from its metadata.
 
         Raises:
             UsageError: ``scale`` contradicts the artifact, it is no step of a diffusion model, or of another form.
@@ -120,11 +120,11 @@ class DiffusionSession(SamplingSession):
             fixed_bytes=facts.sizes.max_pixels * facts.bytes_per_pixel,
         )
         given = facts.diffusion
-        process = DiffusionProcess(given.timesteps, given.beta_start, given.beta_end)
+        noise_schedule = NoiseSchedule(given.timesteps, given.beta_start, given.beta_end)
         return cls(
             step_network(artifact, threads=threads),
             info,
-            process=process,
+            noise_schedule=noise_schedule,
             tile=tile,
             least=tile,
             multiple=1,
@@ -134,7 +134,7 @@ class DiffusionSession(SamplingSession):
     def _run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         scale = self.info.scale
         height, width = scale * x.shape[2], scale * x.shape[3]
-        condition = enlarge(torch.from_numpy(np.ascontiguousarray(x)), scale=scale)
+        condition = upsample_bicubic(torch.from_numpy(np.ascontiguousarray(x)), scale=scale)
         condition = pad_to_multiple(condition, multiple=self._multiple, least=self._least)
         noise = noise_like(tuple(condition.shape), seed=self.sampling.seed)
 
@@ -142,7 +142,9 @@ class DiffusionSession(SamplingSession):
             return self._predict(torch.cat([condition, noisy], dim=1), torch.tensor([timestep]))
 
         with torch.inference_mode():
-            result = sample(denoise, noise, process=self._process, steps=self.sampling.steps, progress=self.on_step)
+            result = sample(
+                denoise, noise, noise_schedule=self._noise_schedule, steps=self.sampling.steps, progress=self.on_step
+            )
         return np.asarray(result[:, :, :height, :width].numpy())
 
     def _predict(self, x: Tensor, timestep: Tensor) -> Tensor:

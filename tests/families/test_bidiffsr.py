@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bitsr.artifact.artifact import Artifact
 from bitsr.common.errors import UsageError
-from bitsr.export.cost import convention, model_cost
 from bitsr.export.delegation import OURS
 from bitsr.export.deploy import fold
 from bitsr.export.export import ExportedFile, export_model
@@ -19,7 +18,8 @@ from bitsr.inference.artifact_session import ArtifactSession
 from bitsr.inference.diffusion import DiffusionSession, StepNetwork, step_network
 from bitsr.inference.load import load
 from bitsr.inference.session import Sampling
-from bitsr.training.diffusion.process import enlarge, noise_like
+from bitsr.training.cost import convention, model_cost
+from bitsr.training.diffusion.noise_schedule import noise_like, upsample_bicubic
 from bitsr.training.diffusion.sampling import sample
 from bitsr.training.models import create_model, list_models
 from bitsr.training.models.bidiffsr import (
@@ -92,9 +92,9 @@ def test_every_fusion_uses_each_channel_once() -> None:
 def test_the_timestep_chooses_threshold_and_activation() -> None:
     model = diffusion_model(TINY).eval()
     assert isinstance(model, BiDiffSr)
-    starts = model.process.group_starts(5)
+    starts = model.noise_schedule.group_starts(5)
     assert starts == [0, 400, 800, 1200, 1600]
-    assert model.process.group_starts(3) == [0, 667, 1334]
+    assert model.noise_schedule.group_starts(3) == [0, 667, 1334]
     conv = BiConv(4, 3, groups=2)
     x = torch.randn(1, 4, 5, 6)
     with torch.no_grad():
@@ -126,6 +126,25 @@ def test_a_crop_of_a_wrong_size_is_refused() -> None:
     model = diffusion_model(TINY)
     with pytest.raises(UsageError, match=r"crops of test_bidiffsr_x2 are 15x14 pixels, expected multiples of 2"):
         model.training_loss(model, torch.rand(1, 3, 7, 7), torch.rand(1, 3, 14, 15))
+
+
+def test_four_crops_share_a_timestep() -> None:
+    """As on each device of the published training; the loss is the mean over all crops."""
+    model = diffusion_model(TINY)
+    seen: list[tuple[int, int]] = []
+
+    class Far(nn.Module):
+        """A prediction of the crops' number everywhere: the loss of a part is near it."""
+
+        def forward(self, x: Tensor, timestep: Tensor) -> Tensor:
+            seen.append((len(x), int(timestep)))
+            return torch.full_like(x[:, 3:], 100.0 * len(x))
+
+    torch.manual_seed(5)
+    loss = model.training_loss(Far(), torch.rand(10, 3, 4, 4), torch.rand(10, 3, 8, 8))
+    assert [crops for crops, _ in seen] == [4, 4, 2]
+    assert len({timestep for _, timestep in seen}) == 3
+    assert loss.item() == pytest.approx((8 * 400 + 2 * 200) / 10, abs=0.5)
 
 
 @pytest.mark.parametrize("model_id", [TINY, "test_sr3_x2"])
@@ -237,7 +256,7 @@ def test_a_whole_trajectory_agrees(exported: ExportedFile, perturbed: DiffusionM
     """
     pytest.importorskip("diffusers", reason="needs bitsr[diffusion]")
     low = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(3))
-    condition = pad_to_multiple(enlarge(low, scale=2), multiple=2)
+    condition = pad_to_multiple(upsample_bicubic(low, scale=2), multiple=2)
     noise = noise_like((1, 3, 2 * SIDE, 2 * SIDE), seed=4)
 
     def trajectory(network: StepNetwork) -> list[Tensor]:
@@ -248,7 +267,7 @@ def test_a_whole_trajectory_agrees(exported: ExportedFile, perturbed: DiffusionM
             with torch.no_grad():
                 return network(torch.cat([condition, x], dim=1), torch.tensor([timestep]))
 
-        result = sample(denoise, noise, process=perturbed.process, steps=4)
+        result = sample(denoise, noise, noise_schedule=perturbed.noise_schedule, steps=4)
         return [*states, result]
 
     reference = trajectory(fold(perturbed))
@@ -268,7 +287,7 @@ def test_upscaling_through_the_artefact(exported: ExportedFile, perturbed: Diffu
     expected = DiffusionSession(
         fold(perturbed),
         session.info,
-        process=perturbed.process,
+        noise_schedule=perturbed.noise_schedule,
         tile=2 * SIDE,
         least=2 * SIDE,
         multiple=1,

@@ -9,9 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bitsr.export.cost import convention, model_cost
 from bitsr.export.deploy import fold
 from bitsr.training.binarizers import LsqQuantizer, lsq
+from bitsr.training.cost import convention, model_cost
 from bitsr.training.models import create_model
 from bitsr.training.models.ebsr import QuantizedSpatialRescale
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bitsr.export.cost import LayerCost, convention, model_cost
 from bitsr.export.delegation import OURS
 from bitsr.export.deploy import fold
 from bitsr.export.deploy.layers import FusedBinaryConv2d
 from bitsr.training.binarizers import ResidualWeight
 from bitsr.training.binarizers.residual import residual_planes
+from bitsr.training.cost import LayerCost, convention, model_cost
 from bitsr.training.models import create_model
 from bitsr.training.models.frb import FrbUnit
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bitsr.export.cost import convention, model_cost
+from bitsr.training.cost import convention, model_cost
 from bitsr.training.models import list_models
 
 # Of the picture that each paper counts its table for.

@@ -15,7 +15,7 @@ from PIL import Image
 from bitsr.cli import main
 from bitsr.common.errors import UsageError
 from bitsr.common.plugins import load_file
-from bitsr.export.cost import convention, model_cost
+from bitsr.training.cost import convention, model_cost
 from bitsr.training.models import create_model
 
 

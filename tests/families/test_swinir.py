@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 
 from bitsr.common.errors import UsageError
-from bitsr.export.cost import model_cost
 from bitsr.export.delegation import OURS
 from bitsr.export.deploy import fold
 from bitsr.export.deploy.folds.swinir import ShiftMask, shared_regions
 from bitsr.export.export import export_model
+from bitsr.training.cost import model_cost
 from bitsr.training.models import create_model
 from bitsr.training.models.swinir import WindowAttention, from_windows, relative_positions, shift_mask, to_windows
 

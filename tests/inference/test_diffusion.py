@@ -19,13 +19,13 @@ from bitsr.common.errors import UsageError
 from bitsr.inference.diffusion import DiffusionSession, tile_starts
 from bitsr.inference.load import load
 from bitsr.inference.session import Sampling, SamplingSession, SessionInfo
-from bitsr.training.diffusion.process import DiffusionProcess, enlarge
+from bitsr.training.diffusion.noise_schedule import NoiseSchedule, upsample_bicubic
 from bitsr.training.models import create_model
 from bitsr.training.models.diffusion import DiffusionModel, pad_to_multiple
 from bitsr.training.weights import save_weights
 
 pytest.importorskip("diffusers", reason="needs bitsr[diffusion]")
-PROCESS = DiffusionProcess()
+SCHEDULE = NoiseSchedule()
 
 
 def pointwise(x: Tensor, timestep: Tensor) -> Tensor:
@@ -37,7 +37,9 @@ def session(*, tile: int, least: int | None = None, steps: int = 4, seed: int = 
     info = SessionInfo("stand-in", 2, "eager", None, 0, True)
     sampling = Sampling(steps, seed)
     least = tile if least is None else least
-    return DiffusionSession(pointwise, info, process=PROCESS, tile=tile, least=least, multiple=8, sampling=sampling)
+    return DiffusionSession(
+        pointwise, info, noise_schedule=SCHEDULE, tile=tile, least=least, multiple=8, sampling=sampling
+    )
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -99,13 +101,15 @@ def test_a_perfect_denoiser_gives_back_the_picture() -> None:
     clean = torch.rand(1, 3, 16, 16)
 
     def exact(x: Tensor, timestep: Tensor) -> Tensor:
-        share = PROCESS.signal_share(timestep)
+        share = SCHEDULE.alphas_cumprod(timestep)
         return (x[:, 3:] - share.sqrt() * clean) / (1 - share).sqrt()
 
     info = SessionInfo("stand-in", 2, "eager", None, 0, True)
     for steps in (1, 7, 50):
         sampling = Sampling(steps, 3)
-        sampler = DiffusionSession(exact, info, process=PROCESS, tile=16, least=16, multiple=8, sampling=sampling)
+        sampler = DiffusionSession(
+            exact, info, noise_schedule=SCHEDULE, tile=16, least=16, multiple=8, sampling=sampling
+        )
         # At t = 0 the noise is 0.1 % of x_t, which multiplies the rounding by 1000.
         np.testing.assert_allclose(sampler.run(picture(8, 8)), clean.numpy(), atol=1e-3)
 
@@ -122,7 +126,7 @@ def test_the_condition_has_the_kernel_of_opencv() -> None:
     """Cubic with a = -0.75 at a quarter of a pixel: -27, 225, 67 and -9 parts of 256, and mirrored."""
     row = torch.zeros(1, 3, 8, 8)
     row[..., 4] = 1
-    taps = enlarge(row, scale=2)[0, 0, 4] * 256
+    taps = upsample_bicubic(row, scale=2)[0, 0, 4] * 256
     expected = torch.tensor([0, 0, 0, 0, 0, -9, -27, 67, 225, 225, 67, -27, -9, 0, 0, 0.0])
     torch.testing.assert_close(taps, expected, atol=1e-3, rtol=0)
 

@@ -8,13 +8,13 @@ from torch import Tensor
 from bitsr.artifact.info import DEFAULT_STEPS
 from bitsr.common.errors import MissingExtraError, UsageError
 from bitsr.common.progress import Progress
-from bitsr.training.diffusion.process import DiffusionProcess
+from bitsr.training.diffusion.noise_schedule import NoiseSchedule
 
 # (x_t (1, 3, H, W), timestep) -> predicted noise of the same shape.
 Denoiser = Callable[[Tensor, int], Tensor]
 
 
-def ddim_scheduler(process: DiffusionProcess, *, steps: int) -> Any:
+def ddim_scheduler(noise_schedule: NoiseSchedule, *, steps: int) -> Any:
     """``diffusers.DDIMScheduler`` set to ``steps`` steps.
 
     The published code leaves diffusers' defaults, which are written out here: x_0 is clipped to [-1, 1] in every step,
@@ -24,16 +24,16 @@ def ddim_scheduler(process: DiffusionProcess, *, steps: int) -> Any:
         MissingExtraError: diffusers is not installed.
         UsageError: there are not that many timesteps.
     """
-    if not 1 <= steps <= process.timesteps:
-        raise UsageError(f"{steps} sampling steps were asked for; the model has 1 to {process.timesteps}")
+    if not 1 <= steps <= noise_schedule.timesteps:
+        raise UsageError(f"{steps} sampling steps were asked for; the model has 1 to {noise_schedule.timesteps}")
     try:
         from diffusers import DDIMScheduler
     except ImportError as error:
         raise MissingExtraError(error.name or "diffusers", extra="diffusion", purpose="Sampling") from error
     scheduler = DDIMScheduler(
-        num_train_timesteps=process.timesteps,
-        beta_start=process.beta_start,
-        beta_end=process.beta_end,
+        num_train_timesteps=noise_schedule.timesteps,
+        beta_start=noise_schedule.beta_start,
+        beta_end=noise_schedule.beta_end,
         beta_schedule="linear",
         clip_sample=True,
         clip_sample_range=1.0,
@@ -50,7 +50,7 @@ def sample(
     denoise: Denoiser,
     noise: Tensor,
     *,
-    process: DiffusionProcess,
+    noise_schedule: NoiseSchedule,
     steps: int = DEFAULT_STEPS,
     progress: Progress | None = None,
 ) -> Tensor:
@@ -59,7 +59,7 @@ def sample(
     ``progress`` is told of the steps done after each evaluation of the network. Errors as
     :func:`ddim_scheduler`.
     """
-    scheduler = ddim_scheduler(process, steps=steps)
+    scheduler = ddim_scheduler(noise_schedule, steps=steps)
     x = noise
     for done, timestep in enumerate(scheduler.timesteps.tolist(), start=1):
         x = scheduler.step(denoise(x, timestep), timestep, x, eta=0.0).prev_sample

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bitsr.training.binarizers import MeanScaleWeight, Sign
 from bitsr.training.diffusion.blocks import NormActivation, SelfAttention, TimeEncoding, attend
-from bitsr.training.diffusion.process import DiffusionProcess
+from bitsr.training.diffusion.noise_schedule import NoiseSchedule
 from bitsr.training.diffusion.unet import Layer, behind_fusion, levels, run_unet, without_context
 from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models.diffusion import DiffusionModel
@@ -219,7 +219,7 @@ class BiDiffSr(DiffusionModel):
             channels=config.channels,
             receptive_field_radius=convolution_reach(config.blocks, levels=len(widths), scale=scale),
             multiple=2 ** (len(widths) - 1),
-            process=DiffusionProcess(),
+            noise_schedule=NoiseSchedule(),
             time_groups=config.time_groups,
         )
         self.encoding = TimeEncoding(config.channels)
@@ -247,7 +247,7 @@ class BiDiffSr(DiffusionModel):
 
     def forward(self, x: Tensor, timestep: Tensor) -> Tensor:
         time = F.silu(self.encoding(timestep))
-        group = timestep * self.time_groups // self.process.timesteps
+        group = timestep * self.time_groups // self.noise_schedule.timesteps
         h = run_unet(
             self.head(x),
             Timestep(time, group),

@@ -7,9 +7,12 @@ from torch import Tensor, nn
 from bitsr.artifact.info import DEFAULT_STEPS
 from bitsr.common.errors import UsageError
 from bitsr.common.progress import Progress
-from bitsr.training.diffusion.process import DiffusionProcess, enlarge, noise_like
+from bitsr.training.diffusion.noise_schedule import NoiseSchedule, noise_like, upsample_bicubic
 from bitsr.training.diffusion.sampling import sample
 from bitsr.training.models.network import SuperResolutionModel
+
+# The published training has four crops on each of four devices, which draw their timesteps apart.
+CROPS_PER_TIMESTEP = 4
 
 
 class DiffusionModel(SuperResolutionModel):
@@ -27,14 +30,14 @@ class DiffusionModel(SuperResolutionModel):
         channels: int,
         receptive_field_radius: int,
         multiple: int,
-        process: DiffusionProcess,
+        noise_schedule: NoiseSchedule,
         time_groups: int = 1,
     ) -> None:
         # Group norms and attention read the whole picture; the radius is how far the convolutions look.
         super().__init__(
             scale=scale, channels=channels, receptive_field_radius=receptive_field_radius, global_pooling=True
         )
-        self.process = process
+        self.noise_schedule = noise_schedule
         self.multiple = multiple
         self.time_groups = time_groups
 
@@ -44,9 +47,9 @@ class DiffusionModel(SuperResolutionModel):
         return torch.empty(batch, 6, self.scale * height, self.scale * width), torch.zeros(1, dtype=torch.int64)
 
     def training_loss(self, network: nn.Module, low: Tensor, high: Tensor) -> Tensor:
-        """Mean absolute error of the predicted noise, at one random timestep for the whole batch.
+        """Mean absolute error of the predicted noise; each :data:`CROPS_PER_TIMESTEP` crops have a random timestep.
 
-        Source: BI-DiffSR's published options and code; thresholds and activations of one group serve a batch.
+        Source: BI-DiffSR's published options and code; thresholds and activations of one group serve an evaluation.
 
         Raises:
             UsageError: the pictures' sides are no multiples of ``multiple``.
@@ -56,10 +59,16 @@ class DiffusionModel(SuperResolutionModel):
                 f"the crops of {self.name} are {high.shape[3]}x{high.shape[2]} pixels, expected multiples of "
                 f"{self.multiple}; choose data.patch so that {self.scale} times it is one"
             )
-        timestep = torch.randint(self.process.timesteps, (1,), device=high.device)
+        parts = zip(*(torch.split(pictures, CROPS_PER_TIMESTEP) for pictures in (low, high)), strict=True)
+        losses = [self._noise_loss(network, *part) * (len(part[0]) / len(low)) for part in parts]
+        return torch.stack(losses).sum()
+
+    def _noise_loss(self, network: nn.Module, low: Tensor, high: Tensor) -> Tensor:
+        """Of crops that share a timestep."""
+        timestep = torch.randint(self.noise_schedule.timesteps, (1,), device=high.device)
         noise = torch.randn_like(high)
-        noisy = self.process.add_noise(high, noise, timestep)
-        condition = enlarge(low, scale=self.scale)
+        noisy = self.noise_schedule.add_noise(high, noise, timestep)
+        condition = upsample_bicubic(low, scale=self.scale)
         return F.l1_loss(network(torch.cat([condition, noisy], dim=1), timestep).float(), noise)
 
     def upscale(
@@ -72,14 +81,16 @@ class DiffusionModel(SuperResolutionModel):
         """
         scale = self.scale
         height, width = scale * low.shape[2], scale * low.shape[3]
-        condition = pad_to_multiple(enlarge(low, scale=scale), multiple=self.multiple)
+        condition = pad_to_multiple(upsample_bicubic(low, scale=scale), multiple=self.multiple)
         noise = noise_like(tuple(condition.shape), seed=seed).to(low.device)
 
         def denoise(x: Tensor, timestep: int) -> Tensor:
             eps: Tensor = self(torch.cat([condition, x], dim=1), torch.tensor([timestep], device=x.device))
             return eps.float()
 
-        return sample(denoise, noise, process=self.process, steps=steps, progress=progress)[:, :, :height, :width]
+        return sample(denoise, noise, noise_schedule=self.noise_schedule, steps=steps, progress=progress)[
+            :, :, :height, :width
+        ]
 
 
 def pad_to_multiple(x: Tensor, *, multiple: int, least: int = 1) -> Tensor:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitsr.training.diffusion.blocks import NormActivation, SelfAttention, TimeEncoding
-from bitsr.training.diffusion.process import DiffusionProcess
+from bitsr.training.diffusion.noise_schedule import NoiseSchedule
 from bitsr.training.diffusion.unet import behind_concatenation, levels, run_unet, without_context
 from bitsr.training.models.bidiffsr import DROPOUT, convolution_reach
 from bitsr.training.models.diffusion import DiffusionModel
@@ -69,7 +69,7 @@ class Sr3(DiffusionModel):
             channels=channels,
             receptive_field_radius=convolution_reach(blocks, levels=len(widths), scale=scale),
             multiple=2 ** (len(widths) - 1),
-            process=DiffusionProcess(),
+            noise_schedule=NoiseSchedule(),
         )
 
         def block(in_channels: int, out_channels: int) -> Sr3Block:

@@ -37,20 +37,22 @@ def golden_step(model: DiffusionModel, *, seed: int, side: int, timestep: int) -
     clean = golden_picture(seed=seed, height=side, width=side)
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed))
     number = torch.tensor([timestep])
-    return torch.cat([clean, model.process.add_noise(clean, noise, number)], dim=1).contiguous(), number
+    return torch.cat([clean, model.noise_schedule.add_noise(clean, noise, number)], dim=1).contiguous(), number
 
 
 def replayed_step(model: DiffusionModel, *, seed: int) -> tuple[Tensor, Tensor]:
     """The inputs whose ops are replayed: small, in the middle of the sampling."""
     side = tile_sizes(model, max_pixels=GOLDEN_HEIGHT * GOLDEN_WIDTH).min_side * model.scale
-    return golden_step(model, seed=seed, side=side, timestep=model.process.timesteps // 2)
+    return golden_step(model, seed=seed, side=side, timestep=model.noise_schedule.timesteps // 2)
 
 
 def compared_timesteps(model: DiffusionModel) -> list[int]:
     """The first of each group with thresholds of its own, and the last; the middle where there is one group."""
-    process = model.process
-    inner = process.group_starts(model.time_groups) if model.time_groups > 1 else [0, process.timesteps // 2]
-    return [*inner, process.timesteps - 1]
+    noise_schedule = model.noise_schedule
+    inner = (
+        noise_schedule.group_starts(model.time_groups) if model.time_groups > 1 else [0, noise_schedule.timesteps // 2]
+    )
+    return [*inner, noise_schedule.timesteps - 1]
 
 
 def make_steps(model: DiffusionModel, network: nn.Module, *, info: ArtifactInfo, seed: int) -> list[DiffusionStep]:

@@ -21,7 +21,7 @@ def summary(
     ] = "bidiffsr",
 ) -> None:
     """Show parameters, multiply-accumulates, bit operations and stored bytes of a model, layer by layer."""
-    from bitsr.export import cost
+    from bitsr.training import cost
     from bitsr.training.models import model_info
 
     try:

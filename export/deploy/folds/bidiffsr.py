@@ -220,9 +220,9 @@ class FoldedBiDiffSr(nn.Module):
 
     def __init__(self, module: BiDiffSr) -> None:
         super().__init__()
-        starts = module.process.group_starts(module.time_groups)
+        starts = module.noise_schedule.group_starts(module.time_groups)
         self.register_buffer("starts", torch.tensor(starts))
-        self.register_buffer("ends", torch.tensor([*starts[1:], module.process.timesteps]))
+        self.register_buffer("ends", torch.tensor([*starts[1:], module.noise_schedule.timesteps]))
         self.encoding = fold(module.encoding)
         self.head, self.norm, self.tail = fold(module.head), fold(module.norm), fold(module.tail)
         self.encoder, self.fusions, self.decoder = (

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from bitsr.export.cost import LayerCost, convention, count_layers, model_cost
+from bitsr.training.cost import LayerCost, convention, count_layers, model_cost
 from bitsr.training.models.e2fif import E2fifConfig, e2fif
 
 # EBSR's table 4 is for a low-resolution picture of 128x128 at x4, BBCU's table 1 for one of 320x180.

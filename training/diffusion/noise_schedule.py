@@ -10,7 +10,7 @@ from bitsr.common.errors import UsageError
 
 
 @dataclass(frozen=True)
-class DiffusionProcess:
+class NoiseSchedule:
     """``x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps``, abar the running product of ``1 - beta``, beta linear in t.
 
     The defaults are those of BI-DiffSR's published code; pictures are in [0, 1].
@@ -20,14 +20,14 @@ class DiffusionProcess:
     beta_start: float = 1e-6
     beta_end: float = 1e-2
 
-    def signal_share(self, timestep: Tensor) -> Tensor:
+    def alphas_cumprod(self, timestep: Tensor) -> Tensor:
         """abar_t in float32 for integer timesteps of any shape."""
         betas = torch.linspace(self.beta_start, self.beta_end, self.timesteps, dtype=torch.float64)
         return torch.cumprod(1 - betas, 0).float().to(timestep.device)[timestep]
 
     def add_noise(self, clean: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
         """x_t of a batch (N, 3, H, W); ``timestep`` (1,) is the same for all of it."""
-        share = self.signal_share(timestep)
+        share = self.alphas_cumprod(timestep)
         return share.sqrt() * clean + (1 - share).sqrt() * noise
 
     def group_starts(self, groups: int) -> list[int]:
@@ -35,7 +35,7 @@ class DiffusionProcess:
         return [-(-group * self.timesteps // groups) for group in range(groups)]
 
 
-def enlarge(low: Tensor, *, scale: int) -> Tensor:
+def upsample_bicubic(low: Tensor, *, scale: int) -> Tensor:
     """The condition: bicubic enlargement with a = -0.75 and half-pixel centres, the kernel of OpenCV's INTER_CUBIC.
 
     (N, 3, H, W) -> (N, 3, scale H, scale W), neither rounded nor clamped.

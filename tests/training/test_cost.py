@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitsr.common.errors import UsageError
-from bitsr.export.cost import LayerCost, convention, count_layers, model_cost
 from bitsr.export.deploy import fold
 from bitsr.training.binarizers import LearnedScaleWeight, MeanScaleWeight, RSign
+from bitsr.training.cost import LayerCost, convention, count_layers, model_cost
 from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models import create_model, list_models
 

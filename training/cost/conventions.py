@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bitsr.common.errors import UnknownNameError
-from bitsr.export.cost.counting import LayerCost
+from bitsr.training.cost.counting import LayerCost
 
 # All of them say that a 64-bit word does 64 bit operations at once (Bi-Real Net, ECCV 2018), and that a float has 32.
 WORD = 64
