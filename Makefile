@@ -16,7 +16,7 @@ TEST_JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n : 4)))
 
 BUILD_PACKAGES := g++
 TEST_PACKAGES := $(BUILD_PACKAGES) clang libclang-rt-dev libgtest-dev g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static adb
-NATIVE_SOURCES := $(shell find runtime -name '*.cpp' -o -name '*.h' -o -name '*.cmake' -o -name CMakeLists.txt)
+NATIVE_SOURCES := $(shell find runtime -name '*.cpp' -o -name '*.h' -o -name '*.inc' -o -name '*.cmake' -o -name CMakeLists.txt)
 
 CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" cmake
 NATIVE_OPTIONS := -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
@@ -119,10 +119,11 @@ bench: build  ## our kernels against float32 and int8, layer and whole net; JSON
 	$(BIN)/bitsr bench --output build/bench $(if $(LARQ_PYTHON),--larq-python $(LARQ_PYTHON))
 
 .PHONY: lint
-lint: $(STAMP)/packages  ## ruff and mypy
+lint: $(STAMP)/packages  ## ruff, mypy and clang-format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(filter %.cpp %.h %.inc,$(NATIVE_SOURCES))
 
 # The aarch64 wheels of both runtimes, unpacked: their libraries are linked and run under QEMU, never imported.
 BITSR_ARM64_WHEELS ?= build/arm64-wheels

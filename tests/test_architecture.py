@@ -62,7 +62,7 @@ def test_the_core_includes_no_framework(repository: Path) -> None:
     allowed = freestanding | {"arm_neon.h", "immintrin.h"}
     wrong = []
     for path in sorted((repository / "runtime" / "core").rglob("*")):
-        if path.suffix not in (".h", ".cpp"):
+        if path.suffix not in (".h", ".cpp", ".inc"):
             continue
         for line in path.read_text(encoding="utf-8").splitlines():
             if line.startswith("#include <") and line.split("<")[1].rstrip(">") not in allowed:

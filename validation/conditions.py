@@ -9,7 +9,8 @@ from typing import Any
 
 from bitsr.common.installation import top_folder
 from bitsr.common.versions import package_version
-from bitsr.runtime.machine import instruction_sets, processor
+from bitsr.runtime import isa_names
+from bitsr.runtime.machine import processor
 
 
 def conditions(library: Path, *, packages: tuple[str, ...]) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def conditions(library: Path, *, packages: tuple[str, ...]) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "device": processor(),
         "system": platform.platform(),
-        "instruction_sets": instruction_sets(),
+        "instruction_sets": list(isa_names()),
         "cores": len(os.sched_getaffinity(0)),
         "load_average": [round(value, 2) for value in os.getloadavg()],
         "library": str(library),

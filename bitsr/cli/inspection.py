@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from bitsr.common.installation import how_to_install, how_to_rebuild
 from bitsr.common.memory import available_memory
 from bitsr.common.versions import package_version
-from bitsr.runtime import EXECUTORCH_LIBRARY, RuntimeLibraryError, find_library
-from bitsr.runtime.litert import TFLITE_LIBRARY
-from bitsr.runtime.machine import instruction_sets, processor
+from bitsr.runtime import EXECUTORCH_LIBRARY, TFLITE_LIBRARY, RuntimeLibraryError, find_library, isa_names
+from bitsr.runtime.machine import processor
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def inspect() -> Environment:
         Finding("bitsr", package_version("bitsr"), "", how_to_install(None)),
         Finding("python", platform.python_version(), ""),
         Finding("processor", processor(), ""),
-        Finding("instruction set", ", ".join(instruction_sets()) or "no extension that the kernels use", ""),
+        _instruction_sets(),
         Finding("threads", str(len(os.sched_getaffinity(0))), ""),
         Finding("free memory", f"{available_memory() / 2**30:.1f} GiB", ""),
     ]
@@ -57,6 +56,14 @@ def inspect() -> Environment:
         _native_library(TFLITE_LIBRARY, purpose="running a .tflite"),
     ]
     return Environment({"native library": native, "tools": tools, "machine": machine})
+
+
+def _instruction_sets() -> Finding:
+    name, purpose = "instruction sets", "the kernels, the fastest first"
+    try:
+        return Finding(name, ", ".join(isa_names()), purpose)
+    except RuntimeLibraryError:
+        return Finding(name, None, purpose, "make build")
 
 
 def _native_library(name: str, *, purpose: str) -> Finding:

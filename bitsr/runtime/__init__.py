@@ -1,6 +1,7 @@
 """Finds and loads the native libraries of bitsr."""
 
 import ctypes
+import functools
 import os
 import threading
 from pathlib import Path
@@ -11,8 +12,8 @@ from bitsr.common.quiet import quiet, silent_stderr
 
 DIRECTORY_VARIABLE = "BITSR_RUNTIME_DIR"
 KERNEL_VARIABLE = "BITSR_KERNEL"
-KERNELS = ("auto", "portable", "avx2", "avx512", "neon")
 EXECUTORCH_LIBRARY = "libbitsr_executorch.so"
+TFLITE_LIBRARY = "libbitsr_tflite.so"
 EXECUTORCH_BACKEND = "BitsrBackend"
 
 _lock = threading.Lock()
@@ -55,6 +56,41 @@ def find_library(name: str) -> Path:
     )
 
 
+def _load(path: Path) -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise RuntimeLibraryError(f"the native library {path} does not load ({error}); {how_to_rebuild()}") from error
+
+
+@functools.cache
+def isa_names() -> tuple[str, ...]:
+    """Instruction sets that the library has kernels for and this processor can run, the fastest first.
+
+    The last one is "portable"; the first one runs where none is asked for.
+
+    Raises:
+        RuntimeLibraryError: the library is missing or does not load.
+    """
+    names = _load(find_library(TFLITE_LIBRARY)).bitsr_isa_names
+    names.restype = ctypes.c_char_p
+    text: bytes = names()
+    return tuple(text.decode("ascii").split(","))
+
+
+def wanted_kernel() -> str:
+    """What ``BITSR_KERNEL`` says: "" for nothing, "auto", or one of :func:`isa_names`.
+
+    Raises:
+        UsageError: it is none of these.
+        RuntimeLibraryError: the library that knows is missing or does not load.
+    """
+    kernel = os.environ.get(KERNEL_VARIABLE, "")
+    if kernel and kernel not in ("auto", *isa_names()):
+        raise UsageError(f"{KERNEL_VARIABLE} is '{kernel}'; expected one of auto, {', '.join(isa_names())}")
+    return kernel
+
+
 def load_executorch_backend() -> Path:
     """Register ``BitsrBackend`` with ExecuTorch's Python runtime, once in a process; the path of the library.
 
@@ -63,12 +99,10 @@ def load_executorch_backend() -> Path:
     Raises:
         MissingExtraError: executorch is not installed.
         RuntimeLibraryError: the library is missing, does not load, or did not register its backend.
-        UsageError: ``BITSR_KERNEL`` is no kernel's name.
+        UsageError: ``BITSR_KERNEL`` is no kernel that runs here.
     """
     global _loaded
-    kernel = os.environ.get(KERNEL_VARIABLE, "")
-    if kernel and kernel not in KERNELS:
-        raise UsageError(f"{KERNEL_VARIABLE} is '{kernel}'; expected one of {', '.join(KERNELS)}")
+    wanted_kernel()
     with _lock:
         if _loaded is not None:
             return _loaded
@@ -81,12 +115,7 @@ def load_executorch_backend() -> Path:
         except ImportError as error:
             raise MissingExtraError("executorch", extra="executorch", purpose="Running a .pte") from error
         path = find_library(EXECUTORCH_LIBRARY)
-        try:
-            ctypes.CDLL(str(path))
-        except OSError as error:
-            raise RuntimeLibraryError(
-                f"the native library {path} does not load ({error}); {how_to_rebuild()}"
-            ) from error
+        _load(path)
         if EXECUTORCH_BACKEND not in _C._get_registered_backend_names():
             raise RuntimeLibraryError(
                 f"{path} was loaded but ExecuTorch does not know {EXECUTORCH_BACKEND}: it is not of the installed "

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from bitsr.common.errors import BitsrError, MissingExtraError, UsageError
 from bitsr.common.installation import how_to_rebuild
 from bitsr.common.quiet import quiet, silent_stderr
-from bitsr.runtime import KERNEL_VARIABLE, KERNELS, RuntimeLibraryError, find_library
+from bitsr.runtime import TFLITE_LIBRARY, RuntimeLibraryError, find_library, wanted_kernel
 from bitsr.runtime.network import Map
 
-TFLITE_LIBRARY = "libbitsr_tflite.so"
 INTERPRETERS = ("litert", "tensorflow")
 
 
@@ -163,9 +162,7 @@ def _stock(interpreter: str) -> tuple[Any, Any]:
 
 
 def _load(load_delegate: Any, options: dict[str, str]) -> Any:
-    kernel = os.environ.get(KERNEL_VARIABLE, "")
-    if kernel and kernel not in KERNELS:
-        raise UsageError(f"{KERNEL_VARIABLE} is '{kernel}'; expected one of {', '.join(KERNELS)}")
+    kernel = wanted_kernel()
     chosen = {**({"kernel": kernel} if kernel else {}), **options}
     path = find_library(TFLITE_LIBRARY)
     try:

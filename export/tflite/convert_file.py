@@ -15,8 +15,7 @@ from bitsr.common.quiet import silent_stderr
 from bitsr.export.errors import ExportError
 from bitsr.export.tflite.binarize_graph import Rewritten, rewrite
 from bitsr.export.verification import Reference, Verification
-from bitsr.runtime import find_library
-from bitsr.runtime.litert import TFLITE_LIBRARY
+from bitsr.runtime import TFLITE_LIBRARY, find_library
 
 # Sides of the comparison's inputs where the model leaves them open.
 _OPEN_SIDES = (1, 27, 37, 16)

@@ -1,9 +1,9 @@
-// Times of single layers in one thread, as JSON: bitsr_layer_bench [rounds [kernel...]]
+// Times of single layers in one thread, as JSON: bitsr_layer_bench [rounds [isa...]]
 //
 // A layer is fp32 in, fp32 out, NHWC: packing of the signs, the 3x3 binary convolution, scale, shift, residual and
-// PReLU. "gated" adds a channel gate (threshold shift and gain) and a 3x3 spatial gate, as EBSR-light has them. Kernels
-// take turns in every round, so that a busy machine slows all of them: compare the ratios. "cpu" is the thread's
-// processor time, which leaves out what other programs took.
+// PReLU. "gated" adds a channel gate (threshold shift and gain) and a 3x3 spatial gate, as EBSR-light has them.
+// Instruction sets take turns in every round, so that a busy machine slows all of them: compare the ratios. "cpu" is
+// the thread's processor time, which leaves out what other programs took.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -17,7 +17,7 @@
 
 namespace {
 
-using bitsr::Kernel;
+using bitsr::Isa;
 
 struct Shape {
   int channels;
@@ -56,7 +56,7 @@ void stop(const bitsr::Status& status) {
   std::exit(1);
 }
 
-ProgramPointer make_layer(const Shape& shape, Kernel kernel) {
+ProgramPointer make_layer(const Shape& shape, Isa isa) {
   using bitsr::kAbsent;
   using bitsr::OpKind;
   using bitsr::ValueKind;
@@ -95,7 +95,7 @@ ProgramPointer make_layer(const Shape& shape, Kernel kernel) {
   bitsr::Program* program = nullptr;
   bitsr::Status no_memory;
   no_memory.code = bitsr::StatusCode::out_of_memory;
-  stop(ok ? builder.finish(kernel, &program) : no_memory);
+  stop(ok ? builder.finish(isa, &program) : no_memory);
   return ProgramPointer(program);
 }
 
@@ -112,7 +112,7 @@ struct Times {
 
 void run_once(bitsr::Program* program, const bitsr::TensorView& x, const bitsr::TensorView& y, Times* times) {
   const double wall = now(CLOCK_MONOTONIC), cpu = now(CLOCK_THREAD_CPUTIME_ID);
-  stop(program->run(&x, &y, {}, {}));
+  stop(program->run(&x, &y));
   times->wall.push_back(now(CLOCK_MONOTONIC) - wall);
   times->cpu.push_back(now(CLOCK_THREAD_CPUTIME_ID) - cpu);
 }
@@ -142,20 +142,19 @@ Map make_map(size_t count) {
 
 int main(int argc, char** argv) {
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 30;
-  std::vector<Kernel> kernels;
+  std::vector<Isa> isas;
   bool usage = rounds < 1;
   for (int i = 2; i < argc; ++i) {
-    kernels.push_back(Kernel::automatic);
-    usage = usage || !bitsr::parse_kernel(argv[i], &kernels.back()) || !bitsr::kernel_available(kernels.back());
+    isas.push_back(Isa::automatic);
+    usage = usage || !bitsr::parse_isa(argv[i], &isas.back()) || !bitsr::isa_available(isas.back());
   }
   if (usage) {
-    std::fprintf(stderr,
-                 "usage: bitsr_layer_bench [rounds [kernel...]]: 1 or more rounds, kernels that this processor has\n");
+    std::fprintf(stderr, "usage: bitsr_layer_bench [rounds [isa...]]: 1 or more rounds; instruction sets of auto, %s\n",
+                 bitsr::isa_names().text);
     return 2;
   }
-  if (kernels.empty())
-    for (const Kernel kernel : {Kernel::portable, Kernel::avx2, Kernel::avx512, Kernel::neon})
-      if (bitsr::kernel_available(kernel)) kernels.push_back(kernel);
+  if (isas.empty())
+    for (const Isa isa : bitsr::available_isas()) isas.push_back(isa);
   const Shape shapes[] = {{64, 128, 128, false}, {64, 180, 320, false}, {256, 128, 128, false}, {64, 128, 128, true}};
   std::printf("{\"build_type\": \"%s\", \"threads\": 1, \"rounds\": %d, \"layers\": [", BITSR_BUILD_TYPE, rounds);
   const char* separator = "";
@@ -165,20 +164,20 @@ int main(int argc, char** argv) {
     const bitsr::TensorView x = {in.get(), 1, shape.channels, shape.height, shape.width, bitsr::Layout::nhwc};
     const bitsr::TensorView y = {out.get(), 1, shape.channels, shape.height, shape.width, bitsr::Layout::nhwc};
     std::vector<ProgramPointer> programs;
-    std::vector<Times> times(kernels.size());
-    for (const Kernel kernel : kernels) {
-      programs.push_back(make_layer(shape, kernel));
+    std::vector<Times> times(isas.size());
+    for (const Isa isa : isas) {
+      programs.push_back(make_layer(shape, isa));
       Times first;  // it allocates: not counted
       run_once(programs.back().get(), x, y, &first);
     }
     for (int round = 0; round < rounds; ++round)
-      for (size_t k = 0; k < kernels.size(); ++k) run_once(programs[k].get(), x, y, &times[k]);
-    for (size_t k = 0; k < kernels.size(); ++k) {
+      for (size_t k = 0; k < isas.size(); ++k) run_once(programs[k].get(), x, y, &times[k]);
+    for (size_t k = 0; k < isas.size(); ++k) {
       std::printf(
-          "%s\n  {\"layer\": \"3x3 %d->%d%s\", \"height\": %d, \"width\": %d, \"kernel\": \"%s\", "
+          "%s\n  {\"layer\": \"3x3 %d->%d%s\", \"height\": %d, \"width\": %d, \"isa\": \"%s\", "
           "\"median_ms\": %.3f, \"median_cpu_ms\": %.3f, \"min_ms\": %.3f}",
           separator, shape.channels, shape.channels, shape.gated ? " gated" : "", static_cast<int>(shape.height),
-          static_cast<int>(shape.width), bitsr::kernel_name(kernels[k]), median(times[k].wall), median(times[k].cpu),
+          static_cast<int>(shape.width), bitsr::isa_name(isas[k]), median(times[k].wall), median(times[k].cpu),
           *std::min_element(times[k].wall.begin(), times[k].wall.end()));
       separator = ",";
     }

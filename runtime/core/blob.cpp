@@ -158,11 +158,11 @@ Status build(const uint8_t* data, size_t size, ProgramBuilder* builder) {
 
 }  // namespace
 
-Status Program::load(const void* blob, size_t size, Kernel kernel, Program** program) {
+Status Program::load(const void* blob, size_t size, Isa isa, Program** program) {
   *program = nullptr;
   ProgramBuilder builder;
   const Status status = build(static_cast<const uint8_t*>(blob), size, &builder);
-  return status.ok() ? builder.finish(kernel, program) : status;
+  return status.ok() ? builder.finish(isa, program) : status;
 }
 
 }  // namespace bitsr

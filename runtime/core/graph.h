@@ -13,29 +13,33 @@ struct Graph {
   Array<int32_t> outputs;
 };
 
-// Positions in OpSpec of the roles of ARCHITECTURE.md.
-namespace conv {
+// Names of the places of the op table (bitsr/op_table.h), for code that reads an OpSpec.
+namespace binary_conv2d {
 enum Input { kX, kThreshold, kChannelGain, kSpatialGain, kResidual, kInputs };
 enum Constant { kThresholds, kWeights, kScale, kShift, kInnerSlope, kInnerShift, kSlope, kConstants };
-enum Attribute { kOutChannels, kKernel, kPlanes, kAttributes };
-}  // namespace conv
-namespace gate {
+enum Attribute { kOutChannels, kKernelSize, kPlanes, kAttributes };
+}  // namespace binary_conv2d
+namespace channel_gate {
 enum Output { kLinear, kSigmoid, kOutputs };
 enum Constant { kW1, kB1, kW2, kB2, kConstants };
-enum Attribute { kHidden, kAll, kLinearCount, kAttributes };
-}  // namespace gate
-namespace spatial {
+enum Attribute { kHidden, kOutputCount, kLinearCount, kAttributes };
+}  // namespace channel_gate
+namespace spatial_gate {
 enum Constant { kWeight, kBias, kConstants };
-}  // namespace spatial
-namespace quantized {
-enum Constant { kWeight, kInverseStep, kScale, kBias, kConstants };
-enum Attribute { kKernel, kNegative, kPositive, kAttributes };
-}  // namespace quantized
-namespace shuffle {
+enum Attribute { kKernelSize, kAttributes };
+}  // namespace spatial_gate
+namespace add {
+enum Input { kA, kB, kInputs };
+}  // namespace add
+namespace pixel_shuffle {
 enum Input { kX, kSkip, kInputs };
-}  // namespace shuffle
+enum Attribute { kFactor, kAttributes };
+}  // namespace pixel_shuffle
+namespace quantized_spatial_gate {
+enum Constant { kWeight, kInverseStep, kScale, kBias, kConstants };
+enum Attribute { kKernelSize, kNegative, kPositive, kAttributes };
+}  // namespace quantized_spatial_gate
 
-const char* op_kind_name(OpKind kind);
 Status validate(const Graph& graph);
 
 }  // namespace bitsr

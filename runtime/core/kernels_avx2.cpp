@@ -48,7 +48,7 @@ struct Popcount {
   }
 
   // A block is [step][nibble][channel] bytes.
-  static void store_weight(uint8_t* block, int32_t /*kernel*/, int32_t /*words*/, int32_t channels, int32_t step,
+  static void store_weight(uint8_t* block, int32_t /*kernel_size*/, int32_t /*words*/, int32_t channels, int32_t step,
                            int32_t channel, uint64_t value) {
     for (int n = 0; n < kNibbles; ++n)
       block[(static_cast<size_t>(step) * kNibbles + n) * channels + channel] =
@@ -67,12 +67,12 @@ struct Popcount {
   }
 
   template <int kCount, int kChannels>
-  static inline __attribute__((always_inline)) void sums(const uint8_t* const* bits, int32_t kernel, int32_t words,
+  static inline __attribute__((always_inline)) void sums(const uint8_t* const* bits, int32_t kernel_size, int32_t words,
                                                          const uint8_t* w, int32_t* counts) {
     constexpr int kVectors = (kChannels + 31) / 32;
     const __m256i low = _mm256_set1_epi16(255);
     const auto* tables = &kTables.rows[0][0];
-    const int32_t row_steps = kernel * words;
+    const int32_t row_steps = kernel_size * words;
     const size_t pixel_step = static_cast<size_t>(16) * words;
     __m256i even[kCount][kVectors], odd[kCount][kVectors], acc[kCount][kVectors];
     for (int p = 0; p < kCount; ++p)
@@ -85,7 +85,7 @@ struct Popcount {
         }
     };
     int32_t flushes = 0;
-    for (int32_t k = 0; k < kernel; ++k) {
+    for (int32_t k = 0; k < kernel_size; ++k) {
       const uint8_t* a = bits[k];
       for (int32_t s = 0; s < row_steps;) {
         const int32_t run = row_steps - s < kWordsPerFlush ? row_steps - s : kWordsPerFlush;
@@ -120,35 +120,35 @@ struct Popcount {
   }
 
   template <int kChannels>
-  static void tile_of(const uint8_t* const* bits, int32_t kernel, int32_t words, const uint8_t* block, int pixels,
+  static void tile_of(const uint8_t* const* bits, int32_t kernel_size, int32_t words, const uint8_t* block, int pixels,
                       int32_t* counts) {
     memset(counts, 0, static_cast<size_t>(pixels) * kBlockChannels * sizeof(int32_t));
     if (pixels == kPixels) {
-      sums<kPixels, kChannels>(bits, kernel, words, block, counts);
+      sums<kPixels, kChannels>(bits, kernel_size, words, block, counts);
       return;
     }
     const uint8_t* rest[3] = {};
     for (int p = 0; p < pixels; ++p) {
-      for (int32_t k = 0; k < kernel; ++k) rest[k] = bits[k] + static_cast<size_t>(p) * words * kWordBytes;
-      sums<1, kChannels>(rest, kernel, words, block, counts + p * kBlockChannels);
+      for (int32_t k = 0; k < kernel_size; ++k) rest[k] = bits[k] + static_cast<size_t>(p) * words * kWordBytes;
+      sums<1, kChannels>(rest, kernel_size, words, block, counts + p * kBlockChannels);
     }
   }
 
   // counts[pixel][64]: differing bits of every pixel and channel over all taps.
-  static void tile(const uint8_t* const* bits, int32_t kernel, int32_t words, const uint8_t* block, int pixels,
+  static void tile(const uint8_t* const* bits, int32_t kernel_size, int32_t words, const uint8_t* block, int pixels,
                    int32_t channels, int32_t* counts) {
     switch (channels / 16) {
       case 1:
-        tile_of<16>(bits, kernel, words, block, pixels, counts);
+        tile_of<16>(bits, kernel_size, words, block, pixels, counts);
         break;
       case 2:
-        tile_of<32>(bits, kernel, words, block, pixels, counts);
+        tile_of<32>(bits, kernel_size, words, block, pixels, counts);
         break;
       case 3:
-        tile_of<48>(bits, kernel, words, block, pixels, counts);
+        tile_of<48>(bits, kernel_size, words, block, pixels, counts);
         break;
       default:
-        tile_of<64>(bits, kernel, words, block, pixels, counts);
+        tile_of<64>(bits, kernel_size, words, block, pixels, counts);
         break;
     }
   }
@@ -158,7 +158,7 @@ struct Popcount {
 }  // namespace avx2
 }  // namespace bitsr
 
-#include "row_kernels_impl.h"
+#include "row_kernels.inc"
 
 namespace bitsr {
 const RowKernels* avx2_kernels() {

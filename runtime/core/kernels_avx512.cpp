@@ -24,19 +24,19 @@ struct Popcount {
 
   // 1x1: a block is [half word][channel]. 3x3: [kernel row][half word][parity, tap 0, tap 1][channel], where parity is
   // the XOR of the row's three taps. See row_of_3.
-  static void store_weight(uint8_t* block, int32_t kernel, int32_t words, int32_t channels, int32_t step,
+  static void store_weight(uint8_t* block, int32_t kernel_size, int32_t words, int32_t channels, int32_t step,
                            int32_t channel, uint64_t value) {
     const int32_t tap = step / words, word = step % words;
     for (int h = 0; h < 2; ++h) {
       const auto half = static_cast<uint32_t>(value >> (32 * h));
-      const size_t group = static_cast<size_t>(tap / kernel * words + word) * 2 + h;
-      if (kernel == 1) {
+      const size_t group = static_cast<size_t>(tap / kernel_size * words + word) * 2 + h;
+      if (kernel_size == 1) {
         xor_into(block + (group * channels + channel) * 4, half);
         continue;
       }
       uint8_t* at = block + (group * 3 * channels + channel) * 4;
       xor_into(at, half);
-      if (tap % kernel < 2) xor_into(at + static_cast<size_t>(channels) * 4 * (1 + tap % kernel), half);
+      if (tap % kernel_size < 2) xor_into(at + static_cast<size_t>(channels) * 4 * (1 + tap % kernel_size), half);
     }
   }
 
@@ -120,9 +120,9 @@ struct Popcount {
   }
 
   template <int kCount, int kVectors>
-  static inline __attribute__((always_inline)) void sums(const uint8_t* const* bits, int32_t kernel, int32_t words,
+  static inline __attribute__((always_inline)) void sums(const uint8_t* const* bits, int32_t kernel_size, int32_t words,
                                                          const uint8_t* block, int32_t* counts) {
-    if (kernel == 1)
+    if (kernel_size == 1)
       sums_1x1<kCount, kVectors>(bits[0], words, block, counts);
     else if (words == 1)
       sums_3x3<kCount, kVectors>(bits, 1, block, counts);
@@ -131,36 +131,36 @@ struct Popcount {
   }
 
   template <int kVectors>
-  static void tile_of(const uint8_t* const* bits, int32_t kernel, int32_t words, const uint8_t* block, int pixels,
+  static void tile_of(const uint8_t* const* bits, int32_t kernel_size, int32_t words, const uint8_t* block, int pixels,
                       int32_t* counts) {
     const uint8_t* at[3] = {};
     for (int p = 0; p < pixels;) {
-      for (int32_t k = 0; k < kernel; ++k) at[k] = bits[k] + static_cast<size_t>(p) * words * 8;
+      for (int32_t k = 0; k < kernel_size; ++k) at[k] = bits[k] + static_cast<size_t>(p) * words * 8;
       if (pixels - p >= 3) {
-        sums<3, kVectors>(at, kernel, words, block, counts + p * kBlockChannels);
+        sums<3, kVectors>(at, kernel_size, words, block, counts + p * kBlockChannels);
         p += 3;
       } else {
-        sums<1, kVectors>(at, kernel, words, block, counts + p * kBlockChannels);
+        sums<1, kVectors>(at, kernel_size, words, block, counts + p * kBlockChannels);
         p += 1;
       }
     }
   }
 
   // counts[pixel][64]: differing bits of every pixel and channel over all taps.
-  static void tile(const uint8_t* const* bits, int32_t kernel, int32_t words, const uint8_t* block, int pixels,
+  static void tile(const uint8_t* const* bits, int32_t kernel_size, int32_t words, const uint8_t* block, int pixels,
                    int32_t channels, int32_t* counts) {
     switch (channels / 16) {
       case 1:
-        tile_of<1>(bits, kernel, words, block, pixels, counts);
+        tile_of<1>(bits, kernel_size, words, block, pixels, counts);
         break;
       case 2:
-        tile_of<2>(bits, kernel, words, block, pixels, counts);
+        tile_of<2>(bits, kernel_size, words, block, pixels, counts);
         break;
       case 3:
-        tile_of<3>(bits, kernel, words, block, pixels, counts);
+        tile_of<3>(bits, kernel_size, words, block, pixels, counts);
         break;
       default:
-        tile_of<4>(bits, kernel, words, block, pixels, counts);
+        tile_of<4>(bits, kernel_size, words, block, pixels, counts);
         break;
     }
   }
@@ -170,7 +170,7 @@ struct Popcount {
 }  // namespace avx512
 }  // namespace bitsr
 
-#include "row_kernels_impl.h"
+#include "row_kernels.inc"
 
 namespace bitsr {
 const RowKernels* avx512_kernels() {

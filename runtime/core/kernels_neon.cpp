@@ -25,9 +25,9 @@ struct Popcount {
   }
 
   // A block is [group of 8 channels][step][channel] words.
-  static void store_weight(uint8_t* block, int32_t kernel, int32_t words, int32_t /*channels*/, int32_t step,
+  static void store_weight(uint8_t* block, int32_t kernel_size, int32_t words, int32_t /*channels*/, int32_t step,
                            int32_t channel, uint64_t value) {
-    const int32_t steps = kernel * kernel * words;
+    const int32_t steps = kernel_size * kernel_size * words;
     memcpy(block + ((static_cast<size_t>(channel / 8) * steps + step) * 8 + channel % 8) * 8, &value, 8);
   }
 
@@ -58,8 +58,8 @@ struct Popcount {
 
   // Any number of steps.
   template <int kCount>
-  static void sums(const uint8_t* const* bits, int32_t kernel, int32_t words, const uint8_t* w, int32_t* counts) {
-    const int32_t row_steps = kernel * words;
+  static void sums(const uint8_t* const* bits, int32_t kernel_size, int32_t words, const uint8_t* w, int32_t* counts) {
+    const int32_t row_steps = kernel_size * words;
     uint16x8_t total[kCount];
     uint8x16_t acc[kCount][4];
     for (int p = 0; p < kCount; ++p) {
@@ -82,7 +82,7 @@ struct Popcount {
       }
       flushes = 0;
     };
-    for (int32_t k = 0; k < kernel; ++k) {
+    for (int32_t k = 0; k < kernel_size; ++k) {
       for (int32_t s = 0; s < row_steps;) {
         const int32_t run = row_steps - s < room ? row_steps - s : room;
         add_steps<kCount>(bits[k] + static_cast<size_t>(s) * kWordBytes, static_cast<size_t>(kWordBytes) * words, w,
@@ -101,13 +101,13 @@ struct Popcount {
 
   // At most kStepsPerFlush steps over all rows: up to 64 channels of 3x3, 960 of 1x1.
   template <int kCount>
-  static void sums_of_few(const uint8_t* const* bits, int32_t kernel, int32_t words, const uint8_t* w,
+  static void sums_of_few(const uint8_t* const* bits, int32_t kernel_size, int32_t words, const uint8_t* w,
                           int32_t* counts) {
-    const int32_t row_steps = kernel * words;
+    const int32_t row_steps = kernel_size * words;
     uint8x16_t acc[kCount][4];
     for (int p = 0; p < kCount; ++p)
       for (int j = 0; j < 4; ++j) acc[p][j] = vdupq_n_u8(0);
-    for (int32_t k = 0; k < kernel; ++k, w += static_cast<size_t>(row_steps) * 64)
+    for (int32_t k = 0; k < kernel_size; ++k, w += static_cast<size_t>(row_steps) * 64)
       add_steps<kCount>(bits[k], static_cast<size_t>(kWordBytes) * words, w, row_steps, acc);
     for (int p = 0; p < kCount; ++p) {
       const uint16x8_t total = flush(acc[p]);
@@ -117,28 +117,28 @@ struct Popcount {
   }
 
   template <int kCount>
-  static void groups(const uint8_t* const* bits, int32_t kernel, int32_t words, const uint8_t* block, int32_t channels,
-                     int32_t* counts) {
-    const int32_t steps = kernel * kernel * words;
+  static void groups(const uint8_t* const* bits, int32_t kernel_size, int32_t words, const uint8_t* block,
+                     int32_t channels, int32_t* counts) {
+    const int32_t steps = kernel_size * kernel_size * words;
     for (int32_t c = 0; c < channels; c += 8, block += static_cast<size_t>(steps) * 64) {
       if (steps <= kStepsPerFlush)
-        sums_of_few<kCount>(bits, kernel, words, block, counts + c);
+        sums_of_few<kCount>(bits, kernel_size, words, block, counts + c);
       else
-        sums<kCount>(bits, kernel, words, block, counts + c);
+        sums<kCount>(bits, kernel_size, words, block, counts + c);
     }
   }
 
   // counts[pixel][64]: differing bits of every pixel and channel over all taps.
-  static void tile(const uint8_t* const* bits, int32_t kernel, int32_t words, const uint8_t* block, int pixels,
+  static void tile(const uint8_t* const* bits, int32_t kernel_size, int32_t words, const uint8_t* block, int pixels,
                    int32_t channels, int32_t* counts) {
     if (pixels == kPixels) {
-      groups<kPixels>(bits, kernel, words, block, channels, counts);
+      groups<kPixels>(bits, kernel_size, words, block, channels, counts);
       return;
     }
     const uint8_t* rest[3] = {};
     for (int p = 0; p < pixels; ++p) {
-      for (int32_t k = 0; k < kernel; ++k) rest[k] = bits[k] + static_cast<size_t>(p) * words * kWordBytes;
-      groups<1>(rest, kernel, words, block, channels, counts + p * 64);
+      for (int32_t k = 0; k < kernel_size; ++k) rest[k] = bits[k] + static_cast<size_t>(p) * words * kWordBytes;
+      groups<1>(rest, kernel_size, words, block, channels, counts + p * 64);
     }
   }
 };
@@ -147,7 +147,7 @@ struct Popcount {
 }  // namespace neon
 }  // namespace bitsr
 
-#include "row_kernels_impl.h"
+#include "row_kernels.inc"
 
 namespace bitsr {
 const RowKernels* neon_kernels() { return &neon::kKernels; }

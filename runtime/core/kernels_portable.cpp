@@ -15,21 +15,21 @@ struct Popcount {
   static void store_word(uint8_t* bits, uint64_t value) { memcpy(bits, &value, 8); }
 
   // A block is [channel][step] words.
-  static void store_weight(uint8_t* block, int32_t kernel, int32_t words, int32_t /*channels*/, int32_t step,
+  static void store_weight(uint8_t* block, int32_t kernel_size, int32_t words, int32_t /*channels*/, int32_t step,
                            int32_t channel, uint64_t value) {
-    const int32_t steps = kernel * kernel * words;
+    const int32_t steps = kernel_size * kernel_size * words;
     memcpy(block + (static_cast<size_t>(channel) * steps + step) * 8, &value, 8);
   }
 
   // counts[pixel][64]: differing bits of every pixel and channel over all taps.
-  static void tile(const uint8_t* const* bits, int32_t kernel, int32_t words, const uint8_t* block, int pixels,
+  static void tile(const uint8_t* const* bits, int32_t kernel_size, int32_t words, const uint8_t* block, int pixels,
                    int32_t channels, int32_t* counts) {
-    const int32_t row_steps = kernel * words;
+    const int32_t row_steps = kernel_size * words;
     for (int p = 0; p < pixels; ++p)
       for (int32_t o = 0; o < channels; ++o) {
-        const uint8_t* w = block + static_cast<size_t>(o) * kernel * row_steps * 8;
+        const uint8_t* w = block + static_cast<size_t>(o) * kernel_size * row_steps * 8;
         int32_t count = 0;
-        for (int32_t k = 0; k < kernel; ++k)
+        for (int32_t k = 0; k < kernel_size; ++k)
           for (int32_t s = 0; s < row_steps; ++s, w += 8) {
             uint64_t a, b;
             memcpy(&a, bits[k] + (static_cast<size_t>(p) * words + s) * 8, 8);
@@ -45,7 +45,7 @@ struct Popcount {
 }  // namespace portable
 }  // namespace bitsr
 
-#include "row_kernels_impl.h"
+#include "row_kernels.inc"
 
 namespace bitsr {
 const RowKernels* portable_kernels() { return &portable::kKernels; }

@@ -19,14 +19,14 @@ struct F32 {
 
   static F32 set(float value) { return {_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
   static F32 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
-  static __m256 dot_of_8(const int32_t* base, const int32_t* counts) {
+  static __m256 dot_of_8(const int32_t* dot_offset, const int32_t* counts) {
     const __m256i count = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(counts));
-    const __m256i from = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(base));
+    const __m256i from = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(dot_offset));
     return _mm256_cvtepi32_ps(_mm256_sub_epi32(from, _mm256_add_epi32(count, count)));
   }
-  // float(base - 2 * count)
-  static F32 dot(const int32_t* base, const int32_t* counts) {
-    return {dot_of_8(base, counts), dot_of_8(base + 8, counts + 8)};
+  // float(dot_offset - 2 * count)
+  static F32 dot(const int32_t* dot_offset, const int32_t* counts) {
+    return {dot_of_8(dot_offset, counts), dot_of_8(dot_offset + 8, counts + 8)};
   }
   void store(float* p) const {
     _mm256_storeu_ps(p, lo);

@@ -16,10 +16,10 @@ struct F32 {
 
   static F32 set(float value) { return {_mm512_set1_ps(value)}; }
   static F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
-  // float(base - 2 * count)
-  static F32 dot(const int32_t* base, const int32_t* counts) {
+  // float(dot_offset - 2 * count)
+  static F32 dot(const int32_t* dot_offset, const int32_t* counts) {
     const __m512i count = _mm512_loadu_si512(counts);
-    return {_mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_loadu_si512(base), _mm512_add_epi32(count, count)))};
+    return {_mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_loadu_si512(dot_offset), _mm512_add_epi32(count, count)))};
   }
   void store(float* p) const { _mm512_storeu_ps(p, v); }
 };

@@ -22,11 +22,11 @@ struct F32 {
     return {{q, q, q, q}};
   }
   static F32 load(const float* p) { return {{vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12)}}; }
-  // float(base - 2 * count)
-  static F32 dot(const int32_t* base, const int32_t* counts) {
+  // float(dot_offset - 2 * count)
+  static F32 dot(const int32_t* dot_offset, const int32_t* counts) {
     F32 r;
     for (int i = 0; i < 4; ++i)
-      r.v[i] = vcvtq_f32_s32(vsubq_s32(vld1q_s32(base + 4 * i), vshlq_n_s32(vld1q_s32(counts + 4 * i), 1)));
+      r.v[i] = vcvtq_f32_s32(vsubq_s32(vld1q_s32(dot_offset + 4 * i), vshlq_n_s32(vld1q_s32(counts + 4 * i), 1)));
     return r;
   }
   void store(float* p) const {

@@ -26,10 +26,10 @@ struct F32 {
     memcpy(r.v, p, sizeof(r.v));
     return r;
   }
-  // float(base - 2 * count)
-  static F32 dot(const int32_t* base, const int32_t* counts) {
+  // float(dot_offset - 2 * count)
+  static F32 dot(const int32_t* dot_offset, const int32_t* counts) {
     F32 r;
-    for (int l = 0; l < kLanes; ++l) r.v[l] = static_cast<float>(base[l] - 2 * counts[l]);
+    for (int l = 0; l < kLanes; ++l) r.v[l] = static_cast<float>(dot_offset[l] - 2 * counts[l]);
     return r;
   }
   void store(float* p) const { memcpy(p, v, sizeof(v)); }

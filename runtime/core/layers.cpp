@@ -16,10 +16,10 @@ bool copy_rows(const void* from, int32_t rows, int32_t count, int32_t stride, Bu
   return true;
 }
 
-// accumulator = base - 2 * popcount. Padded taps read bits 0, so they count the 1 bits of their weights: the table adds
-// these back and leaves the padded taps out of K.
-void fill_base(const uint64_t* weights, ConvLayer* layer) {
-  const int32_t k = layer->kernel, taps = k * k;
+// accumulator = dot_offset - 2 * popcount. Padded taps read bits 0, so they count the 1 bits of their weights: the
+// table adds these back and leaves the padded taps out of K.
+void fill_dot_offset(const uint64_t* weights, BinaryConv2dLayer* layer) {
+  const int32_t k = layer->kernel_size, taps = k * k;
   for (int32_t plane = 0; plane < layer->planes; ++plane)
     for (int32_t o = 0; o < layer->out_channels; ++o) {
       int32_t ones[9];
@@ -35,92 +35,93 @@ void fill_base(const uint64_t* weights, ConvLayer* layer) {
       }
       for (int32_t border = 0; border < kBorderClasses; ++border) {
         const int32_t row = border / 4, column = border % 4;
-        int32_t base = 0;
+        int32_t offset = 0;
         for (int32_t tap = 0; tap < taps; ++tap) {
           const int32_t y = tap / k, x = tap % k;
           const bool padded = k == 3 && ((y == 0 && (row & 1)) || (y == 2 && (row & 2)) || (x == 0 && (column & 1)) ||
                                          (x == 2 && (column & 2)));
-          base += padded ? 2 * ones[tap] : layer->in_channels;
+          offset += padded ? 2 * ones[tap] : layer->in_channels;
         }
-        layer->base
+        layer->dot_offset
             .as<int32_t>()[((static_cast<size_t>(row) * layer->planes + plane) * 4 + column) * layer->out_stride + o] =
-            base;
+            offset;
       }
     }
 }
 
-bool prepare_conv(const OpSpec& spec, const ValueSpec& x, const RowKernels& kernels, ConvLayer* layer) {
+bool prepare_binary_conv2d(const OpSpec& spec, const ValueSpec& x, const RowKernels& kernels,
+                           BinaryConv2dLayer* layer) {
   layer->in_channels = x.channels;
   layer->in_stride = round_up_lanes(x.channels);
-  layer->out_channels = spec.attributes[conv::kOutChannels];
+  layer->out_channels = spec.attributes[binary_conv2d::kOutChannels];
   layer->out_stride = round_up_lanes(layer->out_channels);
-  layer->kernel = spec.attributes[conv::kKernel];
-  layer->planes = spec.attributes[conv::kPlanes];
+  layer->kernel_size = spec.attributes[binary_conv2d::kKernelSize];
+  layer->planes = spec.attributes[binary_conv2d::kPlanes];
   layer->words = (x.channels + 63) / 64;
-  layer->plane_bytes = kernels.weight_bytes(layer->out_stride, layer->kernel, layer->words);
+  layer->plane_bytes = kernels.weight_bytes(layer->out_stride, layer->kernel_size, layer->words);
   const size_t outs = static_cast<size_t>(layer->out_stride), planes = static_cast<size_t>(layer->planes);
   if (!layer->threshold.reserve(static_cast<size_t>(layer->in_stride) * 4) ||
       !layer->weights.reserve(planes * layer->plane_bytes) ||
-      !layer->base.reserve(kBorderClasses * planes * outs * 4) || !layer->shift.reserve(outs * 4))
+      !layer->dot_offset.reserve(kBorderClasses * planes * outs * 4) || !layer->shift.reserve(outs * 4))
     return false;
   float* threshold = layer->threshold.as<float>();
   for (int32_t c = 0; c < layer->in_stride; ++c) threshold[c] = INFINITY;
-  if (spec.constants[conv::kThresholds].data)
-    memcpy(threshold, spec.constants[conv::kThresholds].data, static_cast<size_t>(x.channels) * 4);
+  if (spec.constants[binary_conv2d::kThresholds].data)
+    memcpy(threshold, spec.constants[binary_conv2d::kThresholds].data, static_cast<size_t>(x.channels) * 4);
   // The blob's constants need no alignment: work on an aligned copy.
-  const Constant& bits = spec.constants[conv::kWeights];
+  const Constant& bits = spec.constants[binary_conv2d::kWeights];
   Buffer aligned;
   if (!aligned.reserve(bits.bytes)) return false;
   memcpy(aligned.as<uint8_t>(), bits.data, bits.bytes);
   const uint64_t* words = aligned.as<uint64_t>();
   const size_t plane_words = bits.bytes / 8 / planes;
   for (int32_t plane = 0; plane < layer->planes; ++plane)
-    kernels.pack_weights(words + plane * plane_words, layer->out_channels, layer->out_stride, layer->kernel,
+    kernels.pack_weights(words + plane * plane_words, layer->out_channels, layer->out_stride, layer->kernel_size,
                          layer->words, layer->weights.as<uint8_t>() + plane * layer->plane_bytes);
-  fill_base(words, layer);
+  fill_dot_offset(words, layer);
   const Constant* c = spec.constants;
   const int32_t out = layer->out_channels, stride = layer->out_stride;
-  return copy_rows(c[conv::kScale].data, layer->planes, out, stride, &layer->scale) &&
-         copy_rows(c[conv::kShift].data, 1, out, stride, &layer->shift) &&
-         copy_rows(c[conv::kInnerSlope].data, 1, out, stride, &layer->inner_slope) &&
-         copy_rows(c[conv::kInnerShift].data, 1, out, stride, &layer->inner_shift) &&
-         copy_rows(c[conv::kSlope].data, 1, out, stride, &layer->slope);
+  return copy_rows(c[binary_conv2d::kScale].data, layer->planes, out, stride, &layer->scale) &&
+         copy_rows(c[binary_conv2d::kShift].data, 1, out, stride, &layer->shift) &&
+         copy_rows(c[binary_conv2d::kInnerSlope].data, 1, out, stride, &layer->inner_slope) &&
+         copy_rows(c[binary_conv2d::kInnerShift].data, 1, out, stride, &layer->inner_shift) &&
+         copy_rows(c[binary_conv2d::kSlope].data, 1, out, stride, &layer->slope);
 }
 
-bool prepare_gate(const OpSpec& spec, const ValueSpec& x, GateLayer* layer) {
+bool prepare_channel_gate(const OpSpec& spec, const ValueSpec& x, ChannelGateLayer* layer) {
   layer->channels = x.channels;
-  layer->hidden = spec.attributes[gate::kHidden];
-  layer->all = spec.attributes[gate::kAll];
-  layer->linear = spec.attributes[gate::kLinearCount];
+  layer->hidden = spec.attributes[channel_gate::kHidden];
+  layer->outputs = spec.attributes[channel_gate::kOutputCount];
+  layer->linear = spec.attributes[channel_gate::kLinearCount];
   const Constant* c = spec.constants;
-  return copy_rows(c[gate::kW1].data, layer->hidden, layer->channels, layer->channels, &layer->w1) &&
-         copy_rows(c[gate::kB1].data, 1, layer->hidden, layer->hidden, &layer->b1) &&
-         copy_rows(c[gate::kW2].data, layer->all, layer->hidden, layer->hidden, &layer->w2) &&
-         copy_rows(c[gate::kB2].data, 1, layer->all, layer->all, &layer->b2) &&
+  return copy_rows(c[channel_gate::kW1].data, layer->hidden, layer->channels, layer->channels, &layer->w1) &&
+         copy_rows(c[channel_gate::kB1].data, 1, layer->hidden, layer->hidden, &layer->b1) &&
+         copy_rows(c[channel_gate::kW2].data, layer->outputs, layer->hidden, layer->hidden, &layer->w2) &&
+         copy_rows(c[channel_gate::kB2].data, 1, layer->outputs, layer->outputs, &layer->b2) &&
          layer->mean.reserve(static_cast<size_t>(layer->channels) * 4) &&
          layer->hidden_values.reserve(static_cast<size_t>(layer->hidden) * 4) &&
-         layer->values.reserve(static_cast<size_t>(layer->all) * 4);
+         layer->values.reserve(static_cast<size_t>(layer->outputs) * 4);
 }
 
-bool prepare_spatial(const OpSpec& spec, const ValueSpec& x, SpatialLayer* layer) {
-  layer->kernel = spec.attributes[0];
+bool prepare_spatial_gate(const OpSpec& spec, const ValueSpec& x, SpatialGateLayer* layer) {
+  layer->kernel_size = spec.attributes[spatial_gate::kKernelSize];
   layer->stride = round_up_lanes(x.channels);
-  memcpy(&layer->bias, spec.constants[spatial::kBias].data, 4);
-  return copy_rows(spec.constants[spatial::kWeight].data, layer->kernel * layer->kernel, x.channels, layer->stride,
-                   &layer->weight);
+  memcpy(&layer->bias, spec.constants[spatial_gate::kBias].data, 4);
+  return copy_rows(spec.constants[spatial_gate::kWeight].data, layer->kernel_size * layer->kernel_size, x.channels,
+                   layer->stride, &layer->weight);
 }
 
-bool prepare_quantized_gate(const OpSpec& spec, const ValueSpec& x, QuantizedGateLayer* layer) {
-  layer->kernel = spec.attributes[quantized::kKernel];
+bool prepare_quantized_spatial_gate(const OpSpec& spec, const ValueSpec& x, QuantizedSpatialGateLayer* layer) {
+  layer->kernel_size = spec.attributes[quantized_spatial_gate::kKernelSize];
   layer->stride = round_up_lanes(x.channels);
-  layer->negative = static_cast<float>(spec.attributes[quantized::kNegative]);
-  layer->positive = static_cast<float>(spec.attributes[quantized::kPositive]);
-  memcpy(&layer->inverse_step, spec.constants[quantized::kInverseStep].data, 4);
-  memcpy(&layer->scale, spec.constants[quantized::kScale].data, 4);
-  memcpy(&layer->bias, spec.constants[quantized::kBias].data, 4);
-  const int32_t taps = layer->kernel * layer->kernel;
+  layer->negative = static_cast<float>(spec.attributes[quantized_spatial_gate::kNegative]);
+  layer->positive = static_cast<float>(spec.attributes[quantized_spatial_gate::kPositive]);
+  memcpy(&layer->inverse_step, spec.constants[quantized_spatial_gate::kInverseStep].data, 4);
+  memcpy(&layer->scale, spec.constants[quantized_spatial_gate::kScale].data, 4);
+  memcpy(&layer->bias, spec.constants[quantized_spatial_gate::kBias].data, 4);
+  const int32_t taps = layer->kernel_size * layer->kernel_size;
   if (!layer->weight.reserve(static_cast<size_t>(taps) * static_cast<size_t>(layer->stride) * 2)) return false;
-  const auto* from = static_cast<const int8_t*>(spec.constants[quantized::kWeight].data);
+  const auto* from = static_cast<const int8_t*>(spec.constants[quantized_spatial_gate::kWeight].data);
   int16_t* to = layer->weight.as<int16_t>();
   for (int32_t tap = 0; tap < taps; ++tap)
     for (int32_t c = 0; c < x.channels; ++c) to[tap * layer->stride + c] = from[tap * x.channels + c];
@@ -133,13 +134,13 @@ bool prepare_layer(const OpSpec& spec, const ValueSpec& x, const RowKernels& ker
   layer->spec = spec;
   switch (spec.kind) {
     case OpKind::binary_conv2d:
-      return prepare_conv(spec, x, kernels, &layer->conv);
+      return prepare_binary_conv2d(spec, x, kernels, &layer->binary_conv2d);
     case OpKind::channel_gate:
-      return prepare_gate(spec, x, &layer->gate);
+      return prepare_channel_gate(spec, x, &layer->channel_gate);
     case OpKind::spatial_gate:
-      return prepare_spatial(spec, x, &layer->spatial);
+      return prepare_spatial_gate(spec, x, &layer->spatial_gate);
     case OpKind::quantized_spatial_gate:
-      return prepare_quantized_gate(spec, x, &layer->quantized);
+      return prepare_quantized_spatial_gate(spec, x, &layer->quantized_spatial_gate);
     case OpKind::add:
     case OpKind::pixel_shuffle:
       return true;

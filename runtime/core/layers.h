@@ -1,4 +1,4 @@
-// Constants of the ops, checked and laid out for one kernel.
+// Constants of the ops, checked and laid out for one instruction set.
 #pragma once
 
 #include "graph.h"
@@ -10,45 +10,45 @@ constexpr int32_t kBorderClasses = 16;  // 4 * row class + column class; bit 0: 
 
 inline int32_t round_up_lanes(int32_t channels) { return (channels + kLaneCount - 1) / kLaneCount * kLaneCount; }
 
-struct ConvLayer {
-  int32_t in_channels, in_stride, out_channels, out_stride, kernel, words, planes;
+struct BinaryConv2dLayer {
+  int32_t in_channels, in_stride, out_channels, out_stride, kernel_size, words, planes;
   Buffer threshold;  // [in_stride], +inf past the last channel; the static thresholds, or room for those of one image
   Buffer weights;
   size_t plane_bytes;
-  Buffer base;                                    // int32 [4 row classes][planes][4 column classes][out_stride]
+  Buffer dot_offset;                              // int32 [4 row classes][planes][4 column classes][out_stride]
   Buffer scale;                                   // [planes][out_stride]
   Buffer shift, inner_slope, inner_shift, slope;  // [out_stride]; empty when absent, shift never
 };
 
-struct GateLayer {
-  int32_t channels, hidden, all, linear;
+struct ChannelGateLayer {
+  int32_t channels, hidden, outputs, linear;
   Buffer w1, b1, w2, b2;
   Buffer mean, hidden_values, values;
 };
 
-struct SpatialLayer {
-  int32_t kernel, stride;
-  Buffer weight;  // [kernel][kernel][stride]
+struct SpatialGateLayer {
+  int32_t kernel_size, stride;
+  Buffer weight;  // [kernel_size][kernel_size][stride]
   float bias;
 };
 
-struct QuantizedGateLayer {
-  int32_t kernel, stride;
+struct QuantizedSpatialGateLayer {
+  int32_t kernel_size, stride;
   float negative, positive, inverse_step, scale, bias;
-  Buffer weight;  // int16 [kernel][kernel][stride]
+  Buffer weight;  // int16 [kernel_size][kernel_size][stride]
 };
 
 // One op with its constants; only the member of its kind is used.
 struct Layer {
   OpSpec spec;
-  ConvLayer conv;
-  GateLayer gate;
-  SpatialLayer spatial;
-  QuantizedGateLayer quantized;
+  BinaryConv2dLayer binary_conv2d;
+  ChannelGateLayer channel_gate;
+  SpatialGateLayer spatial_gate;
+  QuantizedSpatialGateLayer quantized_spatial_gate;
   // Gates that directly follow a convolution and read its output take their sums row by row while it runs.
-  bool sums_rows = false;          // of a convolution: channel gates follow
-  int32_t spatial_gate = kAbsent;  // of a convolution: the spatial gate that follows
-  bool summed = false;             // of a gate: the convolution before it takes the sums
+  bool computes_row_sums = false;       // of a convolution: channel gates follow
+  int32_t next_spatial_gate = kAbsent;  // of a convolution: the spatial gate that follows
+  bool row_sums_ready = false;          // of a gate: the convolution before it takes the sums
 };
 
 // False: out of memory. `spec` has passed validate().

@@ -10,10 +10,10 @@ bool same_size(const ValueSpec& a, const ValueSpec& b) {
 
 // The input whose memory the op may overwrite with its output, element by element; kAbsent where there is none.
 int32_t overwritable(const OpSpec& op, const Graph& graph, const Plan& plan, int32_t index) {
-  const int32_t candidates[2] = {op.kind == OpKind::binary_conv2d ? op.inputs[conv::kResidual]
-                                 : op.kind == OpKind::add         ? op.inputs[0]
+  const int32_t candidates[2] = {op.kind == OpKind::binary_conv2d ? op.inputs[binary_conv2d::kResidual]
+                                 : op.kind == OpKind::add         ? op.inputs[add::kA]
                                                                   : kAbsent,
-                                 op.kind == OpKind::add ? op.inputs[1] : kAbsent};
+                                 op.kind == OpKind::add ? op.inputs[add::kB] : kAbsent};
   for (const int32_t id : candidates)
     if (id != kAbsent && !plan.values[id].is_input && plan.values[id].last_use == index &&
         same_size(graph.values[id], graph.values[op.outputs[0]]))

@@ -1,4 +1,4 @@
-// A program's state between and during runs; program.cpp runs it, program_gates.cpp has its gates.
+// A program's state between and during runs; program.cpp runs it, run_*.cpp have its ops.
 #pragma once
 
 #include "bitsr/program.h"
@@ -7,13 +7,6 @@
 #include "status.h"
 
 namespace bitsr {
-
-// Where a value of the current picture lies. Element (c, y, x) is data[c * channel + y * row + x * column].
-struct Place {
-  float* data;
-  int64_t height, width;
-  int64_t channel, row, column;
-};
 
 // Runs `body(begin, end)` over ranges of [0, count) on the caller's threads.
 template <class Body>
@@ -33,20 +26,19 @@ inline Status no_memory() { return failure(StatusCode::out_of_memory, "out of me
 struct Program::Impl {
   Graph graph;
   Plan plan;
-  Kernel kernel = Kernel::portable;
+  Isa isa = Isa::portable;  // never `automatic`
   const RowKernels* kernels = nullptr;
   Layer* layers = nullptr;
   int32_t layer_count = 0;
-  Buffer slot_memory;    // Buffer[plan.slot_count]
-  Buffer places_memory;  // Place[values]
-  Buffer bits;           // packed signs of one map, with a border of zero pixels for 3x3
+  Buffer slot_memory;   // Buffer[plan.slot_count]
+  Buffer views_memory;  // StridedView[values], of the current picture
+  Buffer bits;          // packed signs of one map, with a border of zero pixels for 3x3
   int64_t bits_height = 0, bits_width = 0;
-  int32_t bits_words = 0, bits_kernel = 0;
-  Buffer row_sums;   // [height][stride] of the input of the channel gates at hand
-  Buffer gate_sums;  // [kernel rows][height][width rounded up] of the spatial gate at hand
-  Buffer quantized;  // int16 [height + border][width + border][stride] of the quantized gate at hand
+  int32_t bits_words = 0, bits_kernel_size = 0;
+  Buffer row_sums;       // [height][stride] of the input of the channel gates at hand
+  Buffer gate_sums;      // [kernel rows][height][width rounded up] of the spatial gate at hand
+  Buffer quantized_map;  // int16 [height + border][width + border][stride] of the quantized gate at hand
   Parallel parallel;
-  Observer observer;
 
   ~Impl() {
     for (int32_t i = 0; i < layer_count; ++i) layers[i].~Layer();
@@ -55,36 +47,30 @@ struct Program::Impl {
   }
 
   Buffer* slots() const { return slot_memory.as<Buffer>(); }
-  Place& place(int32_t id) const { return places_memory.as<Place>()[id]; }
+  StridedView& value(int32_t id) const { return views_memory.as<StridedView>()[id]; }
 
   Status prepare();
   Status shape_of(int32_t id, const TensorView& first, Shape* shape) const;
   Status check(const TensorView& view, int32_t id, const TensorView& first, const char* role, int32_t index) const;
   Status place_values(const TensorView* inputs, const TensorView* outputs, int64_t image);
   Status run_layer(Layer* layer);
-  void show_results(int32_t op) const;
-  Status run_conv(const Layer& whole, ConvLayer* layer);
-  Status run_gate(const OpSpec& op, GateLayer* layer, bool summed);
-  Status run_spatial(const OpSpec& op, const SpatialLayer& layer, bool summed);
-  Status run_quantized_gate(const OpSpec& op, const QuantizedGateLayer& layer);
+  void show_results(const Observer& observer, int32_t op) const;
+  Status run_binary_conv2d(const Layer& whole, BinaryConv2dLayer* layer);
+  Status run_channel_gate(const OpSpec& op, ChannelGateLayer* layer, bool row_sums_ready);
+  Status run_spatial_gate(const OpSpec& op, const SpatialGateLayer& layer, bool row_sums_ready);
+  Status run_quantized_spatial_gate(const OpSpec& op, const QuantizedSpatialGateLayer& layer);
   void find_fused_gates();
-  Status reserve_row_sums(const Place& x, int32_t channels);
-  Status reserve_gate_sums(const Place& x, int32_t kernel);
-  void sum_gate_row(const Place& x, const SpatialLayer& layer, int64_t y) const;
+  Status reserve_row_sums(const StridedView& x, int32_t channels);
+  Status reserve_gate_sums(const StridedView& x, int32_t kernel_size);
+  void sum_gate_row(const StridedView& x, const SpatialGateLayer& layer, int64_t y) const;
   void run_add(const OpSpec& op);
-  void run_shuffle(const OpSpec& op);
-  Status reserve_bits(const Place& x, const ConvLayer& layer);
+  void run_pixel_shuffle(const OpSpec& op);
+  Status reserve_bits(const StridedView& x, const BinaryConv2dLayer& layer);
 
   // A map that lies in a caller's memory as the kernels want it: no copy.
   bool in_place(int32_t id, Layout layout) const {
     const ValueSpec& v = graph.values[id];
     return v.kind == ValueKind::map && layout == Layout::nhwc && v.channels % kLaneCount == 0;
-  }
-  TensorView image_of(const TensorView& view, int64_t image) const {
-    TensorView one = view;
-    one.n = 1;
-    one.data += image * view.c * view.h * view.w;
-    return one;
   }
 };
 

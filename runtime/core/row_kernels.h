@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "bitsr/isa.h"
+
 namespace bitsr {
 
 constexpr int kLaneCount = 16;
@@ -22,10 +24,10 @@ struct Epilogue {
 };
 
 struct ConvRow {
-  const uint8_t* bits[3];  // rows above, at and below (1x1: only [0]), from the left border pixel on
-  const uint8_t* weights;  // as written by pack_weights
-  const int32_t* base;     // [planes][4 column classes][out_stride]: accumulator = base - 2 * popcount
-  int32_t kernel, words, planes;
+  const uint8_t* bits[3];     // rows above, at and below (1x1: only [0]), from the left border pixel on
+  const uint8_t* weights;     // as written by pack_weights
+  const int32_t* dot_offset;  // [planes][4 column classes][out_stride]: accumulator = dot_offset - 2 * popcount
+  int32_t kernel_size, words, planes;
   int64_t width;
   int32_t out_stride;
   Epilogue epilogue;
@@ -40,8 +42,8 @@ struct ConvRow {
 // What one input row gives to the spatial gates of the rows around it.
 struct GateRow {
   const float* x;
-  const float* weights;  // [kernel][kernel][stride]
-  int32_t kernel, stride;
+  const float* weights;  // [kernel_size][kernel_size][stride]
+  int32_t kernel_size, stride;
   int64_t width;
   float* sums[3];  // [width rounded up to 16] for every kernel row
 };
@@ -55,8 +57,8 @@ struct QuantizeRow {
 
 struct QuantizedGateRow {
   const int16_t* x[3];     // rows above, at and below (1x1: only [0]), from the left border pixel on
-  const int16_t* weights;  // [kernel][kernel][stride]
-  int32_t kernel, stride;
+  const int16_t* weights;  // [kernel_size][kernel_size][stride]
+  int32_t kernel_size, stride;
   int64_t width;
   float scale, bias;
   float* out;  // [width rounded up to 16]
@@ -76,14 +78,14 @@ struct RowKernels {
   // Signs of one row; `threshold` is +inf in the lanes past the last channel.
   void (*pack_row)(const float* x, const float* threshold, int64_t width, int32_t stride, int32_t words, uint8_t* bits);
   // Bytes of the re-laid weights of one plane.
-  size_t (*weight_bytes)(int32_t out_stride, int32_t kernel, int32_t words);
-  // Re-lays one plane of canonical weights [out_channels][kernel][kernel][words] into zeroed memory.
-  void (*pack_weights)(const uint64_t* canonical, int32_t out_channels, int32_t out_stride, int32_t kernel,
+  size_t (*weight_bytes)(int32_t out_stride, int32_t kernel_size, int32_t words);
+  // Re-lays one plane of canonical weights [out_channels][kernel_size][kernel_size][words] into zeroed memory.
+  void (*pack_weights)(const uint64_t* canonical, int32_t out_channels, int32_t out_stride, int32_t kernel_size,
                        int32_t words, uint8_t* packed);
   void (*conv_row)(const ConvRow& row);
   void (*gate_sums)(const GateRow& row);
   // sigmoid(sums[0] + ... + sums[kernel - 1] + bias) over `width` rounded up to 16; a null row adds 0.
-  void (*gate_finish)(const float* const* sums, int32_t kernel, float bias, int64_t width, float* out);
+  void (*gate_finish)(const float* const* sums, int32_t kernel_size, float bias, int64_t width, float* out);
   void (*quantize_row)(const QuantizeRow& row);
   void (*quantized_gate_row)(const QuantizedGateRow& row);
   void (*sum_row)(const float* x, int64_t width, int32_t stride, float* sums);
@@ -97,5 +99,8 @@ const RowKernels* portable_kernels();
 const RowKernels* avx2_kernels();
 const RowKernels* avx512_kernels();
 const RowKernels* neon_kernels();
+
+// Those of an instruction set that is not `automatic`; null where this build or this processor lacks it.
+const RowKernels* find_kernels(Isa isa);
 
 }  // namespace bitsr

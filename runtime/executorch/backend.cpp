@@ -1,7 +1,8 @@
 // ExecuTorch backend "BitsrBackend": checks what the framework hands over, and lets the core run the program blob.
 //
-// Options, by precedence: the load-time or backend option "kernel" (auto, portable, avx2, avx512, neon), then the
-// environment variable BITSR_KERNEL. Threads come from ExecuTorch's pool, which XNNPACK uses too.
+// Options, by precedence: the load-time or backend option "kernel" (auto, or the name of an instruction set of
+// bitsr/isa.h), then the environment variable BITSR_KERNEL. Threads come from ExecuTorch's pool, which XNNPACK uses
+// too.
 
 #include <executorch/runtime/backend/interface.h>
 #include <executorch/runtime/core/event_tracer_hooks_delegate.h>
@@ -46,7 +47,7 @@ Error to_error(bitsr::StatusCode code) {
       return Error::InvalidArgument;
     case bitsr::StatusCode::out_of_memory:
       return Error::MemoryAllocationFailed;
-    case bitsr::StatusCode::unsupported_kernel:
+    case bitsr::StatusCode::unsupported_isa:
       return Error::NotSupported;
   }
   return Error::Internal;
@@ -57,9 +58,9 @@ Error report(const bitsr::Status& status) {
   return to_error(status.code);
 }
 
-Error parse_kernel_option(const char* name, const char* source, bitsr::Kernel* kernel) {
-  if (bitsr::parse_kernel(name, kernel)) return Error::Ok;
-  ET_LOG(Error, "%s: %s is '%s'; expected auto, portable, avx2, avx512 or neon", kBackendId, source, name);
+Error parse_kernel_option(const char* name, const char* source, bitsr::Isa* isa) {
+  if (bitsr::parse_isa(name, isa)) return Error::Ok;
+  ET_LOG(Error, "%s: %s is '%s'; expected one of auto, %s", kBackendId, source, name, bitsr::isa_names().text);
   return Error::InvalidArgument;
 }
 
@@ -116,18 +117,14 @@ void trace_end(void* context, int32_t) {
 }
 
 // Logs a result of an op as "OP NAME/OUTPUT", a dense (1, C, H, W) tensor, for tracers that want intermediate outputs.
-void trace_result(void* context, int32_t op, int32_t output, const bitsr::OpResult& result) {
+void trace_result(void* context, int32_t op, int32_t output, const bitsr::StridedView& result) {
   auto* trace = static_cast<Trace*>(context);
   const Array<float> values = allocate<float>(size_t(result.c) * size_t(result.h) * size_t(result.w));
   if (!values) {
     trace->error = Error::MemoryAllocationFailed;
     return;
   }
-  float* to = values.get();
-  for (int64_t c = 0; c < result.c; ++c)
-    for (int64_t y = 0; y < result.h; ++y)
-      for (int64_t x = 0; x < result.w; ++x)
-        *to++ = result.data[c * result.channel + y * result.row + x * result.column];
+  bitsr::copy_dense(result, values.get());
   SizesType sizes[4] = {1, SizesType(result.c), SizesType(result.h), SizesType(result.w)};
   executorch::aten::DimOrderType order[4] = {0, 1, 2, 3};
   executorch::aten::StridesType strides[4] = {sizes[1] * sizes[2] * sizes[3], sizes[2] * sizes[3], sizes[3], 1};
@@ -207,10 +204,10 @@ class Backend final : public et::BackendInterface {
 
   et::Result<et::DelegateHandle*> init(et::BackendInitContext& context, et::FreeableBuffer* processed,
                                        et::ArrayRef<et::CompileSpec>) const override {
-    bitsr::Kernel kernel = bitsr::Kernel::automatic;
-    if (const Error error = wanted_kernel(context, &kernel); error != Error::Ok) return error;
+    bitsr::Isa isa = bitsr::Isa::automatic;
+    if (const Error error = wanted_isa(context, &isa); error != Error::Ok) return error;
     bitsr::Program* loaded = nullptr;
-    const Error error = report(bitsr::Program::load(processed->data(), processed->size(), kernel, &loaded));
+    const Error error = report(bitsr::Program::load(processed->data(), processed->size(), isa, &loaded));
     processed->Free();  // the core has copied what it needs
     if (error != Error::Ok) return error;
 
@@ -231,8 +228,7 @@ class Backend final : public et::BackendInterface {
       EventName& name = delegate->events[op];
       std::snprintf(name.text, sizeof(name.text), "%d %s", int(op), loaded->op_name(op));
     }
-    ET_LOG(Debug, "%s: %d ops on the %s kernel", kBackendId, int(loaded->op_count()),
-           bitsr::kernel_name(loaded->kernel()));
+    ET_LOG(Debug, "%s: %d ops on the %s kernel", kBackendId, int(loaded->op_count()), bitsr::isa_name(loaded->isa()));
     return delegate.release();
   }
 
@@ -259,22 +255,16 @@ class Backend final : public et::BackendInterface {
       if (error == Error::Ok) error = view_of(value, "output", i, &delegate->outputs[i]);
       if (error != Error::Ok) return error;
     }
-    bitsr::Parallel parallel;
-    parallel.run = parallel_run;
     Trace trace{context.event_tracer(), delegate->events.get(), {}, Error::Ok};
-    bitsr::Profiler profiler;
-    bitsr::Observer observer;
+    bitsr::RunOptions options;
+    options.parallel.run = parallel_run;
     if (trace.tracer != nullptr) {
-      profiler.context = &trace;
-      profiler.begin = trace_begin;
-      profiler.end = trace_end;
+      options.profiler = {&trace, trace_begin, trace_end};
       if (trace.tracer->event_tracer_debug_level() == et::EventTracerDebugLogLevel::kIntermediateOutputs) {
-        observer.context = &trace;
-        observer.result = trace_result;
+        options.observer = {&trace, trace_result};
       }
     }
-    bitsr::ProgramBuilder::observe(delegate->program.get(), observer);
-    error = report(delegate->program->run(delegate->inputs.get(), delegate->outputs.get(), parallel, profiler));
+    error = report(delegate->program->run(delegate->inputs.get(), delegate->outputs.get(), options));
     return error != Error::Ok ? error : trace.error;
   }
 
@@ -289,11 +279,11 @@ class Backend final : public et::BackendInterface {
         ET_LOG(Error, "%s: the option '%s' is no text", kBackendId, kKernelOption);
         return Error::InvalidArgument;
       }
-      bitsr::Kernel kernel = bitsr::Kernel::automatic;
-      if (const Error error = parse_kernel_option(text->data(), "the option 'kernel'", &kernel); error != Error::Ok) {
+      bitsr::Isa isa = bitsr::Isa::automatic;
+      if (const Error error = parse_kernel_option(text->data(), "the option 'kernel'", &isa); error != Error::Ok) {
         return error;
       }
-      option_kernel_.store(int(kernel));
+      option_isa_.store(int(isa));
     }
     return Error::Ok;
   }
@@ -301,21 +291,21 @@ class Backend final : public et::BackendInterface {
   void destroy(et::DelegateHandle* handle) const override { delete static_cast<Delegate*>(handle); }
 
  private:
-  Error wanted_kernel(const et::BackendInitContext& context, bitsr::Kernel* kernel) const {
+  Error wanted_isa(const et::BackendInitContext& context, bitsr::Isa* isa) const {
     const auto spec = context.get_runtime_spec<const char*>(kKernelOption);
-    if (spec.ok()) return parse_kernel_option(spec.get(), "the load option 'kernel'", kernel);
+    if (spec.ok()) return parse_kernel_option(spec.get(), "the load option 'kernel'", isa);
     if (spec.error() != Error::NotFound) return spec.error();
-    if (const int option = option_kernel_.load(); option != kUnset) {
-      *kernel = bitsr::Kernel(option);
+    if (const int option = option_isa_.load(); option != kUnset) {
+      *isa = bitsr::Isa(option);
       return Error::Ok;
     }
     const char* variable = std::getenv(kKernelVariable);
     if (variable == nullptr || *variable == '\0') return Error::Ok;
-    return parse_kernel_option(variable, kKernelVariable, kernel);
+    return parse_kernel_option(variable, kKernelVariable, isa);
   }
 
   static constexpr int kUnset = -1;
-  std::atomic<int> option_kernel_{kUnset};
+  std::atomic<int> option_isa_{kUnset};
 };
 
 Backend backend;

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <vector>
 
-#include "bitsr/builder.h"
+#include "bitsr/program.h"
 
 namespace {
 
@@ -49,19 +49,19 @@ void run(Program* program) {
   std::vector<Shape> shapes(outputs);
   for (size_t i = 0; i < inputs; ++i) {
     Shape shape;
-    if (!bitsr::ProgramBuilder::input_shape(*program, static_cast<int32_t>(i), 1, kSide, kSide, &shape).ok() ||
+    if (!program->input_shape(static_cast<int32_t>(i), 1, kSide, kSide, &shape).ok() ||
         !add_view(shape, &memory, &in[i]))
       return;
   }
   if (!program->output_shapes(in.data(), shapes.data()).ok()) return;
   for (size_t i = 0; i < outputs; ++i)
     if (!add_view(shapes[i], &memory, &out[i])) return;
-  program->run(in.data(), out.data(), {}, {});
+  program->run(in.data(), out.data());
 }
 
 void load(const std::vector<uint8_t>& blob) {
   Program* program = nullptr;
-  const bitsr::Status status = Program::load(blob.data(), blob.size(), bitsr::Kernel::portable, &program);
+  const bitsr::Status status = Program::load(blob.data(), blob.size(), bitsr::Isa::portable, &program);
   if (status.ok() != (program != nullptr) || (!status.ok() && status.message[0] == '\0')) std::abort();
   if (program != nullptr) run(program);
   Program::destroy(program);

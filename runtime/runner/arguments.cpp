@@ -9,10 +9,9 @@ namespace bitsr {
 
 const char kUsage[] =
     "usage: bitsr-run MODEL[@KERNEL]... [--info] [--input FILE]... [--output FILE] [--shape N,C,H,W] [--threads N]\n"
-    "                 [--kernel auto|portable|avx2|avx512|neon] [--warmup N] [--runs N] [--profile] [--dump-layers "
-    "DIR]\n"
+    "                 [--kernel KERNEL] [--warmup N] [--runs N] [--profile] [--dump-layers DIR]\n"
     "                 [--json FILE|-] [--delegate LIB] [--litert LIB]\n"
-    "       bitsr-run --replay DIR [--kernel NAME] [--threads N] [--json FILE|-]\n"
+    "       bitsr-run --replay DIR [--kernel KERNEL] [--threads N] [--json FILE|-]\n"
     "MODEL is a .pte or .tflite; inputs and outputs are .ppm or .f32 (raw float32 NCHW).\n"
     "Inputs beside the map are .f32 or .i64 (raw int64), a --input each, behind the map's.\n";
 
@@ -33,10 +32,10 @@ bool parse_count(const char* text, int32_t least, int32_t most, int32_t* count) 
 }
 
 // A file may have an @ in its name: only a kernel's name after the last one counts.
-ModelArgument parse_model(const std::string& word, Kernel fallback) {
+ModelArgument parse_model(const std::string& word, Isa fallback) {
   const size_t at = word.rfind('@');
-  Kernel kernel = fallback;
-  if (at != std::string::npos && parse_kernel(word.c_str() + at + 1, &kernel)) return {word.substr(0, at), kernel};
+  Isa isa = fallback;
+  if (at != std::string::npos && parse_isa(word.c_str() + at + 1, &isa)) return {word.substr(0, at), isa};
   return {word, fallback};
 }
 
@@ -112,11 +111,11 @@ Outcome parse_arguments(int count, const char* const* words, Arguments* a) {
               value);
       if (word == "--input") a->inputs.emplace_back(value);
       if (word == "--shape" && !parse_shape(value, &a->shape)) return wrong("--shape needs N,C,H,W", value);
-      if (word == "--kernel" && !parse_kernel(value, &a->kernel))
-        return wrong("--kernel needs auto, portable, avx2, avx512 or neon", value);
+      if (word == "--kernel" && !parse_isa(value, &a->isa))
+        return wrong((std::string("--kernel needs one of auto, ") + isa_names().text).c_str(), value);
     }
   }
-  for (const std::string& model : models) a->models.push_back(parse_model(model, a->kernel));
+  for (const std::string& model : models) a->models.push_back(parse_model(model, a->isa));
   return check(*a);
 }
 

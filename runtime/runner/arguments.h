@@ -10,7 +10,7 @@ namespace bitsr {
 
 struct ModelArgument {
   std::string path;
-  Kernel kernel = Kernel::automatic;
+  Isa isa = Isa::automatic;
 };
 
 struct Arguments {
@@ -18,7 +18,7 @@ struct Arguments {
   std::vector<std::string> inputs;  // the map's first
   std::string output, dump_layers, json, delegate, litert, replay;
   Shape shape{};  // n is 0 where it is not given
-  Kernel kernel = Kernel::automatic;
+  Isa isa = Isa::automatic;
   int32_t threads = 1, warmup = 0, runs = 1;
   bool info = false, profile = false, help = false;
 };

@@ -79,7 +79,7 @@ EventRecorder::Result<bool> EventRecorder::log_intermediate_output_delegate(cons
       output.dim() != 4)
     return true;
   const int64_t c = output.size(1), h = output.size(2), w = output.size(3);
-  const OpResult result = {output.const_data_ptr<float>(), c, h, w, h * w, w, 1};
+  const StridedView result = {output.mutable_data_ptr<float>(), c, h, w, h * w, w, 1};
   hooks_->result(hooks_->context, partition_, op, op_name, std::atoi(slash + 1), result);
   return true;
 }

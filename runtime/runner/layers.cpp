@@ -12,15 +12,11 @@ LayerDump::LayerDump(std::string folder) : folder_(std::move(folder)) {
   mkdir(folder_.c_str(), 0777);
 }
 
-void LayerDump::add(int32_t partition, int32_t op, const char* name, int32_t output, const OpResult& result) {
+void LayerDump::add(int32_t partition, int32_t op, const char* name, int32_t output, const StridedView& result) {
   if (!first_failure_.ok()) return;
   first_failure_ = guarded([&] {
-    std::vector<float> values;
-    values.reserve(static_cast<size_t>(result.c * result.h * result.w));
-    for (int64_t c = 0; c < result.c; ++c)
-      for (int64_t y = 0; y < result.h; ++y)
-        for (int64_t x = 0; x < result.w; ++x)
-          values.push_back(result.data[c * result.channel + y * result.row + x * result.column]);
+    std::vector<float> values(static_cast<size_t>(result.c * result.h * result.w));
+    copy_dense(result, values.data());
     char file[96];
     std::snprintf(file, sizeof(file), "%04d_%s_%d.f32", count_, name, output);
     table_ += std::to_string(count_++) + "\t" + name + "\t" + std::to_string(partition) + "/" + std::to_string(op) +

@@ -12,7 +12,7 @@ class LayerDump {
   // Makes the folder where it is missing.
   explicit LayerDump(std::string folder);
   // For RunHooks::result; the first failure is kept.
-  void add(int32_t partition, int32_t op, const char* name, int32_t output, const OpResult& result);
+  void add(int32_t partition, int32_t op, const char* name, int32_t output, const StridedView& result);
   // Writes layers.tsv, last.
   Outcome finish();
 

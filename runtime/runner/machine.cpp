@@ -6,8 +6,6 @@
 #include <cstdlib>
 #include <fstream>
 
-#include "bitsr/program.h"
-
 namespace bitsr {
 
 std::string machine_name() {
@@ -24,13 +22,6 @@ std::string processor_name() {
       return colon == std::string::npos ? "" : line.substr(colon + 2);
     }
   return "";
-}
-
-std::vector<std::string> instruction_sets() {
-  std::vector<std::string> names;
-  for (const Kernel kernel : {Kernel::avx2, Kernel::avx512, Kernel::neon})
-    if (kernel_available(kernel)) names.push_back(kernel_name(kernel));
-  return names;
 }
 
 int32_t core_count() { return static_cast<int32_t>(sysconf(_SC_NPROCESSORS_ONLN)); }

@@ -32,7 +32,7 @@ double median(std::vector<double> values) {
 }
 
 void say(const Measured& m) {
-  std::fprintf(stderr, "%s: kernel %s, %d thread%s, loaded in %.1f ms", m.path.c_str(), kernel_name(m.info.kernel),
+  std::fprintf(stderr, "%s: kernel %s, %d thread%s, loaded in %.1f ms", m.path.c_str(), isa_name(m.info.isa),
                static_cast<int>(m.info.threads), m.info.threads == 1 ? "" : "s", m.load_ms);
   if (!m.samples_ms.empty())
     std::fprintf(stderr, ", median of %zu runs %.3f ms", m.samples_ms.size(), median(m.samples_ms));
@@ -48,13 +48,14 @@ Outcome run_models(const Arguments& arguments) {
 }
 
 Outcome run_replay(const Arguments& arguments) {
-  if (!kernel_available(arguments.kernel))
-    return failed(ErrorKind::unsupported, "this processor or build lacks the kernel '%s'",
-                  kernel_name(arguments.kernel));
+  if (!isa_available(arguments.isa))
+    return failed(ErrorKind::unsupported, "this processor or build lacks the kernel '%s'; choose one of auto, %s",
+                  isa_name(arguments.isa), isa_names().text);
   std::vector<ReplayResult> results;
-  BITSR_TRY(replay(arguments.replay, arguments.kernel, arguments.threads, &results));
+  BITSR_TRY(replay(arguments.replay, arguments.isa, arguments.threads, &results));
   std::fprintf(stderr, "%zu cases replayed in %s\n", results.size(), arguments.replay.c_str());
-  const std::string text = report_replay(results, resolved_kernel(arguments.kernel), arguments.threads);
+  const Isa isa = arguments.isa == Isa::automatic ? best_isa() : arguments.isa;
+  const std::string text = report_replay(results, isa, arguments.threads);
   return arguments.json.empty() ? Outcome{} : write_report(arguments.json, text);
 }
 
@@ -63,7 +64,7 @@ int run(int count, char** words) {
   const Outcome usage = guarded([&] { return parse_arguments(count, words, &arguments); });
   if (!usage.ok()) return report_error(usage, kUsageError);
   if (arguments.help) {
-    std::fputs(kUsage, stdout);
+    std::printf("%sKERNEL is auto (the fastest) or one of %s.\n", kUsage, isa_names().text);
     return 0;
   }
   const Outcome done =

@@ -26,7 +26,8 @@ void add_row(void* context, const ProfileEntry& entry) {
   static_cast<std::vector<ProfileRow>*>(context)->push_back({entry.name, entry.kind, entry.ms});
 }
 
-void add_layer(void* context, int32_t partition, int32_t op, const char* name, int32_t output, const OpResult& result) {
+void add_layer(void* context, int32_t partition, int32_t op, const char* name, int32_t output,
+               const StridedView& result) {
   static_cast<LayerDump*>(context)->add(partition, op, name, output, result);
 }
 
@@ -57,7 +58,7 @@ Outcome measure(const Arguments& a, std::vector<std::unique_ptr<Session, CloseSe
                 std::vector<Measured>* measured) {
   for (const ModelArgument& model : a.models) {
     SessionOptions options;
-    options.kernel = model.kernel;
+    options.isa = model.isa;
     options.threads = a.threads;
     options.delegate_library = a.delegate.c_str();
     options.litert_library = a.litert.c_str();

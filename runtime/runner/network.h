@@ -45,7 +45,7 @@ inline const char* type_name(ElementType type) { return type == ElementType::flo
 
 struct NetworkOptions {
   std::string path;
-  Kernel kernel;  // never `automatic`
+  Isa isa;  // never `automatic`
   int32_t threads;
   std::string delegate_library, litert_library;  // empty: of the build
 };

@@ -26,7 +26,7 @@ Outcome from_status(const Status& status) {
       return failed(ErrorKind::argument, "%s", status.message);
     case StatusCode::out_of_memory:
       return failed(ErrorKind::memory, "%s", status.message);
-    case StatusCode::unsupported_kernel:
+    case StatusCode::unsupported_isa:
       return failed(ErrorKind::unsupported, "%s", status.message);
   }
   return failed(ErrorKind::runtime, "%s", status.message);

@@ -77,7 +77,7 @@ class PteNetwork final : public Network {
   Outcome observe(const RunHooks& hooks);
 
   std::string path_;
-  Kernel kernel_ = Kernel::automatic;
+  Isa isa_ = Isa::automatic;
   Bytes content_;
   std::optional<BufferDataLoader> loader_;
   std::optional<et::Program> program_;
@@ -99,7 +99,7 @@ Outcome PteNetwork::open(Bytes file, const NetworkOptions& options) {
   start_runtime();
   last_error[0] = '\0';
   path_ = options.path;
-  kernel_ = options.kernel;
+  isa_ = options.isa;
   content_ = std::move(file);
   runtime = "executorch";
   runtime_version = BITSR_EXECUTORCH_VERSION;
@@ -155,7 +155,7 @@ Outcome PteNetwork::load(EventRecorder* recorder, std::unique_ptr<LoadedMethod>*
   made->manager.emplace(&made->method_memory, &*made->planned, &made->temporary);
   et::BackendOptions<1> kernel;
   et::LoadBackendOptionsMap options;
-  if (kernel.set_option("kernel", kernel_name(kernel_)) != Error::Ok ||
+  if (kernel.set_option("kernel", isa_name(isa_)) != Error::Ok ||
       options.set_options(kBackend, kernel.view()) != Error::Ok)
     return failed(ErrorKind::runtime, "ExecuTorch does not take the option 'kernel'");
   et::Result<et::Method> method = program_->load_method(kMethod, &*made->manager, recorder, nullptr, &options);

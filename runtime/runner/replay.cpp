@@ -4,9 +4,9 @@
 #include <memory>
 #include <sstream>
 
+#include "bitsr/thread_pool.h"
 #include "network.h"
 #include "pictures.h"
-#include "thread_pool.h"
 
 namespace bitsr {
 namespace {
@@ -41,16 +41,12 @@ bool parse_side(const std::string& text, int64_t* side) {
 
 size_t count_of(const Shape& shape) { return static_cast<size_t>(shape.n * shape.c * shape.h * shape.w); }
 
-void run_in_pool(void* pool, int64_t count, void (*task)(void*, int64_t, int64_t), void* arg) {
-  static_cast<tflite::ThreadPool*>(pool)->run(count, task, arg);
-}
-
-Outcome run_case(const std::string& folder, const ReplayCase& one, Kernel kernel, const Parallel& parallel,
+Outcome run_case(const std::string& folder, const ReplayCase& one, Isa isa, const RunOptions& options,
                  ReplayResult* result) {
   Bytes blob;
   BITSR_TRY(read_file(folder + "/" + one.program, &blob));
   Program* loaded = nullptr;
-  BITSR_TRY(from_status(Program::load(blob.data(), blob.size(), kernel, &loaded)));
+  BITSR_TRY(from_status(Program::load(blob.data(), blob.size(), isa, &loaded)));
   const std::unique_ptr<Program, Destroy> program(loaded);
   const auto inputs = static_cast<size_t>(program->input_count()),
              outputs = static_cast<size_t>(program->output_count());
@@ -61,8 +57,7 @@ Outcome run_case(const std::string& folder, const ReplayCase& one, Kernel kernel
   std::vector<TensorView> views(inputs + outputs);
   for (size_t i = 0; i < inputs; ++i) {
     Shape s{};
-    BITSR_TRY(
-        from_status(ProgramBuilder::input_shape(*program, static_cast<int32_t>(i), 1, one.height, one.width, &s)));
+    BITSR_TRY(from_status(program->input_shape(static_cast<int32_t>(i), 1, one.height, one.width, &s)));
     BITSR_TRY(read_floats(folder + "/" + one.inputs[i], s, &values[i]));
     views[i] = {values[i].data(), s.n, s.c, s.h, s.w, Layout::nchw};
   }
@@ -74,7 +69,7 @@ Outcome run_case(const std::string& folder, const ReplayCase& one, Kernel kernel
     views[inputs + i] = {values[inputs + i].data(), s.n, s.c, s.h, s.w, Layout::nchw};
   }
   const Clock::time_point start = Clock::now();
-  BITSR_TRY(from_status(program->run(views.data(), views.data() + inputs, parallel, {})));
+  BITSR_TRY(from_status(program->run(views.data(), views.data() + inputs, options)));
   result->ms = ms_since(start);
   for (size_t i = 0; i < outputs; ++i) {
     const std::vector<float>& out = values[inputs + i];
@@ -113,17 +108,17 @@ Outcome parse_cases(const std::string& text, std::vector<ReplayCase>* cases) {
   return {};
 }
 
-Outcome replay(const std::string& folder, Kernel kernel, int32_t threads, std::vector<ReplayResult>* results) {
+Outcome replay(const std::string& folder, Isa isa, int32_t threads, std::vector<ReplayResult>* results) {
   return guarded([&]() -> Outcome {
     Bytes text;
     BITSR_TRY(read_file(folder + "/cases.tsv", &text));
     std::vector<ReplayCase> cases;
     BITSR_TRY(parse_cases(std::string(text.begin(), text.end()), &cases));
-    tflite::ThreadPool pool(threads);
-    const Parallel parallel = {&pool, threads > 1 ? run_in_pool : nullptr};
+    ThreadPool pool(threads);
+    const RunOptions options = {pool.parallel(), {}, {}};
     for (const ReplayCase& one : cases) {
       results->push_back({one.name, 0, {}});
-      const Outcome outcome = run_case(folder, one, kernel, parallel, &results->back());
+      const Outcome outcome = run_case(folder, one, isa, options, &results->back());
       if (!outcome.ok()) return failed(outcome.kind, "case %s: %s", one.name.c_str(), outcome.message);
     }
     return {};

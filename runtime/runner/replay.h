@@ -23,6 +23,6 @@ struct ReplayResult {
 // The lines of cases.tsv. File names must be plain: no folder, so that nothing outside is touched.
 Outcome parse_cases(const std::string& text, std::vector<ReplayCase>* cases);
 // Runs the cases of `folder`/cases.tsv and writes their outputs there; it stops at the first failure.
-Outcome replay(const std::string& folder, Kernel kernel, int32_t threads, std::vector<ReplayResult>* results);
+Outcome replay(const std::string& folder, Isa isa, int32_t threads, std::vector<ReplayResult>* results);
 
 }  // namespace bitsr

@@ -22,11 +22,11 @@ std::string shape_text(const Shape& s) {
   return list(std::vector<int64_t>{s.n, s.c, s.h, s.w}, [](int64_t side) { return std::to_string(side); });
 }
 
-std::string device_text(Kernel kernel, int32_t threads) {
+std::string device_text(Isa isa, int32_t threads) {
   return "{" + pair("machine", json_string(machine_name())) + ", " + pair("processor", json_string(processor_name())) +
-         ", " + pair("isa", list(instruction_sets(), [](const std::string& name) { return json_string(name); })) +
-         ", " + pair("kernel", json_string(kernel_name(kernel))) + ", " + pair("threads", std::to_string(threads)) +
-         ", " + pair("cores", std::to_string(core_count())) + "}";
+         ", " + pair("isa", list(available_isas(), [](Isa each) { return json_string(isa_name(each)); })) + ", " +
+         pair("kernel", json_string(isa_name(isa))) + ", " + pair("threads", std::to_string(threads)) + ", " +
+         pair("cores", std::to_string(core_count())) + "}";
 }
 
 std::string build_text() {
@@ -44,7 +44,7 @@ std::string model_text(const Measured& m) {
 
 std::string one_model(const Measured& m, int64_t peak) {
   std::string text = std::string("{") + kSchema + ",\n " + pair("model", model_text(m)) + ",\n " +
-                     pair("device", device_text(m.info.kernel, m.info.threads)) + ",\n " + pair("build", build_text()) +
+                     pair("device", device_text(m.info.isa, m.info.threads)) + ",\n " + pair("build", build_text()) +
                      ",\n " + pair("versions", "{" + pair(m.info.runtime, json_string(m.info.runtime_version)) + "}") +
                      ",\n " + pair("load_ms", json_number(m.load_ms)) + ",\n " +
                      pair("peak_rss_bytes", std::to_string(peak)) + ",\n " + pair("input_shape", shape_text(m.input));
@@ -76,8 +76,8 @@ std::string report_models(const std::vector<Measured>& measured) {
          pair("models", list(measured, [peak](const Measured& m) { return "\n" + one_model(m, peak); })) + "}\n";
 }
 
-std::string report_replay(const std::vector<ReplayResult>& results, Kernel kernel, int32_t threads) {
-  return std::string("{") + kSchema + ",\n " + pair("device", device_text(kernel, threads)) + ",\n " +
+std::string report_replay(const std::vector<ReplayResult>& results, Isa isa, int32_t threads) {
+  return std::string("{") + kSchema + ",\n " + pair("device", device_text(isa, threads)) + ",\n " +
          pair("build", build_text()) + ",\n " +
          pair("cases", list(results,
                             [](const ReplayResult& r) {

@@ -10,6 +10,6 @@
 namespace bitsr {
 
 std::string report_models(const std::vector<Measured>& measured);
-std::string report_replay(const std::vector<ReplayResult>& results, Kernel kernel, int32_t threads);
+std::string report_replay(const std::vector<ReplayResult>& results, Isa isa, int32_t threads);
 
 }  // namespace bitsr

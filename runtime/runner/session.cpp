@@ -12,21 +12,12 @@
 namespace bitsr {
 namespace {
 
-// The fastest first.
-constexpr Kernel kKernels[] = {Kernel::avx512, Kernel::avx2, Kernel::neon, Kernel::portable};
 constexpr int32_t kMaxThreads = 256;
 constexpr int64_t kMaxScale = 16;
 
 const char* text_or_empty(const char* text) { return text == nullptr ? "" : text; }
 
 }  // namespace
-
-Kernel resolved_kernel(Kernel wanted) {
-  if (wanted != Kernel::automatic) return wanted;
-  for (const Kernel kernel : kKernels)
-    if (kernel_available(kernel)) return kernel;
-  return Kernel::portable;
-}
 
 void from_pixels(const uint8_t* rgb, int64_t pixels, float* maps) {
   for (int64_t c = 0; c < 3; ++c)
@@ -92,10 +83,10 @@ struct Session::Impl {
 
 Outcome Session::Impl::open(const char* name, const SessionOptions& options) {
   path = name;
-  const Kernel kernel = resolved_kernel(options.kernel);
-  if (!kernel_available(kernel))
-    return failed(ErrorKind::unsupported, "this processor or build lacks the kernel '%s'; choose auto or portable",
-                  kernel_name(kernel));
+  const Isa isa = options.isa == Isa::automatic ? best_isa() : options.isa;
+  if (!isa_available(isa))
+    return failed(ErrorKind::unsupported, "this processor or build lacks the kernel '%s'; choose one of auto, %s",
+                  isa_name(isa), isa_names().text);
   if (options.threads < 1 || options.threads > kMaxThreads)
     return failed(ErrorKind::argument, "%d threads, expected 1 to %d", options.threads, kMaxThreads);
   Bytes content;
@@ -103,7 +94,7 @@ Outcome Session::Impl::open(const char* name, const SessionOptions& options) {
   const size_t bytes = content.size();
   if (!sniff(content.data(), bytes, &info.format))
     return failed(ErrorKind::format, "%s is neither a .pte nor a .tflite; write one with: bitsr export", name);
-  const NetworkOptions chosen_options = {path, kernel, options.threads, text_or_empty(options.delegate_library),
+  const NetworkOptions chosen_options = {path, isa, options.threads, text_or_empty(options.delegate_library),
                                          text_or_empty(options.litert_library)};
   BITSR_TRY(info.format == Format::pte ? open_pte(std::move(content), chosen_options, &network)
                                        : open_tflite(std::move(content), chosen_options, &network));
@@ -114,7 +105,7 @@ Outcome Session::Impl::open(const char* name, const SessionOptions& options) {
   info.others = network->others.data();
   info.other_count = static_cast<int32_t>(network->others.size());
   info.max_pixels = network->max_pixels;
-  info.kernel = kernel;
+  info.isa = isa;
   info.threads = options.threads;
   info.runtime = network->runtime;
   info.runtime_version = network->runtime_version;

@@ -59,7 +59,7 @@ TEST(Open, FailuresHaveAKind) {
 TEST_F(SessionTest, KnowsItsModel) {
   EXPECT_EQ(2, session->info().scale);
   EXPECT_STREQ("executorch", session->info().runtime);
-  EXPECT_NE(bitsr::Kernel::automatic, session->info().kernel);
+  EXPECT_NE(bitsr::Isa::automatic, session->info().isa);
   EXPECT_EQ(3, session->info().input.c);
 }
 

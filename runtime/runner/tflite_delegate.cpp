@@ -45,7 +45,7 @@ const char* Delegate::last_error() { return delegate_error; }
 
 void Delegate::clear_error() { delegate_error[0] = '\0'; }
 
-Outcome Delegate::open(const std::string& name, const litert::Api& api, Kernel kernel, int32_t threads) {
+Outcome Delegate::open(const std::string& name, const litert::Api& api, Isa isa, int32_t threads) {
   const std::string path = name.empty() ? kDelegate : name;
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr)
@@ -59,7 +59,7 @@ Outcome Delegate::open(const std::string& name, const litert::Api& api, Kernel k
       !find(watch_, "bitsr_tflite_watch"))
     return failed(ErrorKind::unsupported, "%s is no delegate of this version of bitsr; build it again", path.c_str());
   api_ = &api;
-  kernel_ = kernel;
+  isa_ = isa;
   threads_ = threads;
   return {};
 }
@@ -70,7 +70,7 @@ litert::Status Delegate::make(void*, Handle, Handle, Handle, Handle* wrapper) {
   char threads[16];
   std::snprintf(threads, sizeof(threads), "%d", ours->threads_);
   const char* keys[] = {"kernel", "threads"};
-  const char* values[] = {kernel_name(ours->kernel_), threads};
+  const char* values[] = {isa_name(ours->isa_), threads};
   ours->made_ = ours->create_(keys, values, 2, keep_error);
   return ours->made_ == nullptr ? 1 : ours->api_->WrapDelegate(ours->made_, destroy_delegate, wrapper);
 }
@@ -111,7 +111,7 @@ void Delegate::op_ends(void* context, int32_t op) {
   watch->hooks->profile(watch->hooks->context, {name.c_str(), "bitsr", ms});
 }
 
-void Delegate::op_result(void* context, int32_t op, int32_t output, const OpResult& result) {
+void Delegate::op_result(void* context, int32_t op, int32_t output, const StridedView& result) {
   const auto* watch = static_cast<const Watch*>(context);
   watch->hooks->result(watch->hooks->context, watch->partition, op, watch->name.c_str(), output, result);
 }

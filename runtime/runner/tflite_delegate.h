@@ -14,7 +14,7 @@ namespace bitsr {
 class Delegate {
  public:
   // `library` may be empty: where the build put it.
-  Outcome open(const std::string& library, const litert::Api& api, Kernel kernel, int32_t threads);
+  Outcome open(const std::string& library, const litert::Api& api, Isa isa, int32_t threads);
   // Makes it known to the environment, beside XNNPACK.
   litert::Status add_to(litert::Handle environment);
   // CreateCompiledModel, which asks for the delegate.
@@ -53,7 +53,7 @@ class Delegate {
   static litert::Status make(void*, litert::Handle, litert::Handle, litert::Handle, litert::Handle* wrapper);
   static void op_begins(void* context, int32_t op, const char* name);
   static void op_ends(void* context, int32_t op);
-  static void op_result(void* context, int32_t op, int32_t output, const OpResult& result);
+  static void op_result(void* context, int32_t op, int32_t output, const StridedView& result);
 
   // The exports of runtime/tflite/delegate.h.
   TfLiteDelegate* (*create_)(const char* const*, const char* const*, size_t, void (*)(const char*)) = nullptr;
@@ -62,7 +62,7 @@ class Delegate {
 
   const litert::Api* api_ = nullptr;
   TfLiteDelegate* made_ = nullptr;
-  Kernel kernel_ = Kernel::automatic;
+  Isa isa_ = Isa::automatic;
   int32_t threads_ = 1;
 };
 

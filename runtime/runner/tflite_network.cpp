@@ -71,7 +71,7 @@ Outcome TfliteNetwork::open(Bytes file, const NetworkOptions& options) {
   runtime = "litert";
   runtime_version = BITSR_LITERT_VERSION;
   BITSR_TRY(litert::open(options.litert_library.empty() ? kLiteRt : options.litert_library, &api_));
-  BITSR_TRY(delegate_.open(options.delegate_library, api_, options.kernel, options.threads));
+  BITSR_TRY(delegate_.open(options.delegate_library, api_, options.isa, options.threads));
   // Without them LiteRT looks for the drivers of other processors, and says so.
   const litert::EnvironmentOption settings[] = {{litert::kAutoRegisterAccelerators, 0, litert::kInteger, litert::kCpu},
                                                 {litert::kMinLoggerSeverity, 0, litert::kInteger, litert::kErrorsOnly}};

@@ -35,7 +35,7 @@ Net every_op() {
 
 Status load(const Bytes& blob, ProgramPointer* program) {
   bitsr::Program* loaded = nullptr;
-  const Status status = bitsr::Program::load(blob.data(), blob.size(), Kernel::portable, &loaded);
+  const Status status = bitsr::Program::load(blob.data(), blob.size(), Isa::portable, &loaded);
   program->reset(loaded);
   return status;
 }
@@ -78,21 +78,21 @@ void try_to_use(const Bytes& blob) {
     results.emplace_back(static_cast<size_t>(s.n * s.c * s.h * s.w));
     out.push_back({results.back().data(), s.n, s.c, s.h, s.w, Layout::nchw});
   }
-  program->run(in.data(), out.data(), {}, {});
+  program->run(in.data(), out.data());
 }
 
 TEST(Blob, GivesTheSameProgramAsTheBuilder) {
   const Net net = every_op();
   Random random(run_seed());
   const std::vector<Map> inputs = {random_map(&random, 2, 8, 5, 6), random_map(&random, 2, 2, 5, 6)};
-  const std::vector<Map> expected = run(net, inputs, Kernel::portable);
+  const std::vector<Map> expected = run(net, inputs, Isa::portable);
   const Bytes blob = write_blob(net);
-  for (const Kernel kernel : kernels())
+  for (const Isa isa : available_isas())
     for (size_t shift = 0; shift < 8; ++shift) {  // a blob needs no alignment and may go after loading
       Bytes moved(blob.size() + shift);
       std::memcpy(moved.data() + shift, blob.data(), blob.size());
       bitsr::Program* loaded = nullptr;
-      const Status status = bitsr::Program::load(moved.data() + shift, blob.size(), kernel, &loaded);
+      const Status status = bitsr::Program::load(moved.data() + shift, blob.size(), isa, &loaded);
       ASSERT_TRUE(status.ok()) << status.message;
       const ProgramPointer program(loaded);
       std::fill(moved.begin(), moved.end(), uint8_t{0xff});
@@ -170,7 +170,7 @@ TEST(Blob, MagicVersionAndLength) {
   put_u32(&changed, kCrcAt, get_u32(blob, kCrcAt) ^ 1);
   expect_refused(changed);
   bitsr::Program* program = reinterpret_cast<bitsr::Program*>(8);
-  EXPECT_FALSE(bitsr::Program::load(nullptr, 0, Kernel::portable, &program).ok());
+  EXPECT_FALSE(bitsr::Program::load(nullptr, 0, Isa::portable, &program).ok());
   EXPECT_EQ(nullptr, program);
 }
 

@@ -38,7 +38,7 @@ std::vector<Map> op_by_op(const Net& net, const std::vector<Map>& inputs) {
         one.outputs.push_back(id);
       }
     one.ops.push_back(copy);
-    const std::vector<Map> out = run(one, in, Kernel::portable);
+    const std::vector<Map> out = run(one, in, Isa::portable);
     size_t next = 0;
     for (const int id : op.outputs)
       if (id != kNone) values[static_cast<size_t>(id)] = out.at(next++);
@@ -59,10 +59,10 @@ struct Builder {
     int threshold = kNone, channel_gain = kNone, spatial_gain = kNone, residual = kNone;
   };
 
-  int conv(int x, int out, int kernel, int planes, const ConvIds& ids) {
+  int conv(int x, int out, int kernel_size, int planes, const ConvIds& ids) {
     const NetValue from = net.values[static_cast<size_t>(x)];
     const int parts = ConvCase::kShift | ConvCase::kSlope | (ids.threshold == kNone ? 0 : ConvCase::kVectorThreshold);
-    const ConvCase part = random_conv(&random, from.channels, out, kernel, planes, 1, 1, 1, parts);
+    const ConvCase part = random_conv(&random, from.channels, out, kernel_size, planes, 1, 1, 1, parts);
     const int y = net.value(ValueKind::map, out, from.up, from.down);
     net.ops.push_back(part.op({x, ids.threshold, ids.channel_gain, ids.spatial_gain, ids.residual}, y));
     return y;
@@ -87,12 +87,12 @@ struct Builder {
                        {4, all, linear}});
     return second;
   }
-  int spatial_gate(int x, int kernel) {
+  int spatial_gate(int x, int kernel_size) {
     const NetValue from = net.values[static_cast<size_t>(x)];
-    const auto taps = static_cast<size_t>(kernel * kernel * from.channels);
+    const auto taps = static_cast<size_t>(kernel_size * kernel_size * from.channels);
     const int s = net.value(ValueKind::plane, 1, from.up, from.down);
     net.ops.push_back(
-        {OpKind::spatial_gate, {x}, {s}, {to_bytes(random.reals(taps)), to_bytes(random.reals(1))}, {kernel}});
+        {OpKind::spatial_gate, {x}, {s}, {to_bytes(random.reals(taps)), to_bytes(random.reals(1))}, {kernel_size}});
     return s;
   }
   int shuffle(int x, int factor, int skip) {
@@ -246,13 +246,12 @@ TEST(Chain, PicturesOfChangingSizes) {
   const int d = b.conv(c, 40, 3, 2, {kNone, b.channel_gate(c, 40, 0), b.spatial_gate(c, 1), c});
   b.net.outputs = {b.shuffle(d, 2, kNone), a};
   const int64_t sizes[][2] = {{16, 20}, {5, 3}, {16, 20}, {1, 1}, {3, 5}, {20, 16}, {4, 40}, {1, 7}, {7, 1}};
-  for (const Kernel kernel : kernels()) {
+  for (const Isa isa : available_isas()) {
     ProgramPointer program;
-    ASSERT_TRUE(build(b.net, kernel, &program).ok());
+    ASSERT_TRUE(build(b.net, isa, &program).ok());
     Random random(run_seed());
     for (const auto& size : sizes) {
-      SCOPED_TRACE(std::string(bitsr::kernel_name(kernel)) + ", " + std::to_string(size[0]) + "x" +
-                   std::to_string(size[1]));
+      SCOPED_TRACE(std::string(bitsr::isa_name(isa)) + ", " + std::to_string(size[0]) + "x" + std::to_string(size[1]));
       const std::vector<Map> inputs = {random_map(&random, 1, 40, size[0], size[1])};
       const std::vector<Map> expected = op_by_op(b.net, inputs), got = run(program.get(), inputs);
       for (size_t i = 0; i < expected.size(); ++i) ASSERT_TRUE(same_bits(expected[i], got.at(i))) << "output " << i;

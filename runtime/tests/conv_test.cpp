@@ -13,11 +13,11 @@ TEST(Conv, RandomShapesAndParts) {
   Random random(run_seed());
   for (int i = 0; i < 60; ++i) {
     const int in = random.pick(channels), out = random.pick(channels);
-    const int kernel = random.coin() ? 3 : 1, planes = random.coin() ? 2 : 1;
+    const int kernel_size = random.coin() ? 3 : 1, planes = random.coin() ? 2 : 1;
     // The reference is slow: large layers see small pictures.
     const int64_t most = in * out > 10000 ? 5 : 15;
     const int64_t h = 1 + random.below(most), w = 1 + random.below(most);
-    ConvCase test = random_conv(&random, in, out, kernel, planes, 1 + random.below(2), h, w);
+    ConvCase test = random_conv(&random, in, out, kernel_size, planes, 1 + random.below(2), h, w);
     SCOPED_TRACE(test.name + ", case " + std::to_string(i));
     expect_everywhere(test.net, test.inputs(), {test.expected()});
     if (HasFatalFailure()) return;
@@ -40,8 +40,8 @@ TEST(Conv, ThinPictures) {
   Random random(run_seed());
   const int64_t sizes[][2] = {{1, 1}, {1, 17}, {17, 1}, {2, 2}, {1, 2}, {2, 1}, {3, 3}};
   for (const auto& size : sizes)
-    for (const int kernel : {1, 3}) {
-      ConvCase test = random_conv(&random, 64, 64, kernel, 2, 1, size[0], size[1]);
+    for (const int kernel_size : {1, 3}) {
+      ConvCase test = random_conv(&random, 64, 64, kernel_size, 2, 1, size[0], size[1]);
       SCOPED_TRACE(test.name);
       expect_everywhere(test.net, test.inputs(), {test.expected()});
       if (HasFatalFailure()) return;
@@ -60,12 +60,12 @@ TEST(Conv, DotProductIsExact) {
       for (float& value : test.in.threshold.data) value = 0.0f;
       test.finish();
       const int sign = agree ? 1 : -1;
-      for (const Kernel kernel : kernels()) {
-        const Map y = run(test.net, test.inputs(), kernel).at(0);
+      for (const Isa isa : available_isas()) {
+        const Map y = run(test.net, test.inputs(), isa).at(0);
         for (int64_t row = 0; row < 3; ++row)
           for (int64_t column = 0; column < 3; ++column) {
             const int taps = (row == 1 ? 3 : 2) * (column == 1 ? 3 : 2);
-            EXPECT_EQ(sign * taps * in, y.at(0, 1, row, column)) << in << " channels, " << bitsr::kernel_name(kernel);
+            EXPECT_EQ(sign * taps * in, y.at(0, 1, row, column)) << in << " channels, " << bitsr::isa_name(isa);
           }
       }
     }
@@ -103,8 +103,8 @@ TEST(Conv, SignAtTheThresholdAndOfNaN) {
   test.in.threshold.data = {0.5f};
   test.in.x.data = {0.5f, nan, 0.49999997f};
   test.finish();
-  for (const Kernel kernel : kernels())
-    EXPECT_EQ((std::vector<float>{1.0f, -1.0f, -1.0f}), run(test.net, test.inputs(), kernel).at(0).data);
+  for (const Isa isa : available_isas())
+    EXPECT_EQ((std::vector<float>{1.0f, -1.0f, -1.0f}), run(test.net, test.inputs(), isa).at(0).data);
 }
 
 }  // namespace

@@ -47,7 +47,7 @@ void check_channel_gate(const Gate& gate, const Map& x) {
                std::to_string(gate.linear) + " of " + std::to_string(gate.all) + " linear, " + std::to_string(x.h) +
                "x" + std::to_string(x.w));
   const Net net = gate_net(gate);
-  const std::vector<Map> got = run(net, {x}, Kernel::portable);
+  const std::vector<Map> got = run(net, {x}, Isa::portable);
   ASSERT_TRUE(within(channel_gate(gate, x), joined(got)));
   expect_everywhere(net, {x}, got);
 }
@@ -70,27 +70,27 @@ TEST(ChannelGate, OtherOutputCounts) {
   }
 }
 
-void check_spatial_gate(int kernel, const std::vector<float>& weight, float bias, const Map& x) {
-  SCOPED_TRACE(std::to_string(x.c) + " channels, kernel " + std::to_string(kernel) + ", " + std::to_string(x.h) + "x" +
-               std::to_string(x.w));
+void check_spatial_gate(int kernel_size, const std::vector<float>& weight, float bias, const Map& x) {
+  SCOPED_TRACE(std::to_string(x.c) + " channels, kernel " + std::to_string(kernel_size) + ", " + std::to_string(x.h) +
+               "x" + std::to_string(x.w));
   Net net;
   const int in = net.input(ValueKind::map, static_cast<int>(x.c));
   net.outputs = {net.value(ValueKind::plane, 1)};
   net.ops.push_back(
-      {OpKind::spatial_gate, {in}, net.outputs, {to_bytes(weight), to_bytes(std::vector<float>{bias})}, {kernel}});
-  const std::vector<Map> got = run(net, {x}, Kernel::portable);
-  ASSERT_TRUE(within(spatial_gate(kernel, weight, bias, x), got.at(0)));
+      {OpKind::spatial_gate, {in}, net.outputs, {to_bytes(weight), to_bytes(std::vector<float>{bias})}, {kernel_size}});
+  const std::vector<Map> got = run(net, {x}, Isa::portable);
+  ASSERT_TRUE(within(spatial_gate(kernel_size, weight, bias, x), got.at(0)));
   expect_everywhere(net, {x}, got);
 }
 
 TEST(SpatialGate, RandomShapes) {
   Random random(run_seed());
   for (const int channels : {1, 3, 8, 16, 63, 64, 65, 100, 130})
-    for (const int kernel : {1, 3})
+    for (const int kernel_size : {1, 3})
       for (int i = 0; i < 3; ++i) {
-        const auto taps = static_cast<size_t>(kernel * kernel * channels);
+        const auto taps = static_cast<size_t>(kernel_size * kernel_size * channels);
         const int64_t h = 1 + random.below(6), w = 1 + random.below(40);
-        check_spatial_gate(kernel, random.reals(taps), random.real(),
+        check_spatial_gate(kernel_size, random.reals(taps), random.real(),
                            random_map(&random, 1 + random.below(2), channels, h, w));
         if (HasFatalFailure()) return;
       }
@@ -100,9 +100,9 @@ TEST(SpatialGate, ThinPictures) {
   Random random(run_seed());
   const int64_t sizes[][2] = {{1, 1}, {1, 2}, {2, 1}, {1, 17}, {17, 1}, {2, 16}, {1, 18}, {3, 33}};
   for (const auto& size : sizes)
-    for (const int kernel : {1, 3}) {
-      const auto taps = static_cast<size_t>(kernel * kernel * 64);
-      check_spatial_gate(kernel, random.reals(taps), 0.5f, random_map(&random, 1, 64, size[0], size[1]));
+    for (const int kernel_size : {1, 3}) {
+      const auto taps = static_cast<size_t>(kernel_size * kernel_size * 64);
+      check_spatial_gate(kernel_size, random.reals(taps), 0.5f, random_map(&random, 1, 64, size[0], size[1]));
       if (HasFatalFailure()) return;
     }
 }

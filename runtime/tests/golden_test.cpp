@@ -21,15 +21,15 @@ uint32_t crc_of(const std::vector<Map>& maps) {
 
 void check(const Golden& golden, const Net& net, const std::vector<Map>& inputs) {
   int ranges = 1;
-  for (const Kernel kernel : kernels()) {
-    const uint32_t crc = crc_of(run(net, inputs, kernel, {ranges++, Layout::nhwc, Layout::nchw}));
-    EXPECT_EQ(golden.crc, crc) << golden.name << ", " << bitsr::kernel_name(kernel) << std::hex << ": 0x" << crc;
+  for (const Isa isa : available_isas()) {
+    const uint32_t crc = crc_of(run(net, inputs, isa, {ranges++, Layout::nhwc, Layout::nchw}));
+    EXPECT_EQ(golden.crc, crc) << golden.name << ", " << bitsr::isa_name(isa) << std::hex << ": 0x" << crc;
   }
 }
 
 TEST(Golden, Convolutions) {
   struct Shape {
-    int in, out, kernel, planes;
+    int in, out, kernel_size, planes;
     int64_t h, w;
     int parts;
     Golden golden;
@@ -43,7 +43,7 @@ TEST(Golden, Convolutions) {
   };
   Random random(20240601);
   for (const Shape& s : shapes) {
-    const ConvCase test = random_conv(&random, s.in, s.out, s.kernel, s.planes, 2, s.h, s.w, s.parts);
+    const ConvCase test = random_conv(&random, s.in, s.out, s.kernel_size, s.planes, 2, s.h, s.w, s.parts);
     check(s.golden, test.net, test.inputs());
   }
 }

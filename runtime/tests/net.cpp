@@ -60,7 +60,7 @@ testing::AssertionResult same_bits(const Map& expected, const Map& got) {
   return testing::AssertionSuccess();
 }
 
-Status build(const Net& net, Kernel kernel, ProgramPointer* program) {
+Status build(const Net& net, Isa isa, ProgramPointer* program) {
   bitsr::ProgramBuilder builder;
   for (const NetValue& v : net.values) EXPECT_TRUE(builder.add_value({v.kind, v.channels, v.up, v.down}));
   for (const int id : net.inputs) EXPECT_TRUE(builder.add_input(id));
@@ -80,17 +80,17 @@ Status build(const Net& net, Kernel kernel, ProgramPointer* program) {
     EXPECT_TRUE(builder.add_op(spec));
   }
   bitsr::Program* loaded = nullptr;
-  const Status status = builder.finish(kernel, &loaded);
+  const Status status = builder.finish(isa, &loaded);
   program->reset(loaded);
   return status;
 }
 
-std::vector<Map> run(bitsr::Program* program, const std::vector<Map>& inputs, const RunOptions& options) {
+std::vector<Map> run(bitsr::Program* program, const std::vector<Map>& inputs, const RunSettings& settings) {
   std::vector<std::vector<float>> in, out;
   std::vector<bitsr::TensorView> in_views, out_views;
   for (const Map& map : inputs) {
-    in.push_back(in_layout(map, options.inputs));
-    in_views.push_back({in.back().data(), map.n, map.c, map.h, map.w, options.inputs});
+    in.push_back(in_layout(map, settings.inputs));
+    in_views.push_back({in.back().data(), map.n, map.c, map.h, map.w, settings.inputs});
   }
   std::vector<bitsr::Shape> shapes(static_cast<size_t>(program->output_count()));
   Status status = program->output_shapes(in_views.data(), shapes.data());
@@ -98,53 +98,46 @@ std::vector<Map> run(bitsr::Program* program, const std::vector<Map>& inputs, co
   if (!status.ok()) return {};
   for (const bitsr::Shape& s : shapes) {
     out.emplace_back(static_cast<size_t>(s.n * s.c * s.h * s.w), -12345.0f);
-    out_views.push_back({out.back().data(), s.n, s.c, s.h, s.w, options.outputs});
+    out_views.push_back({out.back().data(), s.n, s.c, s.h, s.w, settings.outputs});
   }
-  Cut cut = {options.ranges};
-  bitsr::Parallel parallel;
-  if (options.ranges > 1) {
-    parallel.context = &cut;
-    parallel.run = run_ranges;
+  Cut cut = {settings.ranges};
+  bitsr::RunOptions options;
+  if (settings.ranges > 1) {
+    options.parallel.context = &cut;
+    options.parallel.run = run_ranges;
   }
-  status = program->run(in_views.data(), out_views.data(), parallel, {});
+  status = program->run(in_views.data(), out_views.data(), options);
   EXPECT_TRUE(status.ok()) << status.message;
   std::vector<Map> maps;
-  for (size_t i = 0; i < shapes.size(); ++i) maps.push_back(from_layout(out[i], shapes[i], options.outputs));
+  for (size_t i = 0; i < shapes.size(); ++i) maps.push_back(from_layout(out[i], shapes[i], settings.outputs));
   for (size_t i = 0; i < inputs.size(); ++i)
-    EXPECT_EQ(0, std::memcmp(in[i].data(), in_layout(inputs[i], options.inputs).data(), in[i].size() * sizeof(float)))
+    EXPECT_EQ(0, std::memcmp(in[i].data(), in_layout(inputs[i], settings.inputs).data(), in[i].size() * sizeof(float)))
         << "input " << i << " was changed";
   return maps;
 }
 
-std::vector<Map> run(const Net& net, const std::vector<Map>& inputs, Kernel kernel, const RunOptions& options) {
+std::vector<Map> run(const Net& net, const std::vector<Map>& inputs, Isa isa, const RunSettings& settings) {
   ProgramPointer program;
-  const Status status = build(net, kernel, &program);
+  const Status status = build(net, isa, &program);
   EXPECT_TRUE(status.ok()) << status.message;
-  return status.ok() ? run(program.get(), inputs, options) : std::vector<Map>{};
-}
-
-std::vector<Kernel> kernels() {
-  std::vector<Kernel> all;
-  for (const Kernel kernel : {Kernel::portable, Kernel::avx2, Kernel::avx512, Kernel::neon})
-    if (bitsr::kernel_available(kernel)) all.push_back(kernel);
-  return all;
+  return status.ok() ? run(program.get(), inputs, settings) : std::vector<Map>{};
 }
 
 void expect_everywhere(const Net& net, const std::vector<Map>& inputs, const std::vector<Map>& expected) {
-  const RunOptions all[] = {{1, Layout::nchw, Layout::nchw},
-                            {2, Layout::nhwc, Layout::nhwc},
-                            {3, Layout::nchw, Layout::nhwc},
-                            {7, Layout::nhwc, Layout::nchw}};
-  for (const Kernel kernel : kernels()) {
+  const RunSettings all[] = {{1, Layout::nchw, Layout::nchw},
+                             {2, Layout::nhwc, Layout::nhwc},
+                             {3, Layout::nchw, Layout::nhwc},
+                             {7, Layout::nhwc, Layout::nchw}};
+  for (const Isa isa : available_isas()) {
     ProgramPointer program;
-    const Status status = build(net, kernel, &program);
+    const Status status = build(net, isa, &program);
     ASSERT_TRUE(status.ok()) << status.message;
-    for (const RunOptions& options : all) {
-      const std::vector<Map> got = run(program.get(), inputs, options);
+    for (const RunSettings& settings : all) {
+      const std::vector<Map> got = run(program.get(), inputs, settings);
       ASSERT_EQ(expected.size(), got.size());
       for (size_t i = 0; i < got.size(); ++i)
         ASSERT_TRUE(same_bits(expected[i], got[i]))
-            << "output " << i << ", kernel " << bitsr::kernel_name(kernel) << ", " << options.ranges << " ranges";
+            << "output " << i << ", kernel " << bitsr::isa_name(isa) << ", " << settings.ranges << " ranges";
     }
   }
 }

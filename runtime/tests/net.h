@@ -14,7 +14,7 @@
 
 namespace bitsr_test {
 
-using bitsr::Kernel;
+using bitsr::Isa;
 using bitsr::Layout;
 using bitsr::OpKind;
 using bitsr::Status;
@@ -81,21 +81,20 @@ struct Destroy {
 };
 using ProgramPointer = std::unique_ptr<bitsr::Program, Destroy>;
 
-Status build(const Net& net, Kernel kernel, ProgramPointer* program);
+Status build(const Net& net, Isa isa, ProgramPointer* program);
 
-struct RunOptions {
+struct RunSettings {
   int ranges = 1;  // in how many pieces Parallel cuts the rows; they run last piece first
   Layout inputs = Layout::nchw, outputs = Layout::nchw;
 };
 
 // Runs a loaded program; a failure is a test failure.
-std::vector<Map> run(bitsr::Program* program, const std::vector<Map>& inputs, const RunOptions& options = {});
-std::vector<Map> run(const Net& net, const std::vector<Map>& inputs, Kernel kernel, const RunOptions& options = {});
+std::vector<Map> run(bitsr::Program* program, const std::vector<Map>& inputs, const RunSettings& settings = {});
+std::vector<Map> run(const Net& net, const std::vector<Map>& inputs, Isa isa, const RunSettings& settings = {});
 
-// All kernels of this build that this processor can run; portable is the first.
-std::vector<Kernel> kernels();
+using bitsr::available_isas;
 
-// Every kernel, every cut, both layouts: each output equals `expected` bit for bit.
+// Every instruction set, every cut, both layouts: each output equals `expected` bit for bit.
 void expect_everywhere(const Net& net, const std::vector<Map>& inputs, const std::vector<Map>& expected);
 
 }  // namespace bitsr_test

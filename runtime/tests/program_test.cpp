@@ -1,48 +1,56 @@
-// What a caller can do wrong, and the names of the kernels.
+// What a caller can do wrong, what a run tells, and the table of instruction sets.
 #include <cstring>
+#include <string>
 
 #include "random_conv.h"
 
 namespace bitsr_test {
 namespace {
 
-TEST(Kernels, NamesGoBothWays) {
-  for (const Kernel kernel : {Kernel::automatic, Kernel::portable, Kernel::avx2, Kernel::avx512, Kernel::neon}) {
-    Kernel parsed = Kernel::portable;
-    EXPECT_TRUE(bitsr::parse_kernel(bitsr::kernel_name(kernel), &parsed));
-    EXPECT_EQ(kernel, parsed);
+TEST(Isas, NamesGoBothWays) {
+  for (const Isa isa : {Isa::automatic, Isa::portable, Isa::avx2, Isa::avx512, Isa::neon}) {
+    Isa parsed = Isa::portable;
+    EXPECT_TRUE(bitsr::parse_isa(bitsr::isa_name(isa), &parsed));
+    EXPECT_EQ(isa, parsed);
   }
-  Kernel kernel = Kernel::avx2;
-  for (const char* name : {"", "AVX2", "avx", "sse", "auto "}) EXPECT_FALSE(bitsr::parse_kernel(name, &kernel)) << name;
-  EXPECT_FALSE(bitsr::parse_kernel(nullptr, &kernel));
-  EXPECT_EQ(Kernel::avx2, kernel);
+  Isa isa = Isa::avx2;
+  for (const char* name : {"", "AVX2", "avx", "sse", "auto "}) EXPECT_FALSE(bitsr::parse_isa(name, &isa)) << name;
+  EXPECT_FALSE(bitsr::parse_isa(nullptr, &isa));
+  EXPECT_EQ(Isa::avx2, isa);
 }
 
-TEST(Kernels, AutomaticIsOneOfThem) {
-  EXPECT_TRUE(bitsr::kernel_available(Kernel::automatic));
-  EXPECT_TRUE(bitsr::kernel_available(Kernel::portable));
+TEST(Isas, ListEndsWithPortable) {
+  const bitsr::IsaList list = available_isas();
+  std::string names;
+  for (const Isa isa : list) {
+    EXPECT_TRUE(bitsr::isa_available(isa)) << bitsr::isa_name(isa);
+    names += (names.empty() ? "" : "|") + std::string(bitsr::isa_name(isa));
+  }
+  ASSERT_GE(list.count, 1);
+  EXPECT_EQ(Isa::portable, list.items[list.count - 1]);
+  EXPECT_EQ(names, bitsr::isa_names("|").text);
+}
+
+TEST(Isas, AutomaticIsTheFastest) {
+  EXPECT_TRUE(bitsr::isa_available(Isa::automatic));
   Random random(1);
   const ConvCase test = random_conv(&random, 8, 8, 3, 1, 1, 1, 1);
   ProgramPointer program;
-  ASSERT_TRUE(build(test.net, Kernel::automatic, &program).ok());
-  EXPECT_TRUE(bitsr::kernel_available(program->kernel()));
-  EXPECT_NE(Kernel::automatic, program->kernel());
-  // The fastest: no vector kernel that this processor has is passed over for plain code.
-  if (kernels().size() > 1) {
-    EXPECT_EQ(kernels().back(), program->kernel());
-  }
+  ASSERT_TRUE(build(test.net, Isa::automatic, &program).ok());
+  EXPECT_EQ(available_isas().items[0], program->isa());
+  EXPECT_EQ(bitsr::best_isa(), program->isa());
 }
 
-TEST(Kernels, UnavailableOneIsRefused) {
+TEST(Isas, UnavailableOneIsRefused) {
   Random random(1);
   const ConvCase test = random_conv(&random, 8, 8, 3, 1, 1, 1, 1);
   int refused = 0;
-  for (const Kernel kernel : {Kernel::avx2, Kernel::avx512, Kernel::neon}) {
-    if (bitsr::kernel_available(kernel)) continue;
+  for (const Isa isa : {Isa::avx2, Isa::avx512, Isa::neon}) {
+    if (bitsr::isa_available(isa)) continue;
     ProgramPointer program;
-    const Status status = build(test.net, kernel, &program);
-    EXPECT_EQ(static_cast<int>(StatusCode::unsupported_kernel), static_cast<int>(status.code));
-    EXPECT_NE(nullptr, std::strstr(status.message, bitsr::kernel_name(kernel))) << status.message;
+    const Status status = build(test.net, isa, &program);
+    EXPECT_EQ(static_cast<int>(StatusCode::unsupported_isa), static_cast<int>(status.code));
+    EXPECT_NE(nullptr, std::strstr(status.message, bitsr::isa_name(isa))) << status.message;
     EXPECT_EQ(nullptr, program.get());
     ++refused;
   }
@@ -52,7 +60,7 @@ TEST(Kernels, UnavailableOneIsRefused) {
 class Arguments : public testing::Test {
  protected:
   Arguments() : test_(make()), in_(3 * 4 * 4), out_(8 * 4 * 4), residual_(8 * 4 * 4) {
-    EXPECT_TRUE(build(test_.net, Kernel::portable, &program_).ok());
+    EXPECT_TRUE(build(test_.net, Isa::portable, &program_).ok());
     inputs_[0] = {in_.data(), 1, 3, 4, 4, Layout::nchw};
     inputs_[1] = {residual_.data(), 1, 8, 4, 4, Layout::nchw};
     output_ = {out_.data(), 1, 8, 4, 4, Layout::nchw};
@@ -62,7 +70,7 @@ class Arguments : public testing::Test {
     return random_conv(&random, 3, 8, 3, 1, 1, 4, 4, ConvCase::kResidual);
   }
   void expect_refused() {
-    const Status status = program_->run(inputs_, &output_, {}, {});
+    const Status status = program_->run(inputs_, &output_);
     EXPECT_EQ(static_cast<int>(StatusCode::invalid_argument), static_cast<int>(status.code)) << status.message;
     EXPECT_NE('\0', status.message[0]);
   }
@@ -74,7 +82,7 @@ class Arguments : public testing::Test {
 };
 
 TEST_F(Arguments, RightOnesAreTaken) {
-  const Status status = program_->run(inputs_, &output_, {}, {});
+  const Status status = program_->run(inputs_, &output_);
   EXPECT_TRUE(status.ok()) << status.message;
   EXPECT_EQ(2, program_->input_count());
   EXPECT_EQ(1, program_->output_count());
@@ -121,7 +129,7 @@ TEST_F(Arguments, ProfilerHearsEveryOp) {
     *static_cast<std::string*>(context) += "<" + std::to_string(op) + name;
   };
   profiler.end = [](void* context, int32_t op) { *static_cast<std::string*>(context) += std::to_string(op) + ">"; };
-  ASSERT_TRUE(program_->run(inputs_, &output_, {}, profiler).ok());
+  ASSERT_TRUE(program_->run(inputs_, &output_, {{}, profiler, {}}).ok());
   EXPECT_EQ("<0binary_conv2d0>", heard);
 }
 
@@ -133,7 +141,7 @@ TEST(Shapes, PicturesThatCanNotBeDivided) {
   net.ops.push_back({OpKind::add, {x, x}, {net.outputs[0]}, {}, {}});
   net.ops.push_back({OpKind::add, {large, large}, {net.outputs[1]}, {}, {}});
   ProgramPointer program;
-  ASSERT_TRUE(build(net, Kernel::portable, &program).ok());
+  ASSERT_TRUE(build(net, Isa::portable, &program).ok());
   std::vector<float> a(16 * 6 * 6), b(16 * 3 * 3);
   bitsr::Shape shapes[2];
   bitsr::TensorView inputs[2] = {{a.data(), 1, 16, 6, 6, Layout::nchw}, {b.data(), 1, 16, 3, 3, Layout::nchw}};

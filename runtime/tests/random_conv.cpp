@@ -20,7 +20,7 @@ NetOp ConvCase::op(const std::vector<int>& ids, int y) const {
           ids,
           {y},
           constants(conv, vector_threshold ? std::vector<float>{} : in.threshold.data),
-          {conv.out, conv.kernel, conv.planes}};
+          {conv.out, conv.kernel_size, conv.planes}};
 }
 
 std::vector<Map> ConvCase::inputs() const {
@@ -37,12 +37,13 @@ Map random_map(Random* random, int64_t n, int64_t c, int64_t h, int64_t w) {
   return map;
 }
 
-ConvCase random_conv(Random* random, int in, int out, int kernel, int planes, int64_t n, int64_t h, int64_t w,
+ConvCase random_conv(Random* random, int in, int out, int kernel_size, int planes, int64_t n, int64_t h, int64_t w,
                      int parts) {
   ConvCase test;
   const auto outs = static_cast<size_t>(out);
-  test.conv = {in, out, kernel, planes, {}, {}, {}, {}, {}, {}};
-  for (size_t i = 0; i < outs * in * kernel * kernel * planes; ++i) test.conv.signs.push_back(random->coin() ? 1 : -1);
+  test.conv = {in, out, kernel_size, planes, {}, {}, {}, {}, {}, {}};
+  for (size_t i = 0; i < outs * in * kernel_size * kernel_size * planes; ++i)
+    test.conv.signs.push_back(random->coin() ? 1 : -1);
   test.conv.scale = parts ? random->reals(outs * planes, 0.1f) : std::vector<float>(outs * planes, 1.0f);
   if (parts & ConvCase::kShift) test.conv.shift = random->reals(outs);
   if (parts & ConvCase::kInnerSlope) test.conv.inner_slope = random->reals(outs);
@@ -59,15 +60,15 @@ ConvCase random_conv(Random* random, int in, int out, int kernel, int planes, in
     const int64_t image = random->below(n), c = random->below(in), y = random->below(h), column = random->below(w);
     test.in.x.at(image, c, y, column) = test.in.threshold.at(test.vector_threshold ? image : 0, c, 0, 0);
   }
-  test.name = std::to_string(in) + " to " + std::to_string(out) + " channels, kernel " + std::to_string(kernel) + ", " +
-              std::to_string(planes) + " planes, " + std::to_string(n) + "x" + std::to_string(h) + "x" +
+  test.name = std::to_string(in) + " to " + std::to_string(out) + " channels, kernel " + std::to_string(kernel_size) +
+              ", " + std::to_string(planes) + " planes, " + std::to_string(n) + "x" + std::to_string(h) + "x" +
               std::to_string(w) + ", parts " + std::to_string(parts);
   test.finish();
   return test;
 }
 
-ConvCase random_conv(Random* random, int in, int out, int kernel, int planes, int64_t n, int64_t h, int64_t w) {
-  return random_conv(random, in, out, kernel, planes, n, h, w, 1 + static_cast<int>(random->below(255)));
+ConvCase random_conv(Random* random, int in, int out, int kernel_size, int planes, int64_t n, int64_t h, int64_t w) {
+  return random_conv(random, in, out, kernel_size, planes, n, h, w, 1 + static_cast<int>(random->below(255)));
 }
 
 }  // namespace bitsr_test

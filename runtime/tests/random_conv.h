@@ -27,10 +27,10 @@ struct ConvCase {
   Map expected() const { return binary_conv2d(conv, in); }
 };
 
-ConvCase random_conv(Random* random, int in, int out, int kernel, int planes, int64_t n, int64_t h, int64_t w,
+ConvCase random_conv(Random* random, int in, int out, int kernel_size, int planes, int64_t n, int64_t h, int64_t w,
                      int parts);
 // With any choice of parts.
-ConvCase random_conv(Random* random, int in, int out, int kernel, int planes, int64_t n, int64_t h, int64_t w);
+ConvCase random_conv(Random* random, int in, int out, int kernel_size, int planes, int64_t n, int64_t h, int64_t w);
 
 Map random_map(Random* random, int64_t n, int64_t c, int64_t h, int64_t w);
 

@@ -9,17 +9,18 @@ namespace {
 constexpr double kRounding = 1.0 / (1 << 24);
 
 int dot(const Conv& conv, const ConvInputs& in, int plane, int o, int64_t i, int64_t y, int64_t x) {
-  const int radius = conv.kernel / 2;
+  const int radius = conv.kernel_size / 2;
   int sum = 0;
   for (int c = 0; c < conv.in; ++c)
-    for (int ky = 0; ky < conv.kernel; ++ky)
-      for (int kx = 0; kx < conv.kernel; ++kx) {
+    for (int ky = 0; ky < conv.kernel_size; ++ky)
+      for (int kx = 0; kx < conv.kernel_size; ++kx) {
         const int64_t row = y + ky - radius, column = x + kx - radius;
         if (row < 0 || row >= in.x.h || column < 0 || column >= in.x.w) continue;
         const float threshold = in.threshold.at(in.threshold.n == 1 ? 0 : i, c, 0, 0);
         const int activation = in.x.at(i, c, row, column) >= threshold ? 1 : -1;
         const size_t tap =
-            (((static_cast<size_t>(plane) * conv.out + o) * conv.in + c) * conv.kernel + ky) * conv.kernel + kx;
+            (((static_cast<size_t>(plane) * conv.out + o) * conv.in + c) * conv.kernel_size + ky) * conv.kernel_size +
+            kx;
         sum += activation * conv.signs[tap];
       }
   return sum;
@@ -55,7 +56,7 @@ Map binary_conv2d(const Conv& conv, const ConvInputs& in) {
 }
 
 std::vector<Bytes> constants(const Conv& conv, const std::vector<float>& threshold) {
-  const int words = (conv.in + 63) / 64, taps = conv.kernel * conv.kernel;
+  const int words = (conv.in + 63) / 64, taps = conv.kernel_size * conv.kernel_size;
   std::vector<uint64_t> bits(static_cast<size_t>(conv.planes) * conv.out * taps * words);
   for (size_t row = 0; row < static_cast<size_t>(conv.planes) * conv.out; ++row)
     for (int c = 0; c < conv.in; ++c)
@@ -106,25 +107,25 @@ std::vector<Bounded> channel_gate(const Gate& gate, const Map& x) {
   return all;
 }
 
-std::vector<Bounded> spatial_gate(int kernel, const std::vector<float>& weight, float bias, const Map& x) {
-  const int radius = kernel / 2;
+std::vector<Bounded> spatial_gate(int kernel_size, const std::vector<float>& weight, float bias, const Map& x) {
+  const int radius = kernel_size / 2;
   std::vector<Bounded> all;
   for (int64_t i = 0; i < x.n; ++i)
     for (int64_t y = 0; y < x.h; ++y)
       for (int64_t column = 0; column < x.w; ++column) {
         double sum = bias, magnitude = std::fabs(bias);
-        for (int ky = 0; ky < kernel; ++ky)
-          for (int kx = 0; kx < kernel; ++kx)
+        for (int ky = 0; ky < kernel_size; ++ky)
+          for (int kx = 0; kx < kernel_size; ++kx)
             for (int64_t c = 0; c < x.c; ++c) {
               const int64_t from_y = y + ky - radius, from_x = column + kx - radius;
               if (from_y < 0 || from_y >= x.h || from_x < 0 || from_x >= x.w) continue;
               const double product =
-                  double{weight[static_cast<size_t>((ky * kernel + kx) * x.c + c)]} * x.at(i, c, from_y, from_x);
+                  double{weight[static_cast<size_t>((ky * kernel_size + kx) * x.c + c)]} * x.at(i, c, from_y, from_x);
               sum += product;
               magnitude += std::fabs(product);
             }
         // A product goes through at most as many additions as a lane has terms, the tree, the rows and the bias.
-        const double additions = static_cast<double>(kernel * ((x.c + 15) / 16) + 4 + 3);
+        const double additions = static_cast<double>(kernel_size * ((x.c + 15) / 16) + 4 + 3);
         all.push_back(sigmoid({sum, magnitude * additions * kRounding}));
       }
   return all;

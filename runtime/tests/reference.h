@@ -9,8 +9,8 @@
 namespace bitsr_test {
 
 struct Conv {
-  int in, out, kernel, planes;
-  std::vector<int> signs;                                     // [planes][out][in][kernel][kernel], +1 or -1
+  int in, out, kernel_size, planes;
+  std::vector<int> signs;                                     // [planes][out][in][kernel_size][kernel_size], +1 or -1
   std::vector<float> scale;                                   // [planes][out]
   std::vector<float> shift, inner_slope, inner_shift, slope;  // [out]; empty: absent
 };
@@ -37,8 +37,8 @@ struct Bounded {
 
 // All outputs, [n][all]: the linear ones first.
 std::vector<Bounded> channel_gate(const Gate& gate, const Map& x);
-// The plane, [n][h][w]. `weight` is [kernel][kernel][c].
-std::vector<Bounded> spatial_gate(int kernel, const std::vector<float>& weight, float bias, const Map& x);
+// The plane, [n][h][w]. `weight` is [kernel_size][kernel_size][c].
+std::vector<Bounded> spatial_gate(int kernel_size, const std::vector<float>& weight, float bias, const Map& x);
 
 Map add(const Map& a, const Map& b);
 Map pixel_shuffle(int factor, const Map& x, const Map* skip);

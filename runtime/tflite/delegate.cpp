@@ -1,7 +1,7 @@
 // The external delegate: load it with load_delegate() of ai_edge_litert or tf.lite, or from the C or Java API.
 //
-// Options: "kernel" (auto, portable, avx2, avx512, neon), "threads" (0: what the interpreter recommends), "verbose" (0,
-// 1).
+// Options: "kernel" (auto, or the name of an instruction set of bitsr/isa.h), "threads" (0: what the interpreter
+// recommends), "verbose" (0, 1).
 
 #include "delegate.h"
 
@@ -27,7 +27,7 @@ constexpr int kMaxThreads = 256;
 struct Delegate {
   TfLiteDelegate base{};
   Settings settings;
-  bitsr::tflite::ThreadPools pools;
+  bitsr::ThreadPools pools;
 };
 
 // The framework is C: nothing may be thrown into it.
@@ -112,24 +112,35 @@ bool parse_number(const char* text, long largest, long* number) {
   return end != text && *end == '\0' && errno == 0 && *number >= 0 && *number <= largest;
 }
 
-// Null when all is well, else what an option must be.
-const char* set_option(const char* key, const char* value, Settings* settings) {
+// What an option must be; empty when all is well.
+struct Expected {
+  char text[128] = {};
+};
+
+Expected set_option(const char* key, const char* value, Settings* settings) {
+  Expected expected;
   long number = 0;
+  const char* wanted = "";
   if (std::strcmp(key, "kernel") == 0) {
-    if (!bitsr::parse_kernel(value, &settings->kernel)) return "expected auto, portable, avx2, avx512 or neon";
-    return bitsr::kernel_available(settings->kernel) ? nullptr : "this processor or build does not have that kernel";
+    if (!bitsr::parse_isa(value, &settings->isa) || !bitsr::isa_available(settings->isa))
+      std::snprintf(expected.text, sizeof(expected.text), "expected one of auto, %s", bitsr::isa_names().text);
+    return expected;
   }
   if (std::strcmp(key, "threads") == 0) {
-    if (!parse_number(value, kMaxThreads, &number)) return "expected a number from 0 to 256";
-    settings->threads = static_cast<int>(number);
-    return nullptr;
+    if (parse_number(value, kMaxThreads, &number))
+      settings->threads = static_cast<int>(number);
+    else
+      wanted = "expected a number from 0 to 256";
+  } else if (std::strcmp(key, "verbose") == 0) {
+    if (parse_number(value, 1, &number))
+      settings->verbose = number == 1;
+    else
+      wanted = "expected 0 or 1";
+  } else {
+    wanted = "there is no such option; expected kernel, threads or verbose";
   }
-  if (std::strcmp(key, "verbose") == 0) {
-    if (!parse_number(value, 1, &number)) return "expected 0 or 1";
-    settings->verbose = number == 1;
-    return nullptr;
-  }
-  return "there is no such option; expected kernel, threads or verbose";
+  std::snprintf(expected.text, sizeof(expected.text), "%s", wanted);
+  return expected;
 }
 
 }  // namespace
@@ -139,16 +150,15 @@ const char* set_option(const char* key, const char* value, Settings* settings) {
 BITSR_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values,
                                                            size_t count, void (*report_error)(const char*)) {
   auto* delegate = new (std::nothrow) Delegate;
-  const char* wrong = delegate == nullptr ? "out of memory" : nullptr;
-  for (size_t i = 0; i < count && wrong == nullptr; ++i) {
-    wrong = set_option(keys[i], values[i], &delegate->settings);
-    if (wrong != nullptr && report_error != nullptr) {
+  if (delegate == nullptr) return nullptr;
+  for (size_t i = 0; i < count; ++i) {
+    const Expected expected = set_option(keys[i], values[i], &delegate->settings);
+    if (expected.text[0] == '\0') continue;
+    if (report_error != nullptr) {
       char message[256];
-      std::snprintf(message, sizeof(message), "bitsr: the option %s is '%s': %s", keys[i], values[i], wrong);
+      std::snprintf(message, sizeof(message), "bitsr: the option %s is '%s': %s", keys[i], values[i], expected.text);
       report_error(message);
     }
-  }
-  if (wrong != nullptr) {
     delete delegate;
     return nullptr;
   }

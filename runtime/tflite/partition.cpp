@@ -37,7 +37,7 @@ class Translation {
   }
 
   bool add_custom(const TfLiteNode& node, const char* name) {
-    const CustomOp* op = find_custom_op(name);
+    const OpInfo* op = find_custom_op(name);
     if (op == nullptr) return fail(name, "this library does not know the op; update bitsr");
     OptionMap options;
     int64_t version = 0, operands = 0, results = 0;
@@ -51,34 +51,35 @@ class Translation {
                             version > kOptionsVersion ? "update bitsr" : "export the model again");
       return false;
     }
-    const int operand_count = op->input_count + op->constant_count;
+    const int32_t input_count = op->input_count(), output_count = op->output_count();
+    const int32_t operand_count = input_count + op->constant_count();
     if (!options.find("operands", &operands) || operands < 0 || operands >> operand_count != 0)
       return fail(name, "its options do not say which operands it has", operands);
-    if (!options.find("results", &results) || results < 0 || results >> op->output_count != 0)
+    if (!options.find("results", &results) || results < 0 || results >> output_count != 0)
       return fail(name, "its options do not say which results it has", results);
     OpSpec spec{};
     spec.kind = op->kind;
-    spec.input_count = op->input_count;
-    spec.output_count = op->output_count;
-    spec.constant_count = op->constant_count;
-    spec.attribute_count = op->attribute_count;
+    spec.input_count = input_count;
+    spec.output_count = output_count;
+    spec.constant_count = op->constant_count();
+    spec.attribute_count = op->attribute_count();
     int next = 0;
     int32_t up = 1;
     for (int place = 0; place < operand_count; ++place) {
-      const bool is_input = place < op->input_count;
+      const bool is_input = place < input_count;
       if ((operands >> place & 1) == 0) {
         if (is_input) spec.inputs[place] = kAbsent;
         continue;
       }
       if (next >= node.inputs->size) return fail(name, "operands are missing, got", node.inputs->size);
       const int tensor = node.inputs->data[next++];
-      if (is_input ? !read_value(name, tensor, op->inputs[place], up, &spec.inputs[place])
-                   : !read_constant(name, tensor, &spec.constants[place - op->input_count]))
+      if (is_input ? !read_value(name, tensor, op->inputs[place].kind, up, &spec.inputs[place])
+                   : !read_constant(name, tensor, &spec.constants[place - input_count]))
         return false;
       if (place == 0) up = ups_[static_cast<size_t>(spec.inputs[0])];
     }
     if (next != node.inputs->size) return fail(name, "unknown operands, got", node.inputs->size);
-    for (int i = 0; i < op->attribute_count; ++i) {
+    for (int i = 0; i < spec.attribute_count; ++i) {
       int64_t value = 0;
       if (!options.find(op->attributes[i], &value) || value < 0 || value > INT32_MAX)
         return fail(name, op->attributes[i], value);
@@ -89,13 +90,13 @@ class Translation {
       up *= spec.attributes[0];
     }
     next = 0;
-    for (int place = 0; place < op->output_count; ++place) {
+    for (int place = 0; place < output_count; ++place) {
       if ((results >> place & 1) == 0) {
         spec.outputs[place] = kAbsent;
         continue;
       }
       if (next >= node.outputs->size) return fail(name, "results are missing, got", node.outputs->size);
-      if (!new_value(name, node.outputs->data[next++], op->outputs[place], up, &spec.outputs[place])) return false;
+      if (!new_value(name, node.outputs->data[next++], op->outputs[place].kind, up, &spec.outputs[place])) return false;
     }
     if (next != node.outputs->size) return fail(name, "unknown results, got", node.outputs->size);
     return builder_->add_op(spec) || fail(name, "out of memory");
@@ -164,10 +165,6 @@ class Translation {
   std::vector<int32_t> ups_;  // of every value: its size, as a multiple of the first map's
 };
 
-void run_in_pool(void* context, int64_t count, void (*task)(void*, int64_t, int64_t), void* arg) {
-  static_cast<ThreadPool*>(context)->run(count, task, arg);
-}
-
 bool same_dims(const TfLiteIntArray* a, const TfLiteIntArray* b) {
   return a->size == b->size && std::memcmp(a->data, b->data, sizeof(int) * static_cast<size_t>(a->size)) == 0;
 }
@@ -222,7 +219,7 @@ std::unique_ptr<Partition> Partition::create(TfLiteContext* context, const TfLit
     }
   }
   Program* program = nullptr;
-  const Status status = builder.finish(settings.kernel, &program);
+  const Status status = builder.finish(settings.isa, &program);
   partition->program_.reset(program);
   if (partition->report(context, status) != kTfLiteOk) return nullptr;
   partition->input_views_.resize(partition->inputs_.size());
@@ -234,7 +231,7 @@ std::unique_ptr<Partition> Partition::create(TfLiteContext* context, const TfLit
   if (settings.verbose) {
     std::fprintf(stderr, "bitsr: partition of %d ops, %d inputs, %d outputs, kernel %s, threads %d\n",
                  int(program->op_count()), int(program->input_count()), int(program->output_count()),
-                 kernel_name(program->kernel()), partition->pool_->size());
+                 isa_name(program->isa()), partition->pool_->size());
   }
   return partition;
 }
@@ -295,11 +292,8 @@ TfLiteStatus Partition::prepare(TfLiteContext* context) {
 TfLiteStatus Partition::invoke(TfLiteContext* context) {
   for (size_t i = 0; i < inputs_.size(); ++i) input_views_[i] = view(context, inputs_[i]);
   for (size_t i = 0; i < outputs_.size(); ++i) output_views_[i] = view(context, outputs_[i]);
-  Parallel parallel;
-  parallel.context = pool_.get();
-  parallel.run = run_in_pool;
-  ProgramBuilder::observe(program_.get(), settings_->observer);
-  return report(context, program_->run(input_views_.data(), output_views_.data(), parallel, settings_->profiler));
+  const RunOptions options = {pool_->parallel(), settings_->profiler, settings_->observer};
+  return report(context, program_->run(input_views_.data(), output_views_.data(), options));
 }
 
 }  // namespace bitsr::tflite

@@ -6,12 +6,12 @@
 
 #include "abi.h"
 #include "bitsr/builder.h"
-#include "thread_pool.h"
+#include "bitsr/thread_pool.h"
 
 namespace bitsr::tflite {
 
 struct Settings {
-  Kernel kernel = Kernel::automatic;
+  Isa isa = Isa::automatic;
   int threads = 0;  // 0: what the interpreter recommends
   bool verbose = false;
   Profiler profiler;  // of every run of every partition

@@ -22,8 +22,7 @@ from bitsr.export import ops
 from bitsr.export.executorch.lower import lower
 from bitsr.export.export import ExportResult, export_model
 from bitsr.export.verification import run_tensors
-from bitsr.runtime import RuntimeLibraryError, find_library
-from bitsr.runtime.litert import TFLITE_LIBRARY
+from bitsr.runtime import TFLITE_LIBRARY, RuntimeLibraryError, find_library
 from bitsr.runtime.pte import PteNetwork
 from bitsr.training.models import create_model
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from bitsr.export.export import ExportResult
 from bitsr.export.verification import run_tensors
-from bitsr.runtime import RuntimeLibraryError, find_library
-from bitsr.runtime.litert import TFLITE_LIBRARY, TfliteNetwork
+from bitsr.runtime import TFLITE_LIBRARY, RuntimeLibraryError, find_library
+from bitsr.runtime.litert import TfliteNetwork
 
 RUNNER, LITERT = "bitsr-run", "libLiteRt.so"
 HEIGHT, WIDTH = 19, 26

@@ -13,8 +13,7 @@ from bitsr.artifact.tflite import METADATA
 from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.export.delegation import OURS
 from bitsr.export.export import STOCK_OPS, ExportResult, export_model
-from bitsr.runtime import find_library
-from bitsr.runtime.litert import TFLITE_LIBRARY
+from bitsr.runtime import TFLITE_LIBRARY, find_library
 from bitsr.training.models import SuperResolutionModel
 
 FLOAT_OPS = {"ADD", "CONV_2D", "DEPTH_TO_SPACE", "SUB"}

@@ -15,7 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from bitsr.artifact.flatbuffer import pack
 from bitsr.export.export import ExportResult
-from bitsr.runtime.litert import TFLITE_LIBRARY
+from bitsr.runtime import TFLITE_LIBRARY
 
 HOST = Path(__file__).with_name("sanitized_host.py")
 BROKEN = 60

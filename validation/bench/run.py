@@ -10,8 +10,7 @@ from typing import Any
 import torch
 
 from bitsr.common.errors import MissingExtraError, UsageError
-from bitsr.runtime import load_executorch_backend
-from bitsr.runtime.machine import fast_kernels
+from bitsr.runtime import isa_names, load_executorch_backend
 from bitsr.validation.bench import larq, networks
 from bitsr.validation.bench.candidates import INT8_KERNEL
 from bitsr.validation.bench.journal import Failure, Journal, Step
@@ -96,7 +95,7 @@ class Bench:
 
 def available_kernels() -> list[str]:
     """Our kernels that run on this processor, the fastest first."""
-    return [*reversed(fast_kernels()), "portable"]
+    return list(isa_names())
 
 
 def run_bench(

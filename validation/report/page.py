@@ -92,7 +92,7 @@ def _devices(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "machine": device.machine,
             "system": device.system,
             "processor": device.processor,
-            "kernel": f"{device.kernel} (of {', '.join([*device.isa, 'portable'])})" if device.kernel else "",
+            "kernel": f"{device.kernel} (of {', '.join(device.isa)})" if device.kernel else "",
             "build": device.build,
             "recorded": ", ".join(f"{name} {text}" for name, text in device.notes.items()),
         }

@@ -5,7 +5,6 @@ It has no ``--profile`` and no ``--dump-layers``: those look into the C++ progra
 
 import argparse
 import json
-import os
 import platform
 import resource
 import time
@@ -24,9 +23,9 @@ from bitsr.artifact.formats import sidecar_path
 from bitsr.common.files import atomic_write
 from bitsr.common.quiet import quiet, silent_stderr
 from bitsr.export.verification import run_tensors
-from bitsr.runtime import KERNEL_VARIABLE
+from bitsr.runtime import isa_names, wanted_kernel
 from bitsr.runtime.litert import TfliteNetwork
-from bitsr.runtime.machine import fast_kernels, processor
+from bitsr.runtime.machine import processor
 from bitsr.runtime.pte import PteNetwork
 from bitsr.validation.errors import TargetError
 from bitsr.validation.targets.host_processes import serve
@@ -142,9 +141,9 @@ def _entry(load_ms: float, threads: int, path: Path) -> dict[str, Any]:
 
 
 def _device(threads: int) -> dict[str, Any]:
-    isa = fast_kernels()
-    wanted = os.environ.get(KERNEL_VARIABLE, "auto")
-    kernel = wanted if wanted not in ("", "auto") else isa[-1] if isa else "portable"
+    isa = list(isa_names())
+    wanted = wanted_kernel()
+    kernel = wanted if wanted not in ("", "auto") else isa[0]
     return {
         "machine": platform.machine(),
         "processor": processor(),

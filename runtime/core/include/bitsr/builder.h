@@ -49,20 +49,6 @@ struct OpSpec {
   int32_t attributes[kMaxAttributes];
 };
 
-// What an op has written: element (c, y, x) is data[c * channel + y * row + x * column]. Vectors have h = w = 1.
-struct OpResult {
-  const float* data;
-  int64_t c, h, w;
-  int64_t channel, row, column;
-};
-
-// Called for each result of an op when the op is done; `output` is its place in the table of ARCHITECTURE.md. The data
-// is read only during the call.
-struct Observer {
-  void* context = nullptr;
-  void (*result)(void* context, int32_t op, int32_t output, const OpResult& result) = nullptr;
-};
-
 class ProgramBuilder {
  public:
   ProgramBuilder();
@@ -74,13 +60,8 @@ class ProgramBuilder {
   bool add_input(int32_t value);
   bool add_output(int32_t value);
 
-  // Checks everything, plans the buffers and lays out the constants for the kernel.
-  Status finish(Kernel kernel, Program** program);
-
-  // For tools that look into a finished program. The shape that an input must have when the first one is (n, ?, h, w):
-  static Status input_shape(const Program& program, int32_t input, int64_t n, int64_t h, int64_t w, Shape* shape);
-  // Shows the results of all later runs; an empty observer ends it. Not while the program runs.
-  static void observe(Program* program, const Observer& observer);
+  // Checks everything, plans the buffers and lays out the constants for the instruction set.
+  Status finish(Isa isa, Program** program);
 
   ProgramBuilder(const ProgramBuilder&) = delete;
   ProgramBuilder& operator=(const ProgramBuilder&) = delete;

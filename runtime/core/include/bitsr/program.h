@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "bitsr/isa.h"
+
 namespace bitsr {
 
 enum class StatusCode {
@@ -15,7 +17,7 @@ enum class StatusCode {
   newer_version,     // the blob was written for a later version of this library
   invalid_argument,  // a call's tensors do not fit the program
   out_of_memory,
-  unsupported_kernel,  // this processor lacks the instructions of the wanted kernel
+  unsupported_isa,  // this build or this processor lacks the wanted instruction set
 };
 
 struct Status {
@@ -37,6 +39,16 @@ struct Shape {
   int64_t n, c, h, w;
 };
 
+// One picture of a map, plane or vector in any order: element (c, y, x) is data[c * channel + y * row + x * column].
+// Vectors have h = w = 1.
+struct StridedView {
+  float* data;
+  int64_t c, h, w;
+  int64_t channel, row, column;
+};
+// Writes c * h * w floats, dense as (C, H, W).
+void copy_dense(const StridedView& from, float* to);
+
 // The caller's thread pool. `run` splits [0, count) into ranges, calls `task(arg, begin, end)` for each, possibly at
 // the same time, and returns when all are done. A null `run` means the calling thread. Results do not depend on the
 // split.
@@ -52,13 +64,19 @@ struct Profiler {
   void (*end)(void* context, int32_t op) = nullptr;
 };
 
-enum class Kernel { automatic, portable, avx2, avx512, neon };
+// Called for each result of an op when the op is done; may be null. `output` is its place in the table of
+// ARCHITECTURE.md. The data is only read, and only during the call.
+struct Observer {
+  void* context = nullptr;
+  void (*result)(void* context, int32_t op, int32_t output, const StridedView& result) = nullptr;
+};
 
-const char* kernel_name(Kernel kernel);
-// False, and `kernel` untouched, when `name` is none of auto, portable, avx2, avx512, neon.
-bool parse_kernel(const char* name, Kernel* kernel);
-// Whether this build has the kernel and this processor its instructions.
-bool kernel_available(Kernel kernel);
+// What a run uses and whom it tells.
+struct RunOptions {
+  Parallel parallel;
+  Profiler profiler;
+  Observer observer;
+};
 
 constexpr uint32_t kProgramVersion = 1;
 // Longest side of a picture, in pixels.
@@ -68,20 +86,22 @@ constexpr int64_t kMaxSide = 1 << 20;
 class Program {
  public:
   // Checks the whole blob and copies what it needs: the blob may be freed and needs no alignment.
-  static Status load(const void* blob, size_t size, Kernel kernel, Program** program);
+  static Status load(const void* blob, size_t size, Isa isa, Program** program);
   static void destroy(Program* program);
 
   int32_t input_count() const;
   int32_t output_count() const;
   int32_t op_count() const;
   const char* op_name(int32_t op) const;
-  Kernel kernel() const;  // the one in use, never `automatic`
+  Isa isa() const;  // the one in use, never `automatic`
 
+  // The shape that an input must have when the first one is (n, ?, h, w).
+  Status input_shape(int32_t input, int64_t n, int64_t h, int64_t w, Shape* shape) const;
   // Shapes of all outputs for these input shapes; `shapes` has room for output_count().
   Status output_shapes(const TensorView* inputs, Shape* shapes) const;
 
   // Computes all outputs; their views must have the shapes above. Input data is not changed.
-  Status run(const TensorView* inputs, const TensorView* outputs, const Parallel& parallel, const Profiler& profiler);
+  Status run(const TensorView* inputs, const TensorView* outputs, const RunOptions& options = {});
 
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;

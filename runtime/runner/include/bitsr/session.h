@@ -17,7 +17,7 @@ enum class ErrorKind {
   file,         // a file can not be read or written
   format,       // a file is none of ours, damaged, or newer than this library
   model,        // the runtime refuses the model
-  unsupported,  // this build or this machine lacks a runtime, a library or a kernel
+  unsupported,  // this build or this machine lacks a runtime, a library or an instruction set
   argument,     // the call does not fit the model
   memory,
   runtime,  // the network failed while it ran
@@ -30,9 +30,6 @@ struct Outcome {
   bool ok() const { return kind == ErrorKind::none; }
 };
 
-// What `automatic` means on this machine; every other kernel is itself.
-Kernel resolved_kernel(Kernel kernel);
-
 enum class Format { pte, tflite };
 
 enum class ElementType { float32, int64 };
@@ -44,7 +41,7 @@ struct OtherInput {
 };
 
 struct SessionOptions {
-  Kernel kernel = Kernel::automatic;
+  Isa isa = Isa::automatic;
   // All .pte sessions of a process share ExecuTorch's pool: the latest opened decides its size.
   int32_t threads = 1;
   const char* delegate_library = nullptr;  // libbitsr_tflite.so; null: where the build put it
@@ -61,7 +58,7 @@ struct SessionInfo {
   const OtherInput* others;  // inputs beside the map, in the order of the model
   int32_t other_count;
   int64_t max_pixels;  // of an input; 0: no limit is known
-  Kernel kernel;       // the one in use, never `automatic`
+  Isa isa;             // the one in use, never `automatic`
   int32_t threads;
   const char* runtime;  // "executorch" or "litert"
   const char* runtime_version;
@@ -88,7 +85,7 @@ struct RunHooks {
   void (*profile)(void* context, const ProfileEntry& entry) = nullptr;
   // Results of the ops of our programs: partition, op and output number, op name as in ARCHITECTURE.md.
   void (*result)(void* context, int32_t partition, int32_t op, const char* name, int32_t output,
-                 const OpResult& result) = nullptr;
+                 const StridedView& result) = nullptr;
 };
 
 // One loaded network with an input map, maybe other inputs, and an output map. One call at a time.

@@ -1,9 +1,6 @@
-"""The delegate's threads: no race, none asleep for ever, and one pool for all partitions and interpreters."""
+"""The delegate's threads: one pool for all partitions and interpreters."""
 
 import os
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,57 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bitsr.export.export import ExportResult
-from bitsr.runtime import find_library
-from bitsr.runtime.litert import TFLITE_LIBRARY
+from bitsr.runtime import TFLITE_LIBRARY, find_library
 
-FLAGS = ["-std=c++17", "-O1", "-g", "-pthread"]
-TSAN = "-fsanitize=thread"
 THREADS = 3
-
-
-def call(*command: object) -> subprocess.CompletedProcess[str]:
-    parts = [str(part) for part in command]
-    return subprocess.run(parts, capture_output=True, text=True, timeout=120, check=False)
-
-
-@pytest.fixture(scope="module")
-def compiler() -> str:
-    if shutil.which("g++") is None:
-        pytest.skip("not installed: g++")
-    return "g++"
-
-
-@pytest.fixture(scope="module")
-def sanitizer(compiler: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The flag of ThreadSanitizer, where that compiles and runs an empty program."""
-    folder = tmp_path_factory.mktemp("empty")
-    source, program = folder / "empty.cpp", folder / "empty"
-    source.write_text("int main() {}\n")
-    for command in ([compiler, *FLAGS, TSAN, source, "-o", program], [program]):
-        done = call(*command)
-        if done.returncode != 0:
-            pytest.skip(f"ThreadSanitizer does not work here: {(done.stdout + done.stderr).strip()[-500:]}")
-    return TSAN
-
-
-def expect_ok(command: list[str], repository: Path, test: str, folder: Path) -> None:
-    """The C++ test builds, ends, and says nothing but "ok"."""
-    sources = [repository / "runtime" / "tflite" / name for name in (test, "thread_pool.cpp")]
-    program = folder / "program"
-    built = call(*command, *FLAGS, "-Wall", "-Wextra", "-Werror", *sources, "-o", program)
-    assert built.returncode == 0, built.stderr[-4000:]
-    done = call(program)
-    assert done.returncode == 0, done.stderr[-6000:]
-    assert (done.stdout, done.stderr) == ("ok\n", "")
-
-
-def test_small_jobs_have_no_race(compiler: str, sanitizer: str, repository: Path, tmp_path: Path) -> None:
-    expect_ok([compiler, sanitizer], repository, "thread_pool_test.cpp", tmp_path)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="replaces a function of Linux's C library")
-def test_no_thread_sleeps_for_ever(compiler: str, repository: Path, tmp_path: Path) -> None:
-    expect_ok([compiler], repository, "thread_pool_sleep_test.cpp", tmp_path)
 
 
 def interpreter(path: Path, delegate: Any, shape: tuple[int, ...]) -> Any:

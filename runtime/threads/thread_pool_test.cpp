@@ -1,5 +1,5 @@
 // The thread pool under small jobs, for ThreadSanitizer: tests/tflite/test_thread_pool.py builds and runs it.
-#include "thread_pool.h"
+#include "bitsr/thread_pool.h"
 
 #include <chrono>
 #include <cstdio>
@@ -14,9 +14,9 @@
 
 namespace {
 
-using bitsr::tflite::available_processors;
-using bitsr::tflite::ThreadPool;
-using bitsr::tflite::ThreadPools;
+using bitsr::available_processors;
+using bitsr::ThreadPool;
+using bitsr::ThreadPools;
 
 constexpr int64_t kMostIndices = 200;
 // About how long a thread waits awake: a pause like this lets some fall asleep, catches some in between.

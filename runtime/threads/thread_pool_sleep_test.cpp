@@ -8,7 +8,7 @@
 #include <ctime>
 #include <thread>
 
-#include "thread_pool.h"
+#include "bitsr/thread_pool.h"
 
 // In place of the C library's: the moment between the last look at a condition and the sleep, else too short for chance
 // to hit it, is made long.
@@ -22,10 +22,10 @@ int main() {
   const auto nothing = [](void*, int64_t, int64_t) {};
   for (const int threads : {2, 3, 5}) {
     for (const int processors : {0, threads}) {
-      bitsr::tflite::ThreadPool pool(threads, processors);
+      bitsr::ThreadPool pool(threads, processors);
       for (int number = 0; number < 150; ++number) pool.run(threads, nothing, nullptr);
       for (int number = 0; number < 30; ++number)
-        bitsr::tflite::ThreadPool(threads, processors).run(number % 3, nothing, nullptr);
+        bitsr::ThreadPool(threads, processors).run(number % 3, nothing, nullptr);
     }
   }
   std::puts("ok");
