@@ -15,7 +15,7 @@ from bitsr.common.errors import ArtifactError
 FORMAT: Literal["bitsr-artifact"] = "bitsr-artifact"
 # 2: bytes_per_pixel, and a digest over the text of a sidecar.
 FORMAT_VERSION: Literal[2] = 2
-# Version of the ops' meaning (ARCHITECTURE.md, "Ops"); a change of their maths raises it.
+# Version of the ops' meaning (docs/formats.md, "Ops"); a change of their maths raises it.
 OPS_VERSION: Literal[1] = 1  # Steps of a sampling where nobody says how many.
 DEFAULT_STEPS = 50
 

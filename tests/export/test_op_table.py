@@ -1,4 +1,4 @@
-"""The op table is that of ARCHITECTURE.md, and says what PyTorch's schemas say."""
+"""The op table is that of docs/formats.md, and says what PyTorch's schemas say."""
 
 import re
 from pathlib import Path
@@ -14,8 +14,8 @@ TYPES = {"f32": "<f4", "u64": "<u8", "i8": "i1"}
 
 
 def rows(repository: Path) -> dict[str, list[str]]:
-    """The op table of ARCHITECTURE.md: "<number> <name>" -> its cells."""
-    text = (repository / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    """The op table of docs/formats.md: "<number> <name>" -> its cells."""
+    text = (repository / "docs" / "formats.md").read_text(encoding="utf-8")
     table = text.partition("| kind | inputs |")[2].split("\n\n")[0]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     return {row[0]: row[1:] for row in cells}

@@ -59,10 +59,16 @@ def test_figures_of_samples() -> None:
 
 
 def test_the_detail_shows_where_the_first_two_differ_most() -> None:
-    flat = np.full((60, 90, 3), 100, np.uint8)
+    flat = np.full((300, 450, 3), 100, np.uint8)
     changed = flat.copy()
-    changed[40:60, 60:90] = (250, 0, 0)
-    picture = np.asarray(side_by_side({"flat": flat, "changed": changed}, zoom=3))
-    assert picture.shape == (24 + 60 + 4 + 60, 90 + 4 + 90, 3)
-    assert (picture[-60:, -90:] == (250, 0, 0)).all()
-    assert (picture[-60:, :90] == 100).all()
+    changed[180:, 250:] = (250, 0, 0)
+    picture = np.asarray(side_by_side({"flat\n30 dB": flat, "changed": changed}, zoom=4))
+    side = 99 * 4  # of 800 pixels, less a gap, half for each
+    assert picture.shape == (2 * 20 + 6 + side, side + 4 + side, 3)
+    assert (picture[-side:, -side:] == (250, 0, 0)).all()
+    assert (picture[-side:, :side] == 100).all()
+
+
+def test_the_detail_of_a_small_picture_is_all_of_it() -> None:
+    flat = np.full((20, 30, 3), 100, np.uint8)
+    assert np.asarray(side_by_side({"a": flat, "b": flat}, zoom=2)).shape == (26 + 40, 60 + 4 + 60, 3)

@@ -122,9 +122,16 @@ def run_demo(
     write_picture(files["bicubic"], Picture(bicubic))
     for item, pixels in upscaled.items():
         write_picture(files[f"upscaled_{item}"], Picture(pixels))
-    panels = {f"bicubic  {psnr_bicubic:.2f} dB": bicubic}
-    panels |= {f"{model}.{item}  {artifacts[item].psnr:.2f} dB": upscaled[item] for item in formats}
-    write_image(files["side_by_side"], side_by_side({**panels, "original": original}))
+    write_image(
+        files["side_by_side"],
+        side_by_side(
+            {
+                f"bicubic\n{psnr_bicubic:.2f} dB": bicubic,
+                **{_title(item, artifacts[item]): upscaled[item] for item in _different(upscaled)},
+                "original\n": original,
+            }
+        ),
+    )
     demo = Demo(
         model=model,
         scale=scale,
@@ -139,6 +146,20 @@ def run_demo(
     with atomic_write(files["report"]) as temporary:
         temporary.write_text(json.dumps(report(demo), indent=2) + "\n", encoding="utf-8")
     return demo
+
+
+def _different(upscaled: dict[str, Pixels]) -> list[str]:
+    """The formats whose pictures differ from those of all formats before them."""
+    shown: list[str] = []
+    for item, pixels in upscaled.items():
+        if not any(np.array_equal(pixels, upscaled[other]) for other in shown):
+            shown.append(item)
+    return shown
+
+
+def _title(item: str, result: RuntimeResult) -> str:
+    kilobytes = result.exported.info.artifact_bytes / 1000
+    return f"1-bit network ({item}), {kilobytes:.0f} kB\n{result.psnr:.2f} dB, {result.time.median:.0f} ms"
 
 
 def report(demo: Demo) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What one delegate partition executes, and its blob (ARCHITECTURE.md, "Program blob")."""
+"""What one delegate partition executes, and its blob (docs/formats.md, "Program blob")."""
 
 from bitsr.artifact.program.blob import HEADER_BYTES, MAGIC, VERSION, read_program, write_program
 from bitsr.artifact.program.op_table import CUSTOM_OPS, CUSTOM_OPS_VERSION, OPS, TORCH_OPS, Constant, Operand, OpInfo

@@ -1,4 +1,4 @@
-"""Writer and checking reader of the program blob, version 1 (ARCHITECTURE.md, "Program blob").
+"""Writer and checking reader of the program blob, version 1 (docs/formats.md, "Program blob").
 
 The blob is little-endian and self-checking; the C++ loader applies the same checks.
 """

@@ -1,4 +1,4 @@
-"""What every op takes and gives: the one table of ARCHITECTURE.md that all of Python reads.
+"""What every op takes and gives: the one table of docs/formats.md that all of Python reads.
 
 The C++ core has the same table (runtime/core/op_table.h). Here are the names, places, kinds, shapes and types; what an
 op computes and which further rules hold between its operands stands in :mod:`bitsr.artifact.program.validate`.

@@ -42,7 +42,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Op:
-    """One op. Roles go by position; ``None`` is an absent value or constant. See the table in ARCHITECTURE.md."""
+    """One op. Roles go by position; ``None`` is an absent value or constant. See the table in docs/formats.md."""
 
     kind: OpKind
     inputs: tuple[int | None, ...]
