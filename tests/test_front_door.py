@@ -108,3 +108,14 @@ def test_maps_are_checked_and_batches_work() -> None:
 def test_load_refuses_what_it_does_not_know(arguments: dict[str, object], words: str) -> None:
     with pytest.raises(bitsr.UsageError, match=words):
         bitsr.load(**arguments)  # type: ignore[arg-type]
+
+
+def test_the_example_of_the_readme_runs(
+    repository: Path, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    (code,) = [part.split("```")[0] for part in text.split("```python\n")[1:]]
+    Image.open(photo).convert("RGB").resize((24, 16)).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    assert Image.open(tmp_path / "photo_x4.png").size == (96, 64)
