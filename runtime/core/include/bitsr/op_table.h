@@ -21,6 +21,14 @@ struct ConstantInfo {
   bool optional;
 };
 
+// How many entries stand before the first one without a name.
+template <class Info, int32_t kMost>
+constexpr int32_t count_named(const Info (&infos)[kMost]) {
+  int32_t number = 0;
+  while (number < kMost && infos[number].name) ++number;
+  return number;
+}
+
 struct OpInfo {
   OpKind kind;
   const char* name;
@@ -29,20 +37,12 @@ struct OpInfo {
   ConstantInfo constants[kMaxConstants];
   const char* attributes[kMaxAttributes];  // null behind the last one
 
-  constexpr int32_t input_count() const { return count(inputs); }
-  constexpr int32_t output_count() const { return count(outputs); }
-  constexpr int32_t constant_count() const { return count(constants); }
+  constexpr int32_t input_count() const { return count_named(inputs); }
+  constexpr int32_t output_count() const { return count_named(outputs); }
+  constexpr int32_t constant_count() const { return count_named(constants); }
   constexpr int32_t attribute_count() const {
     int32_t number = 0;
     while (number < kMaxAttributes && attributes[number]) ++number;
-    return number;
-  }
-
- private:
-  template <class Info, int32_t kMost>
-  static constexpr int32_t count(const Info (&infos)[kMost]) {
-    int32_t number = 0;
-    while (number < kMost && infos[number].name) ++number;
     return number;
   }
 };
