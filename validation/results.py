@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
 
 from bitsr.common.files import atomic_write
 from bitsr.validation.errors import ResultsError
@@ -35,14 +35,6 @@ def _ratio(slow: float, fast: float) -> float | None:
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_computed(cls, data: Any) -> Any:
-        """Verdicts are written for other readers, and computed again where the file is read."""
-        if not isinstance(data, dict):
-            return data
-        return {name: value for name, value in data.items() if name not in cls.model_computed_fields}
 
 
 class Artifact(_Part):
@@ -312,7 +304,7 @@ def read_results(path: Path) -> Results:
         ResultsError: it is missing, broken, or of a newer version.
     """
     try:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
+        data: Any = _without_computed(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError) as error:
         raise ResultsError(f"cannot read {path}: {error}; write it again with `bitsr validate`") from error
     found = data.get("format") if isinstance(data, dict) else None
@@ -327,3 +319,13 @@ def read_results(path: Path) -> Results:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
         place = ".".join(str(part) for part in first["loc"]) or "content"
         raise ResultsError(f"{path} is not valid: {place}: {first['msg']}; write it with `bitsr validate`") from error
+
+
+_COMPUTED = frozenset(name for part in (Latency, Run, Results) for name in part.model_computed_fields)
+
+
+def _without_computed(data: Any) -> Any:
+    """Verdicts and ratios are written for other readers, and computed again where the file is read."""
+    if isinstance(data, dict):
+        return {name: _without_computed(value) for name, value in data.items() if name not in _COMPUTED}
+    return [_without_computed(value) for value in data] if isinstance(data, list) else data
