@@ -38,9 +38,13 @@ class DelegationTable:
 
 @dataclass(frozen=True)
 class Lowered:
-    """A lowered model: the artifact's bytes, where its ops run, and the memory that ``max_pixels`` pixels plan."""
+    """A lowered model: the artifact's bytes, where its ops run, and the memory that ``max_pixels`` pixels plan.
+
+    ``framework_ops`` are those that neither our kernels nor XNNPACK's take, each with the module that calls it.
+    """
 
     content: bytes
     table: DelegationTable
     arena_bytes: int
     max_pixels: int
+    framework_ops: tuple[str, ...] = ()

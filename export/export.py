@@ -136,7 +136,14 @@ def export_model(
             example_inputs=given.example_inputs,
         )
         steps.next(f"Compare {path.name} with the deploy form")
-        found = verify(lowered.content, reference, kind=kind, ours=ours, name=path.name)
+        found = verify(
+            lowered.content,
+            reference,
+            kind=kind,
+            ours=ours,
+            name=path.name,
+            framework_ops=lowered.framework_ops,
+        )
         checked[item] = (lowered, *found)
 
     known = source.weights or WeightsInfo(model=source.name)

@@ -2,17 +2,21 @@
 
 Networks of signs amplify rounding: a value on its threshold falls to the other side, and every layer behind it sees
 another picture. So what a whole picture may differ is measured on the reference itself, by a picture that is changed in
-its last bit, and whether the artifact holds the reference's numbers is checked op by op, exactly.
+its last bit; and whether the artifact's ops hold the reference's numbers is checked op by op, bit for bit.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import cycle
 
 import torch
 from torch import Tensor, nn
 
 from bitsr.export.errors import ExportError
+from bitsr.export.parity.artifact_ops import content_ops
+from bitsr.export.parity.matching import difference, match
+from bitsr.export.parity.recording import OpCall, record
 from bitsr.runtime.network import Network
 
 # An artifact's output against the deploy form's, on noise and on a smooth picture, relative to the output's range.
@@ -20,7 +24,9 @@ from bitsr.runtime.network import Network
 MIN_AGREEMENT_DB = 30.0
 # How much worse than the reference's own answer to a rounding an artifact's may be, which rounds in every layer.
 SENSITIVITY_MARGIN_DB = 6.0
-# Relative changes of the picture: the least that float32 has.
+# What is asked for however much the network amplifies roundings: another picture altogether is at 5 to 9 dB.
+MIN_SENSITIVE_DB = 12.0
+# Relative changes of the pictures, in turns: the least that float32 has.
 PERTURBATIONS = (2.0**-23, -(2.0**-23))
 
 
@@ -29,17 +35,19 @@ class Verification:
     """How an artifact compares with the deploy form in PyTorch on the check's inputs: the worst of them.
 
     ``psnr`` in dB is relative to the range of the reference's values, infinite where nothing differs. ``sensitivity``
-    is the same for the reference alone, on pictures times 1 + 2^-23 and 1 - 2^-23: what one rounding can do.
+    is the same for the reference alone, on pictures times 1 + 2^-23 or 1 - 2^-23: what one rounding can do. ``ops`` of
+    the artifact have the same constants as the reference's calls, bit for bit.
     """
 
     psnr: float
     largest_difference: float
     sensitivity: float
+    ops: int = 0
 
     @property
     def least(self) -> float:
         """The psnr that is asked for: a fixed one, or less where the network itself answers a rounding with less."""
-        return min(MIN_AGREEMENT_DB, self.sensitivity - SENSITIVITY_MARGIN_DB)
+        return max(MIN_SENSITIVE_DB, min(MIN_AGREEMENT_DB, self.sensitivity - SENSITIVITY_MARGIN_DB))
 
     @property
     def passed(self) -> bool:
@@ -47,7 +55,8 @@ class Verification:
 
     def __str__(self) -> str:
         moved = "" if math.isinf(self.sensitivity) else f" (a rounding of the input: {self.sensitivity:.1f} dB)"
-        return f"{self.psnr:.1f} dB, largest difference {self.largest_difference:.2g}{moved}"
+        ops = f"{self.ops} ops with the same numbers bit for bit; " if self.ops else ""
+        return f"{ops}{self.psnr:.1f} dB, largest difference {self.largest_difference:.2g}{moved}"
 
 
 class Reference:
@@ -56,26 +65,35 @@ class Reference:
     ``run`` computes all outputs of a call.
     """
 
+    # Calls of ops for the first inputs, where it is a deploy form.
+    calls: list[OpCall] | None = None
+
     def __init__(self, run: Callable[[tuple[Tensor, ...]], Sequence[Tensor]], inputs: list[tuple[Tensor, ...]]) -> None:
         self.inputs = inputs
         self.outputs = [run(given) for given in inputs]
         self.sensitivity = math.inf
-        for change in PERTURBATIONS:
-            for given, outputs in zip(inputs, self.outputs, strict=True):
-                moved = run(tuple(x * (1 + change) if x.is_floating_point() else x for x in given))
-                self.sensitivity = min(
-                    self.sensitivity, *(agreement(y, known)[0] for y, known in zip(moved, outputs, strict=True))
-                )
+        for given, outputs, change in zip(inputs, self.outputs, cycle(PERTURBATIONS), strict=False):
+            moved = run(tuple(x * (1 + change) if x.is_floating_point() else x for x in given))
+            answers = [agreement(y, known)[0] for y, known in zip(moved, outputs, strict=True)]
+            self.sensitivity = min(self.sensitivity, *answers)
 
     @classmethod
     def of(cls, deployed: nn.Module, inputs: list[tuple[Tensor, ...]]) -> "Reference":
         """The deploy form in eager PyTorch."""
 
+        calls: list[OpCall] = []
+
         def run(given: tuple[Tensor, ...]) -> Sequence[Tensor]:
+            if not calls:
+                found, y = record(deployed, *given)
+                calls.extend(found)
+                return [y]
             with torch.no_grad():
                 return [deployed(*given)]
 
-        return cls(run, inputs)
+        made = cls(run, inputs)
+        made.calls = calls
+        return made
 
     def compare(self, run: Callable[[tuple[Tensor, ...]], Sequence[Tensor]]) -> Verification:
         """How what an artifact computes compares."""
@@ -88,18 +106,25 @@ class Reference:
 
 
 def verify(
-    content: bytes, reference: Reference, *, kind: str, ours: bool, name: str
+    content: bytes,
+    reference: Reference,
+    *,
+    kind: str,
+    ours: bool,
+    name: str,
+    framework_ops: tuple[str, ...] = (),
 ) -> tuple[Verification | None, str]:
     """How ``content``, an artifact of ``kind``, compares with the deploy form.
 
-    ``ours`` says that it needs our delegate. Returns ``(None, reason)`` where the native library is not built.
+    ``ours`` says that it needs our delegate; ``framework_ops`` are named where it does not run. Returns
+    ``(None, reason)`` where the native library is not built.
 
     Raises:
-        ExportError: they agree to less than :attr:`Verification.least`.
+        ExportError: they agree to less than :attr:`Verification.least`, an op has other numbers, or it does not run.
     """
     from bitsr.runtime import RuntimeLibraryError
-    from bitsr.runtime.litert import TfliteNetwork
-    from bitsr.runtime.pte import PteNetwork
+    from bitsr.runtime.litert import TfliteError, TfliteNetwork
+    from bitsr.runtime.pte import PteError, PteNetwork
 
     network: Network
     count = len(reference.inputs[0])
@@ -108,9 +133,15 @@ def verify(
             network = TfliteNetwork(content, name=name, delegate=ours, inputs=count)
         else:
             network = PteNetwork(content, name=name, inputs=count)
+        equal = _check_ops(content, reference, kind=kind, name=name) if ours else 0
+        found = replace(reference.compare(lambda given: [run_tensors(network, *given)]), ops=equal)
     except RuntimeLibraryError as error:
         return None, str(error)
-    found = reference.compare(lambda given: [run_tensors(network, *given)])
+    except (PteError, TfliteError) as error:
+        raise ExportError(
+            f"{name} was lowered, but does not run ({error}); not in our kernels nor in XNNPACK are: "
+            f"{', '.join(framework_ops) or 'none of its ops'}; write them with other ops; nothing was written"
+        ) from error
     if not found.passed:
         raise ExportError(
             f"{name} does not compute what the deploy form computes: they agree to {found.psnr:.1f} dB, expected at "
@@ -123,6 +154,28 @@ def verify(
 def run_tensors(network: Network, *inputs: Tensor) -> Tensor:
     """A loaded artifact on tensors: a map float32 (1, C, H, W), and the other inputs, if there are any."""
     return torch.from_numpy(network.run(*(value.numpy() for value in inputs)))
+
+
+def _check_ops(content: bytes, reference: Reference, *, kind: str, name: str) -> int:
+    """How many ops of ours the artifact has; each of them has the numbers of a call of the reference.
+
+    Raises:
+        ExportError: one has not.
+    """
+    if reference.calls is None:
+        return 0
+    # Additions and shuffles have none.
+    own = [item for item in content_ops(content, kind=kind, name=name) if item.op.constants]
+    found, _ = match(own, reference.calls)
+    for index, item in enumerate(own):
+        wrong = difference(item, found[index]) if index in found else "the deploy form has no such call"
+        if wrong is not None:
+            where = f", the module '{found[index].module}'" if index in found else ""
+            raise ExportError(
+                f"op {index} of {name} ({item.op.kind.name.lower()}{where}) is not the deploy form's: {wrong}; "
+                "nothing was written; report it with the model"
+            )
+    return len(own)
 
 
 def check_pictures(channels: int, *, height: int = 27, width: int = 37) -> Iterator[Tensor]:

@@ -13,15 +13,15 @@ from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.export.deploy import fold
 from bitsr.export.errors import ExportError
 from bitsr.export.loading import weights_digest
+from bitsr.export.parity.artifact_ops import ArtifactOp, artifact_ops
+from bitsr.export.parity.recording import OpCall, record
 from bitsr.training.models import SuperResolutionModel
 from bitsr.training.models.diffusion import DiffusionModel
 from bitsr.training.weights import load_model
 from bitsr.validation.parity import diffusion_steps
-from bitsr.validation.parity.artifact_ops import ArtifactOp, artifact_ops
 from bitsr.validation.parity.op_cases import OpCase
 from bitsr.validation.parity.ops import golden_picture, make_cases
 from bitsr.validation.parity.pictures import TestPicture, check_sizes, make_samples
-from bitsr.validation.parity.reference import OpCall, record
 from bitsr.validation.request import Request
 from bitsr.validation.results import Artifact
 from bitsr.validation.timing.float_twin import write_float_twin
@@ -58,7 +58,7 @@ class ArtifactUnderTest:
 
     @cached_property
     def ops(self) -> list[ArtifactOp]:
-        """Its ops of our kernels; errors as :func:`bitsr.validation.parity.artifact_ops.artifact_ops`."""
+        """Its ops of our kernels; errors as :func:`bitsr.export.parity.artifact_ops.artifact_ops`."""
         return artifact_ops(self.path)
 
     @cached_property

@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from bitsr.artifact.formats import sidecar_path
-from bitsr.common.errors import UsageError
+from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.export.errors import ExportError
+from bitsr.export.parity.matching import pair
 from bitsr.validation.artifact_under_test import ArtifactUnderTest
 from bitsr.validation.errors import TargetError
 from bitsr.validation.parity import diffusion_steps, layers, pictures
-from bitsr.validation.parity.matching import calls_of_reported, pair
 from bitsr.validation.parity.ops import replay
 from bitsr.validation.parity.pictures import PictureOutput
+from bitsr.validation.parity.reported import calls_of_reported
 from bitsr.validation.results import (
     DeviceFacts,
     Failure,
@@ -100,7 +101,7 @@ class ArtifactRun:
         log.info("%s on %s: %s", self.subject.path.name, self.target.name, what)
         try:
             yield
-        except TargetError as error:
+        except (TargetError, ArtifactError) as error:
             self._fail("run", f"{what}: {error}")
 
     def _fail(self, tier: str, message: str, **more: object) -> None:

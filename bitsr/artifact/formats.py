@@ -144,6 +144,11 @@ class TfliteFormat(ArtifactFormat):
 
     def read_info(self, content: bytes, path: Path) -> ArtifactInfo:
         text = tflite.read_metadata(content, name=str(path))
+        if text is None and self.needs_delegate(content, name=str(path)):
+            raise ArtifactError(
+                f"{path} is of `bitsr convert`: its scale and value range are not known; run it with bitsr-run, or in "
+                "LiteRT with our delegate"
+            )
         if text is None:
             raise ArtifactError(f"{path} has no metadata of bitsr; export the model with: bitsr export --to tflite")
         info = parse_info(text, source=str(path))

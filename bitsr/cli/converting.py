@@ -29,4 +29,12 @@ def convert(
     table("layers after a sign", ("output", "place", "why not in our kernels"), rows, left=3)
     note(f"size: {result.bytes_before:,} bytes -> {len(result.rewritten.content):,} bytes")
     note(f"compared with the original: {result.verification}")
-    closing([target], then=["bitsr-run", target])
+    closing([target], then=_next(target, result.shape))
+
+
+def _next(target: Path, shape: tuple[int, ...]) -> list[object]:
+    """The command that runs a file without our metadata, where it takes maps."""
+    if len(shape) != 4:
+        return []
+    number, height, width, channels = shape
+    return ["bitsr-run", target, "--shape", f"{number},{channels},{height},{width}"]

@@ -54,26 +54,34 @@ _ANY_ORDER = frozenset(
 )
 
 
+def needs_contiguous_kernels(graph: torch.fx.Graph) -> bool:
+    """Whether :class:`ContiguousKernels` would change anything."""
+    return any(
+        is_kernel(node) and any(_is_channels_last(one.meta.get("val")) for one in (node, *node.all_input_nodes))
+        for node in graph.nodes
+    )
+
+
 class ContiguousKernels(PassBase):
     """Run after the delegates took theirs."""
 
     def call(self, graph_module: torch.fx.GraphModule) -> PassResult:
         changed = False
         for node in list(graph_module.graph.nodes):
-            if _is_kernel(node):
+            if is_kernel(node):
                 changed = _make_contiguous(graph_module.graph, node) or changed
         if changed:
             graph_module.recompile()
         return PassResult(graph_module, changed)
 
 
-def _is_kernel(node: torch.fx.Node) -> bool:
+def is_kernel(node: torch.fx.Node) -> bool:
     """An op of ExecuTorch's own kernels that may not take every order."""
     if node.op != "call_function" or node.target is executorch_call_delegate or node.target in LAYOUT_COPIES:
         return False
     schema = getattr(node.target, "_schema", None)
     namespace, _, name = ("" if schema is None else str(schema.name)).partition("::")
-    return namespace == "aten" and name not in _ANY_ORDER
+    return namespace == "aten" and name not in _ANY_ORDER and not name.startswith("sym_")
 
 
 def _make_contiguous(graph: torch.fx.Graph, node: torch.fx.Node) -> bool:

@@ -3,11 +3,12 @@
 import copy
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.exir import EdgeCompileConfig, EdgeProgramManager, to_edge_transform_and_lower
 from executorch.exir.lowered_backend_module import executorch_call_delegate
 from torch import Tensor, nn
@@ -18,8 +19,9 @@ from bitsr.common.quiet import quiet
 from bitsr.export.delegation import OURS, DelegationTable, Lowered
 from bitsr.export.errors import ExportError
 from bitsr.export.executorch.graph import op_name
-from bitsr.export.executorch.layout import ContiguousKernels
+from bitsr.export.executorch.layout import ContiguousKernels, is_kernel, needs_contiguous_kernels
 from bitsr.export.executorch.partitioner import BACKEND_ID, BitsrPartitioner
+from bitsr.export.executorch.xnnpack import Xnnpack, needed_passes
 from bitsr.export.ops import memory_format
 
 XNNPACK = "XNNPACK"
@@ -47,6 +49,7 @@ def capture(module: nn.Module, *, channels: int, side: int) -> ExportedProgram:
     try:
         with torch.no_grad(), quiet():
             program = export(module, (example,), dynamic_shapes=(sizes,), strict=False)
+            _refuse_free_sides(program)
             # A reshape to the example's size is captured without complaint and fails at the next size.
             program.module()(torch.zeros(1, channels, 21, 30))
             return program
@@ -67,6 +70,32 @@ def capture_fixed(module: nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProg
             return export(module, inputs, strict=False)
     except (torch._dynamo.exc.UserError, RuntimeError, ValueError, AssertionError) as error:
         raise ExportError(f"torch.export can not capture {type(module).__name__}: {first_line(error)}") from error
+
+
+def _refuse_free_sides(program: ExportedProgram) -> None:
+    """Refuse ops that make indices as long as one free side.
+
+    The runtime plans them for the side of the largest square, while a picture of as many pixels may be longer.
+    """
+    for node in program.graph.nodes:
+        if node.target not in _ALONG_SIDES or not _ALONG_SIDES[node.target](node):
+            continue
+        raise ExportError(
+            f"{_module_of(node)} moves pixels along a side, which ExecuTorch plans for the largest square alone; pad "
+            "with zeros instead, or export to .tflite"
+        )
+
+
+def _rolls_sides(node: torch.fx.Node) -> bool:
+    dims = node.args[2] if len(node.args) > 2 else []
+    return not dims or any(dim % 4 > 1 for dim in dims)  # type: ignore[union-attr, operator]
+
+
+_ALONG_SIDES: dict[Any, Callable[[torch.fx.Node], bool]] = {
+    torch.ops.aten.reflection_pad2d.default: lambda _: True,
+    torch.ops.aten.pad.default: lambda node: len(node.args) > 2 and node.args[2] == "reflect",
+    torch.ops.aten.roll.default: _rolls_sides,
+}
 
 
 class _StockPixelShuffle(nn.Module):
@@ -114,8 +143,8 @@ def lower(
         pixels = example_inputs[0].shape[2] * example_inputs[0].shape[3]
         program = capture_fixed(module, example_inputs)
     partitioner = BitsrPartitioner()
-    partitioners = [partitioner, XnnpackPartitioner()] if ours else [XnnpackPartitioner()]
-    with quiet():
+    partitioners = [partitioner, Xnnpack()] if ours else [Xnnpack()]
+    with quiet(), _refusals(module), needed_passes():
         edge = to_edge_transform_and_lower(
             program, partitioner=partitioners, compile_config=EdgeCompileConfig(_check_ir_validity=True)
         )
@@ -124,10 +153,40 @@ def lower(
     if left:
         details = "; ".join(f"{row.op} x{row.count}: {row.reason}" for row in left)
         raise ExportError(f"not every binary op was lowered to {BACKEND_ID}, so the .pte would not run: {details}")
-    with quiet():
-        executorch = edge.transform([ContiguousKernels()]).to_executorch()
+    framework_ops = [_module_of(node) for node in _calls(edge.exported_program().graph) if is_kernel(node)]
+    with quiet(), _refusals(module):
+        if needs_contiguous_kernels(edge.exported_program().graph):
+            edge = edge.transform([ContiguousKernels()])
+        executorch = edge.to_executorch()
     arenas = executorch.executorch_program.execution_plan[0].non_const_buffer_sizes
-    return Lowered(bytes(executorch.buffer), table, arena_bytes=sum(arenas), max_pixels=pixels)
+    return Lowered(
+        bytes(executorch.buffer),
+        table,
+        arena_bytes=sum(arenas),
+        max_pixels=pixels,
+        framework_ops=tuple(dict.fromkeys(framework_ops)),
+    )
+
+
+@contextmanager
+def _refusals(module: nn.Module) -> Iterator[None]:
+    """ExecuTorch refuses an op by whatever exception comes first."""
+    try:
+        yield
+    except ExportError:
+        raise
+    except Exception as error:
+        raise ExportError(
+            f"ExecuTorch can not lower {type(module).__name__}: {first_line(error)}; write the op that it names with "
+            "other ops"
+        ) from error
+
+
+def _module_of(node: torch.fx.Node) -> str:
+    """``aten::roll of the module 'body.0'``."""
+    paths = [path for path, _ in (node.meta.get("nn_module_stack") or {}).values()]
+    stack = [path for path in paths if path and not path.startswith("_")]
+    return f"{op_name(node.target)} of the module '{stack[-1]}'" if stack else op_name(node.target)
 
 
 def delegation_table(edge: EdgeProgramManager, refusals: dict[str, str], *, ours: bool = True) -> DelegationTable:

@@ -23,11 +23,15 @@ _OPEN_SIDES = (1, 27, 37, 16)
 
 @dataclass(frozen=True)
 class Conversion:
-    """What became of the layers, the original's bytes, and how the result agrees with it."""
+    """What became of the layers, the original's bytes, and how the result agrees with it on inputs of ``shape``.
+
+    ``shape`` is that of the only input, (N, H, W, C) for a picture network, and empty where there are several.
+    """
 
     rewritten: Rewritten
     bytes_before: int
     verification: Verification
+    shape: tuple[int, ...]
 
 
 def convert(source: Path, target: Path, *, overwrite: bool = False) -> Conversion:
@@ -61,7 +65,8 @@ def convert(source: Path, target: Path, *, overwrite: bool = False) -> Conversio
         )
     with atomic_write(target) as temporary:
         temporary.write_bytes(rewritten.content)
-    return Conversion(rewritten, len(content), found)
+    shapes = [tuple(x.shape) for x in reference.inputs[0]]
+    return Conversion(rewritten, len(content), found, shapes[0] if len(shapes) == 1 else ())
 
 
 class _Interpreter:

@@ -1,9 +1,11 @@
 """``export_model``: steps, results, refusals; the check needs the native library (`make build`)."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,12 +13,13 @@ from torch import Tensor, nn
 from bitsr.artifact.artifact import read_artifact
 from bitsr.artifact.weights import WeightsInfo
 from bitsr.common.errors import UnknownNameError, UsageError, WeightsError
-from bitsr.export import export
+from bitsr.export import export, verification
 from bitsr.export.delegation import OURS
 from bitsr.export.deploy import fold
 from bitsr.export.errors import ExportError
 from bitsr.export.export import export_model
 from bitsr.export.loading import weights_digest
+from bitsr.export.parity.artifact_ops import ArtifactOp
 from bitsr.export.verification import agreement, run_tensors
 from bitsr.runtime import DIRECTORY_VARIABLE
 from bitsr.runtime.pte import PteNetwork
@@ -126,6 +129,30 @@ def test_an_artifact_that_disagrees_is_not_written(
     run = PteNetwork.run
     monkeypatch.setattr(PteNetwork, "run", lambda self, x: run(self, x)[..., ::-1].copy())
     with pytest.raises(ExportError, match=r"baseline\.pte does not compute what the deploy form computes"):
+        export_model(build_model("baseline"), output=tmp_path, max_pixels=BUDGET)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_op_with_other_numbers_is_not_written(
+    tmp_path: Path, build_model: Callable[[str], SuperResolutionModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However small the change is."""
+    read = verification.content_ops
+
+    def changed(*arguments: object, **names: object) -> list[ArtifactOp]:
+        first, *others = read(*arguments, **names)
+        constants = tuple(
+            None
+            if array is None
+            else np.nextafter(array, np.inf, dtype=array.dtype)
+            if array.dtype == np.float32
+            else array
+            for array in first.op.constants
+        )
+        return [ArtifactOp(dataclasses.replace(first.op, constants=constants), first.channels), *others]
+
+    monkeypatch.setattr(verification, "content_ops", changed)
+    with pytest.raises(ExportError, match=r"op 0 of baseline\.pte .*is not the deploy form's: its .* has other values"):
         export_model(build_model("baseline"), output=tmp_path, max_pixels=BUDGET)
     assert list(tmp_path.iterdir()) == []
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from bitsr.artifact.artifact import read_artifact
 from bitsr.artifact.flatbuffer import graph_ops
 from bitsr.cli import main
 from bitsr.common.errors import ArtifactError, UsageError
@@ -85,8 +86,11 @@ def test_the_command(make_tflite: Callable[..., Path], tmp_path: Path, capfd: py
     assert "bitsr kernels" in said.out
     assert "its weights are not -a and +a" in said.out
     assert [line.partition(":")[0] for line in said.err.splitlines()] == ["size", "compared with the original"]
-    assert f"next: bitsr-run {target}" in said.out
+    assert f"bitsr-run {target} --shape 1,{CHANNELS},27,37" in said.out
     assert target.read_bytes() != source.read_bytes()
+
+    with pytest.raises(ArtifactError, match=r"of `bitsr convert`.*run it with bitsr-run"):
+        read_artifact(target)
 
     before = target.read_bytes()
     for arguments, code, message in (
@@ -151,7 +155,9 @@ def test_every_way_to_write_a_sign(form: str, make_tflite: Callable[..., Path], 
     x = values[choice]
     if form == "shifted":  # its own 0 lies at -1e-8
         x = x + 0.5
-    torch.testing.assert_close(TfliteNetwork(target).run(x), TfliteNetwork(source, delegate=False).run(x))
+    torch.testing.assert_close(
+        run_tensors(TfliteNetwork(target), x), run_tensors(TfliteNetwork(source, delegate=False), x)
+    )
 
 
 @pytest.mark.parametrize(

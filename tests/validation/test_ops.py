@@ -10,13 +10,15 @@ import torch
 from torch import nn
 
 from bitsr.artifact.program import OpKind, read_program, write_program
+from bitsr.common.errors import ArtifactError
 from bitsr.export import ops
+from bitsr.export.parity.artifact_ops import artifact_ops
+from bitsr.export.parity.matching import pair
+from bitsr.export.parity.recording import record
 from bitsr.validation.errors import TargetError
-from bitsr.validation.parity.artifact_ops import artifact_ops
-from bitsr.validation.parity.matching import calls_of_reported, pair
 from bitsr.validation.parity.op_cases import OpCase, make_op_cases
 from bitsr.validation.parity.ops import golden_picture, judge, make_cases, replay
-from bitsr.validation.parity.reference import record
+from bitsr.validation.parity.reported import calls_of_reported
 from bitsr.validation.targets.host import HostTarget
 
 
@@ -31,7 +33,12 @@ def test_every_op_is_recorded_with_its_module(network: nn.Module) -> None:
     with torch.no_grad():
         assert torch.equal(y, network(x))
     layers = [call for call in calls if call.kind is OpKind.BINARY_CONV2D]
-    assert [call.module for call in layers] == ["body.0.0.conv", "body.0.1.conv", "body.1.0.conv", "body.1.1.conv"]
+    assert [call.module for call in layers] == [
+        "body.body.0.0.conv",
+        "body.body.0.1.conv",
+        "body.body.1.0.conv",
+        "body.body.1.1.conv",
+    ]
     again = ops.binary_conv2d(**layers[0].arguments)
     assert torch.equal(again, layers[0].results[0])
     # Hooks and recorder are gone.
@@ -68,7 +75,7 @@ def test_a_changed_weight_bit_is_named(faulty: Path, network: nn.Module) -> None
     results = replay(target, cases)
     target.close()
     wrong = [result for result in results if result.wrong]
-    assert {result.module for result in wrong} == {"body.0.1.conv"}
+    assert {result.module for result in wrong} == {"body.body.0.1.conv"}
     accumulators = next(result for result in wrong if result.check.startswith("accumulators"))
     assert accumulators.worst is not None
     assert accumulators.worst.at[1] == 3  # the output channel
@@ -98,8 +105,8 @@ def test_only_one_op_is_replayed_when_asked(exported: Path, network: nn.Module) 
 def test_another_network_is_refused(exported: Path, network: nn.Module) -> None:
     calls, _ = record(network, golden_picture(seed=1))
     own = artifact_ops(exported)
-    with pytest.raises(TargetError, match="export the model again"):
-        pair(own, [call for call in calls if call.module != "body.0.0.conv"])
+    with pytest.raises(ArtifactError, match="export the model again"):
+        pair(own, [call for call in calls if call.module != "body.body.0.0.conv"])
     index, op, call = next(entry for entry in pair(own, calls) if entry[2].kind is OpKind.BINARY_CONV2D)
     changed = type(call)(call.index, call.kind, call.module, {**call.arguments, "residual": None}, call.results)
     with pytest.raises(TargetError, match="differ in input 4"):
@@ -151,7 +158,7 @@ def test_every_op_of_ours_is_replayed_where_the_framework_takes_some_of_its_kind
     shuffle = next(call for call in calls if call.kind is OpKind.PIXEL_SHUFFLE)
     other = dataclasses.replace(shuffle, arguments={**shuffle.arguments, "factor": 3})
     assert {index for index, _, _ in pair(own, [other, *calls, shuffle])} == set(range(len(own)))
-    with pytest.raises(TargetError, match=rf"nothing matches its op {place} \(pixel_shuffle\)"):
+    with pytest.raises(ArtifactError, match=rf"nothing matches its op {place} \(pixel_shuffle\)"):
         pair(own, [other if call is shuffle else call for call in calls])
 
 

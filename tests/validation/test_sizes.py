@@ -13,10 +13,10 @@ from bitsr.artifact.info import SizeRules
 from bitsr.artifact.weights import WeightsInfo
 from bitsr.common.errors import UsageError
 from bitsr.export.export import export_model
+from bitsr.export.parity.recording import record
 from bitsr.training.models import create_model
 from bitsr.training.weights import save_weights
 from bitsr.validation.parity import layers
-from bitsr.validation.parity.reference import record
 from bitsr.validation.request import Request
 from bitsr.validation.validate import run_request
 

@@ -10,10 +10,10 @@ import pytest
 from torch import nn
 
 from bitsr.common.errors import UsageError
+from bitsr.export.parity.artifact_ops import artifact_ops
+from bitsr.export.parity.recording import record
 from bitsr.validation.errors import EnvironmentMissingError, TargetError
-from bitsr.validation.parity.artifact_ops import artifact_ops
 from bitsr.validation.parity.ops import golden_picture, make_cases, write_case
-from bitsr.validation.parity.reference import record
 from bitsr.validation.targets.adb import AdbTarget, battery_celsius, parse_facts
 from bitsr.validation.targets.builds import executorch_libraries, litert_libraries
 from bitsr.validation.targets.host import HostTarget

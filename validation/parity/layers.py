@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from bitsr.artifact.info import ArtifactInfo
 from bitsr.artifact.program import OpKind
 from bitsr.common.installation import how_to_rebuild
+from bitsr.export.parity.artifact_ops import ArtifactOp
+from bitsr.export.parity.matching import pair
+from bitsr.export.parity.recording import OpCall, record
 from bitsr.validation.errors import TargetError
-from bitsr.validation.parity.artifact_ops import ArtifactOp
-from bitsr.validation.parity.matching import calls_of_reported, pair
 from bitsr.validation.parity.pictures import run_network
-from bitsr.validation.parity.reference import OpCall, record
+from bitsr.validation.parity.reported import calls_of_reported
 from bitsr.validation.results import FirstDivergence, LayerError, Worst, finite
 from bitsr.validation.targets.base import Target
 from bitsr.validation.targets.runner_files import Layer, Map, read_layers, read_map

@@ -18,9 +18,9 @@ from torch import Tensor
 from bitsr.artifact.program import OPS, Op, Operand, OpKind, Program, Value, ValueKind
 from bitsr.export import ops
 from bitsr.export.packing import pack_weight
+from bitsr.export.parity.artifact_ops import ArtifactOp
+from bitsr.export.parity.recording import OpCall
 from bitsr.validation.errors import TargetError
-from bitsr.validation.parity.artifact_ops import ArtifactOp
-from bitsr.validation.parity.reference import OpCall
 from bitsr.validation.targets.runner_files import Map
 
 # Half the distance of 1 and the next float32: the largest relative error of one rounded operation.

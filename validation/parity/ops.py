@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bitsr.artifact.program import write_program
-from bitsr.validation.parity.artifact_ops import ArtifactOp
-from bitsr.validation.parity.matching import pair
+from bitsr.common.errors import ArtifactError
+from bitsr.export.parity.artifact_ops import ArtifactOp
+from bitsr.export.parity.matching import pair
+from bitsr.export.parity.recording import OpCall
+from bitsr.validation.errors import TargetError
 from bitsr.validation.parity.op_cases import Expected, OpCase, make_op_cases
-from bitsr.validation.parity.reference import OpCall
 from bitsr.validation.results import OpResult, Worst, finite
 from bitsr.validation.targets.base import Target
 from bitsr.validation.targets.runner_files import Map, ReplayCase, read_map, write_cases, write_map
@@ -37,12 +39,15 @@ def golden_picture(*, seed: int, channels: int = 3, height: int = GOLDEN_HEIGHT,
 def make_cases(own: list[ArtifactOp], calls: list[OpCall], *, only: int | None = None) -> list[OpCase]:
     """All cases of an artifact's ops, or those of the op ``only``; none where no op is our kernels'.
 
-    ``calls`` are the reference's on golden inputs (:func:`bitsr.validation.parity.reference.record`).
+    ``calls`` are the reference's on golden inputs (:func:`bitsr.export.parity.recording.record`).
 
     Raises:
         TargetError: the artifact's structure is not the network's.
     """
-    pairs = pair(own, calls)
+    try:
+        pairs = pair(own, calls)
+    except ArtifactError as error:
+        raise TargetError(str(error)) from error
     return [case for index, item, call in pairs if only in (None, index) for case in make_op_cases(index, item, call)]
 
 

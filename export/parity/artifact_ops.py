@@ -33,12 +33,17 @@ def artifact_ops(path: Path) -> list[ArtifactOp]:
         ArtifactError: the file is broken.
         ProgramError: a program in it is.
     """
-    return _tflite_ops(path) if path.suffix == ".tflite" else _pte_ops(path)
+    return content_ops(path.read_bytes(), kind=path.suffix.removeprefix("."), name=str(path))
 
 
-def _pte_ops(path: Path) -> list[ArtifactOp]:
+def content_ops(content: bytes, *, kind: str, name: str) -> list[ArtifactOp]:
+    """The same of an artifact's bytes, of the format ``kind``; ``name`` names it in errors."""
+    return _tflite_ops(content, name) if kind == "tflite" else _pte_ops(content)
+
+
+def _pte_ops(content: bytes) -> list[ArtifactOp]:
     found = []
-    for blob in program_blobs(path.read_bytes()):
+    for blob in program_blobs(content):
         program = read_program(blob)
         found += [ArtifactOp(op, program.values[op.inputs[0] or 0].channels) for op in program.ops]
     return found
@@ -60,16 +65,16 @@ def program_blobs(content: bytes) -> list[bytes]:
     return blobs
 
 
-def _tflite_ops(path: Path) -> list[ArtifactOp]:
+def _tflite_ops(content: bytes, name: str) -> list[ArtifactOp]:
     from bitsr.artifact.flatbuffer import parse_model
 
-    model = parse_model(path.read_bytes(), name=str(path))
+    model = parse_model(content, name=name)
     try:
         return _custom_ops(model)
     except ArtifactError:
         raise
     except Exception as error:  # references of a broken graph
-        raise ArtifactError(f"{path} has a broken graph ({error}); export the model again") from error
+        raise ArtifactError(f"{name} has a broken graph ({error}); export the model again") from error
 
 
 def _custom_ops(model: Any) -> list[ArtifactOp]:
