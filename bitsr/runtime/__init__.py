@@ -46,7 +46,7 @@ def find_library(name: str) -> Path:
     folders = library_directories()
     for folder in folders:
         # CMake puts a library into the sub-folder of the build tree that its CMakeLists.txt has.
-        for path in (folder / name, *(folder / part / name for part in ("executorch", "tflite", "runner"))):
+        for path in (folder / name, *(folder / part / name for part in ("executorch", "tflite", "runner", "capi"))):
             if path.is_file():
                 return path
     searched = ", ".join(str(folder) for folder in folders)

@@ -1,5 +1,6 @@
 """A .tflite in LiteRT's or TensorFlow's stock interpreter, our ops in the external delegate."""
 
+import ctypes
 import os
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,7 +13,7 @@ from bitsr.common.errors import BitsrError, MissingExtraError, UsageError
 from bitsr.common.installation import how_to_rebuild
 from bitsr.common.quiet import quiet, silent_stderr
 from bitsr.runtime import TFLITE_LIBRARY, RuntimeLibraryError, find_library, wanted_kernel
-from bitsr.runtime.network import Map
+from bitsr.runtime.network import Map, Turns
 
 INTERPRETERS = ("litert", "tensorflow")
 
@@ -24,8 +25,8 @@ class TfliteError(BitsrError):
 class TfliteNetwork:
     """One loaded network with an input and an output map, float32 or int8 with a scale for the whole map.
 
-    ``channels`` is what its input takes, ``size`` its height and width, -1 where any will do. One call at a time: the
-    network owns its memory.
+    ``channels`` is what its input takes, ``size`` its height and width, -1 where any will do. Threads that share it
+    take turns in :meth:`run`. In a child of ``os.fork()`` it is loaded again, because the threads are the parent's.
     """
 
     def __init__(
@@ -57,25 +58,36 @@ class TfliteNetwork:
         self._name = name if isinstance(source, bytes) else str(source)
         make, load_delegate = _stock(interpreter)
         content = source if isinstance(source, bytes) else self._read(Path(source))
-        delegates = [_load(load_delegate, options or {})] if delegate else []
         count = len(os.sched_getaffinity(0)) if threads is None else threads
         # XNNPACK announces itself when it first comes into use; errors arrive as exceptions.
         self._quiet = nullcontext if "verbose" in (options or {}) else silent_stderr
-        try:
+        self._turns = Turns()
+
+        def make_interpreter() -> Any:
+            delegates = [_load(load_delegate, options or {})] if delegate else []
             with self._quiet():
-                self._interpreter = make(model_content=content, experimental_delegates=delegates, num_threads=count)
-            # The converter orders them by name.
-            found = sorted(self._interpreter.get_input_details(), key=lambda one: len(one["shape"]), reverse=True)
-            self._input, *self._others = _expect(found, inputs, self._name, "inputs")
-            (self._output,) = _expect(self._interpreter.get_output_details(), 1, self._name, "outputs")
-            self._shape: tuple[int, ...] | None = None
-        except (RuntimeError, ValueError) as error:
-            raise self._failure("can not be loaded", error) from error
+                return make(model_content=content, experimental_delegates=delegates, num_threads=count)
+
+        self._make_interpreter = make_interpreter
+        self._inputs = inputs
+        self._start()
         signature = [int(side) for side in self._input["shape_signature"]]
         if len(signature) != 4:
             raise TfliteError(f"{self._name} takes an input of {len(signature)} dimensions, expected 4")
         self.channels = signature[3]
         self.size = (signature[1], signature[2])
+
+    def _start(self) -> None:
+        self._process = os.getpid()
+        try:
+            self._interpreter = self._make_interpreter()
+            # The converter orders them by name.
+            found = sorted(self._interpreter.get_input_details(), key=lambda one: len(one["shape"]), reverse=True)
+            self._input, *self._others = _expect(found, self._inputs, self._name, "inputs")
+            (self._output,) = _expect(self._interpreter.get_output_details(), 1, self._name, "outputs")
+            self._shape: tuple[int, ...] | None = None
+        except (RuntimeError, ValueError) as error:
+            raise self._failure("can not be loaded", error) from error
 
     def run(self, x: Map, *others: NDArray[Any]) -> Map:
         """Run on a float32 map (1, channels, H, W); the result is a new contiguous float32 array.
@@ -85,16 +97,24 @@ class TfliteNetwork:
         Raises:
             TfliteError: the array has another type or shape, or the network fails on it.
         """
-        self.put(x, *others)
-        self.invoke()
-        y = self._interpreter.get_tensor(self._output["index"])
+        with self._turns:
+            self.put(x, *others)
+            self.invoke()
+            y = self._interpreter.get_tensor(self._output["index"])
         if self._output["dtype"] == np.int8:
             scale, zero = self._output["quantization"]
             y = (y.astype(np.float32) - zero) * np.float32(scale)
         return np.ascontiguousarray(y.transpose(0, 3, 1, 2))
 
     def put(self, x: Map, *others: NDArray[Any]) -> None:
-        """Hand over the inputs of :meth:`invoke`; arguments and errors as :meth:`run`."""
+        """Hand over the inputs of :meth:`invoke`; arguments and errors as :meth:`run`.
+
+        The two are for timing, and for one thread.
+        """
+        if os.getpid() != self._process:
+            # Its end would wait for threads that are not here.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._interpreter))
+            self._start()
         if x.dtype != np.float32 or x.ndim != 4 or x.shape[:2] != (1, self.channels) or min(x.shape) < 1:
             raise TfliteError(
                 f"{self._name} takes a float32 (1, {self.channels}, H, W) array, got {x.dtype} of shape {x.shape}"

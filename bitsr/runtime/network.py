@@ -1,5 +1,9 @@
 """What every runtime gives for a loaded artifact."""
 
+import os
+import threading
+import weakref
+from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,3 +23,37 @@ class Network(Protocol):
     def run(self, x: Map, *others: NDArray[Any]) -> Map:
         """Run on a map and the other inputs, if there are any; the result is a new contiguous array."""
         ...
+
+
+class Turns:
+    """A network is used by one thread at a time: ``with turns: ...`` waits for the others.
+
+    After ``os.fork()`` the child has a lock of its own, as the parent's may be held for ever.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        _all_turns.add(self)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+    def begin_anew(self) -> None:
+        """In a child process, before anything else runs there."""
+        self._lock = threading.Lock()
+
+
+_all_turns: weakref.WeakSet[Turns] = weakref.WeakSet()
+
+
+def _in_child() -> None:
+    for turns in _all_turns:
+        turns.begin_anew()
+
+
+os.register_at_fork(after_in_child=_in_child)

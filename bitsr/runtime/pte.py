@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bitsr.common.errors import BitsrError
 from bitsr.runtime import load_executorch_backend
-from bitsr.runtime.network import Map
+from bitsr.runtime.network import Map, Turns
 
 
 class PteError(BitsrError):
@@ -18,7 +18,7 @@ class PteError(BitsrError):
 class PteNetwork:
     """One loaded network with an input and an output map.
 
-    ``channels`` and ``max_pixels`` (H * W) are what its input takes. One call at a time: the network owns its memory.
+    ``channels`` and ``max_pixels`` (H * W) are what its input takes. Threads that share it take turns.
     """
 
     def __init__(self, source: Path | str | bytes, *, name: str = "the .pte", inputs: int = 1) -> None:
@@ -58,6 +58,7 @@ class PteNetwork:
         self.max_pixels = int(largest[2] * largest[3])
         self._content = content  # the program reads it as long as it lives
         self._program = program
+        self._turns = Turns()
         self._method = method
 
     def run(self, x: Map, *others: NDArray[Any]) -> Map:
@@ -82,13 +83,15 @@ class PteNetwork:
 
         # ExecuTorch's Python runtime reads the memory as it lies, whatever the strides say.
         inputs = [torch.from_numpy(np.ascontiguousarray(value)) for value in (x, *others)]
-        try:
-            (y,) = self._method(inputs)
-        except RuntimeError as error:
-            raise PteError(
-                f"{self._name} failed on an input of shape {x.shape} ({_first_line(error)}); the lines above say why"
-            ) from error
-        return np.ascontiguousarray(y.numpy())
+        with self._turns:
+            try:
+                (y,) = self._method(inputs)
+            except RuntimeError as error:
+                raise PteError(
+                    f"{self._name} failed on an input of shape {x.shape} ({_first_line(error)}); the lines above say "
+                    "why"
+                ) from error
+            return np.array(y.numpy(), order="C")
 
     def _read(self, path: Path) -> bytes:
         try:

@@ -4,6 +4,7 @@
 // bitsr/isa.h), then the environment variable BITSR_KERNEL. Threads come from ExecuTorch's pool, which XNNPACK uses
 // too.
 
+#include <executorch/extension/threadpool/threadpool_guard.h>
 #include <executorch/runtime/backend/interface.h>
 #include <executorch/runtime/core/event_tracer_hooks_delegate.h>
 #include <executorch/runtime/core/exec_aten/util/dim_order_util.h>
@@ -257,7 +258,8 @@ class Backend final : public et::BackendInterface {
     }
     Trace trace{context.event_tracer(), delegate->events.get(), {}, Error::Ok};
     bitsr::RunOptions options;
-    options.parallel.run = parallel_run;
+    // The calling thread alone where ExecuTorch is told so, without a look at its pool.
+    if (!executorch::extension::threadpool::NoThreadPoolGuard::is_enabled()) options.parallel.run = parallel_run;
     if (trace.tracer != nullptr) {
       options.profiler = {&trace, trace_begin, trace_end};
       if (trace.tracer->event_tracer_debug_level() == et::EventTracerDebugLogLevel::kIntermediateOutputs) {

@@ -8,6 +8,7 @@
 #include "arguments.h"
 #include "files.h"
 #include "json.h"
+#include "metadata.h"
 #include "pictures.h"
 #include "replay.h"
 
@@ -44,6 +45,9 @@ void sidecar(const std::string& text) {
   int64_t scale = 0;
   json_integer(text, "scale", &scale);
   json_integer(text, "artifact_bytes", &scale);
+  Metadata metadata;
+  if (parse_metadata(text, "fuzz.pte", "fuzz.json", &metadata).ok())
+    check(metadata.scale >= 1 && metadata.multiple >= 1 && metadata.range.low <= metadata.range.high);
   check(is_json_object("{\"text\": " + json_string(text) + "}"));
 }
 

@@ -10,7 +10,7 @@ namespace bitsr {
 const char kUsage[] =
     "usage: bitsr-run MODEL[@KERNEL]... [--info] [--input FILE]... [--output FILE] [--shape N,C,H,W] [--threads N]\n"
     "                 [--kernel KERNEL] [--warmup N] [--runs N] [--profile] [--dump-layers DIR]\n"
-    "                 [--json FILE|-] [--delegate LIB] [--litert LIB]\n"
+    "                 [--json FILE|-] [--delegate LIB] [--litert LIB] [--pte LIB]\n"
     "       bitsr-run --replay DIR [--kernel KERNEL] [--threads N] [--json FILE|-]\n"
     "MODEL is a .pte or .tflite; inputs and outputs are .ppm or .f32 (raw float32 NCHW).\n"
     "Inputs beside the map are .f32 or .i64 (raw int64), a --input each, behind the map's.\n";
@@ -90,7 +90,8 @@ Outcome parse_arguments(int count, const char* const* words, Arguments* a) {
         int32_t* place;
       };
       const Text texts[] = {{"--output", &a->output},     {"--dump-layers", &a->dump_layers}, {"--json", &a->json},
-                            {"--delegate", &a->delegate}, {"--litert", &a->litert},           {"--replay", &a->replay}};
+                            {"--delegate", &a->delegate}, {"--litert", &a->litert},           {"--pte", &a->pte},
+                            {"--replay", &a->replay}};
       const Number numbers[] = {{"--threads", 1, kMaxThreads, &a->threads},
                                 {"--warmup", 0, kMaxRuns, &a->warmup},
                                 {"--runs", 0, kMaxRuns, &a->runs}};

@@ -16,7 +16,7 @@ struct ModelArgument {
 struct Arguments {
   std::vector<ModelArgument> models;
   std::vector<std::string> inputs;  // the map's first
-  std::string output, dump_layers, json, delegate, litert, replay;
+  std::string output, dump_layers, json, delegate, litert, pte, replay;
   Shape shape{};  // n is 0 where it is not given
   Isa isa = Isa::automatic;
   int32_t threads = 1, warmup = 0, runs = 1;

@@ -44,7 +44,7 @@ Outcome read_map(const Arguments& a, const SessionInfo& info, Input* input) {
   const int64_t pixels = picture.width * picture.height;
   input->shape = {1, 3, picture.height, picture.width};
   input->values.resize(picture.rgb.size());
-  from_pixels(picture.rgb.data(), pixels, input->values.data());
+  from_pixels(picture.rgb.data(), pixels, {info.low, info.high}, input->values.data());
   return {};
 }
 

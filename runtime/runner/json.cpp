@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <locale>
+#include <sstream>
 
 namespace bitsr {
 namespace {
@@ -148,11 +150,43 @@ bool is_json_object(std::string_view text) {
   return scanner.at == text.size();
 }
 
-bool json_integer(std::string_view text, std::string_view key, int64_t* value) {
+bool json_value(std::string_view text, std::string_view key, std::string_view* value) {
   Scanner scanner(text);
   scanner.wanted = key;
-  if (!scanner.value() || scanner.found.empty() || scanner.found.size() > 18) return false;
-  const std::string digits(scanner.found);
+  if (!scanner.value() || scanner.found.empty()) return false;
+  *value = scanner.found;
+  return true;
+}
+
+bool json_text(std::string_view text, std::string_view key, std::string_view* value) {
+  std::string_view found;
+  if (!json_value(text, key, &found) || found.size() < 2 || found.front() != '"' ||
+      found.find('\\') != std::string_view::npos)
+    return false;
+  *value = found.substr(1, found.size() - 2);
+  return true;
+}
+
+bool json_pair(std::string_view array, double pair[2]) {
+  Scanner scanner(array);
+  if (!scanner.take('[')) return false;
+  for (int i = 0; i < 2; ++i) {
+    scanner.space();
+    const size_t start = scanner.at;
+    if (!scanner.number()) return false;
+    // A stream of the classic locale: strtod() reads what the host's locale says.
+    std::istringstream stream{std::string(array.substr(start, scanner.at - start))};
+    stream.imbue(std::locale::classic());
+    if (!(stream >> pair[i]) || !scanner.take(i == 0 ? ',' : ']')) return false;
+  }
+  scanner.space();
+  return scanner.at == array.size();
+}
+
+bool json_integer(std::string_view text, std::string_view key, int64_t* value) {
+  std::string_view found;
+  if (!json_value(text, key, &found) || found.size() > 18) return false;
+  const std::string digits(found);
   char* end = nullptr;
   *value = std::strtoll(digits.c_str(), &end, 10);
   return end != digits.c_str() && *end == '\0';

@@ -9,6 +9,7 @@ namespace bitsr {
 namespace {
 
 Outcome write_output(const Arguments& a, const Session& session) {
+  const SessionInfo& info = session.info();
   const Shape shape = session.output_shape();
   std::vector<float> values(static_cast<size_t>(shape.n * shape.c * shape.h * shape.w));
   BITSR_TRY(session.get_output(values.data(), values.size()));
@@ -17,7 +18,7 @@ Outcome write_output(const Arguments& a, const Session& session) {
     return failed(ErrorKind::argument, "the output has %lldx%lld maps, a .ppm takes 1x3; write a .f32",
                   static_cast<long long>(shape.n), static_cast<long long>(shape.c));
   Picture picture = {shape.w, shape.h, Bytes(values.size())};
-  to_pixels(values.data(), shape.h * shape.w, picture.rgb.data());
+  to_pixels(values.data(), shape.h * shape.w, {info.low, info.high}, picture.rgb.data());
   const Bytes content = format_ppm(picture);
   return write_file(a.output, content.data(), content.size());
 }
@@ -52,16 +53,31 @@ Outcome look(const Arguments& a, Session* session, Measured* m) {
   return {};
 }
 
+// The program owns its process, so that the number of threads is the one of the command line. A .tflite has its own.
+Outcome size_pool(const Arguments& a) {
+  if (a.threads == 1) return {};
+  for (const ModelArgument& model : a.models) {
+    Bytes content;
+    Format format;
+    BITSR_TRY(read_file(model.path, &content));
+    if (sniff(content.data(), content.size(), &format) && format == Format::pte)
+      return set_process_threads(a.threads, a.pte.c_str());
+  }
+  return {};
+}
+
 }  // namespace
 
 Outcome measure(const Arguments& a, std::vector<std::unique_ptr<Session, CloseSession>>* sessions,
                 std::vector<Measured>* measured) {
+  BITSR_TRY(size_pool(a));
   for (const ModelArgument& model : a.models) {
     SessionOptions options;
     options.isa = model.isa;
     options.threads = a.threads;
     options.delegate_library = a.delegate.c_str();
     options.litert_library = a.litert.c_str();
+    options.pte_library = a.pte.c_str();
     Session* opened = nullptr;
     const Clock::time_point start = Clock::now();
     BITSR_TRY(Session::open(model.path.c_str(), options, &opened));

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <chrono>
-#include <cstdio>
 #include <ctime>
 #include <memory>
 #include <string>
@@ -10,6 +9,7 @@
 
 #include "bitsr/session.h"
 #include "files.h"
+#include "pixels.h"
 
 namespace bitsr {
 
@@ -29,8 +29,9 @@ class Network {
   int64_t max_pixels = 0;          // 0: no limit is known
   std::string sidecar;             // where it lies in the model file itself
   const char* runtime = "";
-  const char* runtime_version = "";
-  Shape output{};  // of the last run
+  std::string runtime_version;
+  int32_t threads = 1;  // that run it
+  Shape output{};       // of the last run
 
  protected:
   // Fails where one of the other inputs was never set.
@@ -47,27 +48,16 @@ struct NetworkOptions {
   std::string path;
   Isa isa;  // never `automatic`
   int32_t threads;
-  std::string delegate_library, litert_library;  // empty: of the build
+  std::string delegate_library, litert_library, pte_library;  // empty: of the build
 };
 
 // `content` is the file's; the network keeps it.
 Outcome open_pte(Bytes content, const NetworkOptions& options, std::unique_ptr<Network>* network);
 Outcome open_tflite(Bytes content, const NetworkOptions& options, std::unique_ptr<Network>* network);
-
-// Copies a dense map between the two layouts; `nchw` says which one `from` has.
-void change_layout(const float* from, const Shape& shape, bool from_nchw, float* to);
-
-// 8-bit RGB pixels to three maps of v / 255, and back: clamped to [0, 1], rounded half up.
-void from_pixels(const uint8_t* rgb, int64_t pixels, float* maps);
-void to_pixels(const float* maps, int64_t pixels, uint8_t* rgb);
+// bitsr::set_process_threads.
+Outcome set_executorch_threads(int32_t threads, const std::string& pte_library);
 
 inline bool stopped(const RunHooks& hooks) { return hooks.proceed != nullptr && !hooks.proceed(hooks.context); }
-inline Outcome cancelled() {
-  Outcome outcome;
-  outcome.kind = ErrorKind::cancelled;
-  std::snprintf(outcome.message, sizeof(outcome.message), "the run was cancelled");
-  return outcome;
-}
 
 using Clock = std::chrono::steady_clock;
 inline double ms_since(Clock::time_point start) {

@@ -15,6 +15,8 @@ Outcome failed(ErrorKind kind, const char* format, ...) {
   return outcome;
 }
 
+Outcome cancelled() { return failed(ErrorKind::cancelled, "the run was cancelled"); }
+
 Outcome from_status(const Status& status) {
   switch (status.code) {
     case StatusCode::ok:

@@ -10,6 +10,7 @@ namespace bitsr {
 
 __attribute__((format(printf, 2, 3))) Outcome failed(ErrorKind kind, const char* format, ...);
 Outcome from_status(const Status& status);
+Outcome cancelled();
 
 #define BITSR_TRY(expression)                 \
   do {                                        \

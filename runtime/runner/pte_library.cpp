@@ -1,9 +1,8 @@
-// Opens a .pte through libbitsr_pte.so.
 #include "pte_library.h"
 
 #include <dlfcn.h>
 
-#include <utility>
+#include <cstring>
 
 namespace bitsr {
 namespace {
@@ -13,22 +12,37 @@ constexpr char kLibrary[] = "libbitsr_pte.dylib";
 #else
 constexpr char kLibrary[] = "libbitsr_pte.so";
 #endif
+constexpr char kEntry[] = "bitsr_pte_library";
+
+Outcome find(const std::string& wanted, const PteLibrary** library) {
+  const std::string path = wanted.empty() ? kLibrary : wanted;
+  void* opened = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  // It stays open: ExecuTorch registers kernels and backends when it is loaded, and nothing takes them back.
+  if (opened == nullptr)
+    return failed(ErrorKind::unsupported,
+                  "there is no ExecuTorch to run a .pte: %s; install the package executorch and build with "
+                  "-DBITSR_EXECUTORCH=ON, or use a .tflite",
+                  dlerror());
+  const auto entry = reinterpret_cast<decltype(&bitsr_pte_library)>(dlsym(opened, kEntry));
+  if (entry == nullptr || std::strcmp(entry()->version, BITSR_VERSION) != 0)
+    return failed(ErrorKind::unsupported, "%s is of bitsr %s, expected %s; use the libraries of one build",
+                  path.c_str(), entry == nullptr ? "without a runner" : entry()->version, BITSR_VERSION);
+  *library = entry();
+  return {};
+}
 
 }  // namespace
 
 Outcome open_pte(Bytes content, const NetworkOptions& options, std::unique_ptr<Network>* network) {
-  // It stays open: ExecuTorch registers kernels and backends when it is loaded, and nothing takes them back.
-  void* library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr)
-    return failed(
-        ErrorKind::unsupported,
-        "%s is a .pte and there is no ExecuTorch to run it: %s; install the package executorch and build with "
-        "-DBITSR_EXECUTORCH=ON, or use a .tflite",
-        options.path.c_str(), dlerror());
-  const auto open = reinterpret_cast<OpenPte>(dlsym(library, kOpenPte));
-  if (open == nullptr)
-    return failed(ErrorKind::unsupported, "%s is not of this version of bitsr; build it again", kLibrary);
-  return open(std::move(content), options, network);
+  const PteLibrary* library = nullptr;
+  BITSR_TRY(find(options.pte_library, &library));
+  return library->open(std::move(content), options, network);
+}
+
+Outcome set_executorch_threads(int32_t threads, const std::string& pte_library) {
+  const PteLibrary* library = nullptr;
+  BITSR_TRY(find(pte_library, &library));
+  return library->set_threads(threads);
 }
 
 }  // namespace bitsr

@@ -1,6 +1,7 @@
 // A .pte in ExecuTorch, by its Program and Method: the memory plan's arenas are mapped, not touched, so that a model
 // that was exported for large pictures costs only what the picture at hand needs.
 #include <executorch/extension/data_loader/buffer_data_loader.h>
+#include <executorch/extension/threadpool/threadpool_guard.h>
 #include <executorch/runtime/backend/backend_options_map.h>
 #include <executorch/runtime/backend/interface.h>
 #include <executorch/runtime/executor/program.h>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "event_recorder.h"
+#include "pte_library.h"
 #include "pte_method.h"
 
 // The package ships the library but not this header of it; the declarations are those of ExecuTorch 1.5.
@@ -35,16 +37,32 @@ using executorch::extension::BufferDataLoader;
 constexpr char kMethod[] = "forward";
 constexpr char kBackend[] = "BitsrBackend";
 
-// The framework says why something failed in its log; the last error of the thread becomes part of ours.
+// The framework says why something failed in its log. While this thread is in one of our calls, the last error becomes
+// part of ours; everything else goes where the log of the process went before.
 thread_local char last_error[320];
+thread_local bool listening = false;
+decltype(et::PalImpl::emit_log_message) log_of_process;
 
-void keep_errors(et_timestamp_t, et_pal_log_level_t level, const char*, const char*, size_t, const char* message,
-                 size_t size) {
+void keep_errors(et_timestamp_t time, et_pal_log_level_t level, const char* file, const char* function, size_t line,
+                 const char* message, size_t size) {
+  if (!listening) {
+    if (log_of_process != nullptr) log_of_process(time, level, file, function, line, message, size);
+    return;
+  }
   if (level != kError && level != kFatal) return;
   const size_t kept = size < sizeof(last_error) - 1 ? size : sizeof(last_error) - 1;
   std::memcpy(last_error, message, kept);
   last_error[kept] = '\0';
 }
+
+class Listening {
+ public:
+  Listening() {
+    last_error[0] = '\0';
+    listening = true;
+  }
+  ~Listening() { listening = false; }
+};
 
 Outcome error_of(ErrorKind kind, const char* what, const std::string& path, Error error) {
   const char* why = last_error[0] != '\0' ? last_error : "no reason is given";
@@ -56,12 +74,69 @@ void start_runtime() {
   static std::once_flag once;
   std::call_once(once, [] {
     et::runtime_init();
+    const et::PalImpl* pal = et::get_pal_impl();
+    // Where the host has a log of its own our errors do without the reason.
+    if (pal->emit_log_message != et_pal_emit_log_message) return;
+    log_of_process = pal->emit_log_message;
     et::register_pal(et::PalImpl::create(keep_errors, __FILE__));
   });
 }
 
+// ExecuTorch has one pool for the whole process. Networks of one thread do not touch it; the others are counted,
+// because it must not change under them.
+class Pool {
+ public:
+  static Pool& of_process() {
+    static Pool pool;
+    return pool;
+  }
+  // For a network of several threads: how many there are.
+  Outcome join(int32_t* threads) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    auto* pool = executorch::extension::threadpool::get_threadpool();
+    if (pool == nullptr) return failed(ErrorKind::unsupported, "ExecuTorch has no thread pool; use 1 thread");
+    *threads = static_cast<int32_t>(pool->get_thread_count());
+    ++users_;
+    return {};
+  }
+  void leave() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    --users_;
+  }
+  Outcome resize(int32_t threads) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (users_ > 0)
+      return failed(
+          ErrorKind::argument,
+          "ExecuTorch's pool is in use by %d sessions of several threads; set its size before they are opened", users_);
+    auto* pool = executorch::extension::threadpool::get_threadpool();
+    const auto wanted = static_cast<uint32_t>(threads);
+    if (pool == nullptr || (pool->get_thread_count() != wanted && !pool->_unsafe_reset_threadpool(wanted)))
+      return failed(ErrorKind::unsupported, "ExecuTorch does not take %d threads", threads);
+    return {};
+  }
+
+ private:
+  std::mutex mutex_;
+  int32_t users_ = 0;
+};
+
+// On the calling thread alone, for as long as it lives: the guard of ExecuTorch, where it is wanted.
+class OneThread {
+ public:
+  explicit OneThread(bool wanted) {
+    if (wanted) guard_.emplace();
+  }
+
+ private:
+  std::optional<executorch::extension::threadpool::NoThreadPoolGuard> guard_;
+};
+
 class PteNetwork final : public Network {
  public:
+  ~PteNetwork() override {
+    if (in_pool_) Pool::of_process().leave();
+  }
   Outcome open(Bytes file, const NetworkOptions& options);
   Outcome set_input(const float* nchw, const Shape& shape) override;
   Outcome execute(const RunHooks& hooks, RunTime* time) override;
@@ -82,6 +157,7 @@ class PteNetwork final : public Network {
   std::optional<BufferDataLoader> loader_;
   std::optional<et::Program> program_;
   std::unique_ptr<LoadedMethod> loaded_;
+  bool in_pool_ = false;  // it has more than one thread
   bool input_is_nhwc_ = false;
   std::vector<TensorForm> forms_;  // of all inputs; the map's has the sides of the last set_input()
   std::vector<float> input_;
@@ -97,17 +173,16 @@ bool is_layout(const Order& order, bool* nhwc) {
 
 Outcome PteNetwork::open(Bytes file, const NetworkOptions& options) {
   start_runtime();
-  last_error[0] = '\0';
+  const Listening listener;
   path_ = options.path;
   isa_ = options.isa;
   content_ = std::move(file);
   runtime = "executorch";
   runtime_version = BITSR_EXECUTORCH_VERSION;
-  auto* pool = executorch::extension::threadpool::get_threadpool();
-  if (pool == nullptr) return failed(ErrorKind::unsupported, "ExecuTorch has no thread pool");
-  const auto threads = static_cast<uint32_t>(options.threads);
-  if (pool->get_thread_count() != threads && !pool->_unsafe_reset_threadpool(threads))
-    return failed(ErrorKind::unsupported, "ExecuTorch does not take %u threads", threads);
+  if (options.threads > 1) {
+    BITSR_TRY(Pool::of_process().join(&threads));
+    in_pool_ = true;
+  }
   loader_.emplace(content_.data(), content_.size());
   et::Result<et::Program> program = et::Program::load(&*loader_, et::Program::Verification::InternalConsistency);
   if (!program.ok()) return error_of(ErrorKind::format, "does not read", path_, program.error());
@@ -143,6 +218,7 @@ Outcome PteNetwork::read_inputs(const et::MethodMeta& meta) {
 }
 
 Outcome PteNetwork::load(EventRecorder* recorder, std::unique_ptr<LoadedMethod>* loaded) const {
+  const OneThread alone(!in_pool_);  // XNNPACK keeps the pool that it finds here
   auto made = std::make_unique<LoadedMethod>();
   const et::Result<et::MethodMeta> meta = program_->method_meta(kMethod);
   for (size_t i = 0; i < meta->num_memory_planned_buffers(); ++i) {
@@ -193,7 +269,7 @@ Outcome PteNetwork::give_inputs(et::Method* method) {
 
 Outcome PteNetwork::run(LoadedMethod* loaded, const RunHooks& hooks, RunTime* time) {
   et::Method* method = &*loaded->method;
-  last_error[0] = '\0';
+  const OneThread alone(!in_pool_);
   BITSR_TRY(give_inputs(method));
   const Stopwatch watch;
   Error error = Error::Ok;
@@ -246,6 +322,7 @@ Outcome PteNetwork::observe(const RunHooks& hooks) {
 }
 
 Outcome PteNetwork::execute(const RunHooks& hooks, RunTime* time) {
+  const Listening listener;
   if (input_.empty()) return failed(ErrorKind::argument, "%s has no input yet", path_.c_str());
   BITSR_TRY(check_others(path_));
   output = {};  // stays so if the run does not succeed: the tensor then has another size, or no result
@@ -267,14 +344,25 @@ Outcome PteNetwork::get_output(float* nchw) const {
   return {};
 }
 
-}  // namespace
-}  // namespace bitsr
-
-// See pte_library.h.
-extern "C" __attribute__((visibility("default"))) bitsr::Outcome bitsr_open_pte(
-    bitsr::Bytes content, const bitsr::NetworkOptions& options, std::unique_ptr<bitsr::Network>* network) {
-  auto opened = std::make_unique<bitsr::PteNetwork>();
+Outcome open_network(Bytes content, const NetworkOptions& options, std::unique_ptr<Network>* network) {
+  auto opened = std::make_unique<PteNetwork>();
   BITSR_TRY(opened->open(std::move(content), options));
   *network = std::move(opened);
   return {};
+}
+
+Outcome set_threads(int32_t threads) {
+  const Listening listener;
+  start_runtime();
+  return Pool::of_process().resize(threads);
+}
+
+constexpr PteLibrary kLibrary = {BITSR_VERSION, open_network, set_threads};
+
+}  // namespace
+
+}  // namespace bitsr
+
+extern "C" __attribute__((visibility("default"))) const bitsr::PteLibrary* bitsr_pte_library() {
+  return &bitsr::kLibrary;
 }

@@ -1,104 +1,78 @@
 #include "bitsr/session.h"
 
-#include <cmath>
 #include <cstring>
 #include <string>
 #include <vector>
 
 #include "files.h"
-#include "json.h"
+#include "metadata.h"
 #include "network.h"
+#include "turn.h"
+#include "upscale.h"
 
 namespace bitsr {
 namespace {
 
 constexpr int32_t kMaxThreads = 256;
-constexpr int64_t kMaxScale = 16;
 
 const char* text_or_empty(const char* text) { return text == nullptr ? "" : text; }
 
+Outcome check_threads(int32_t threads) {
+  if (threads >= 1 && threads <= kMaxThreads) return {};
+  return failed(ErrorKind::argument, "%d threads, expected 1 to %d", threads, kMaxThreads);
+}
+
+Outcome check_side(int64_t height, int64_t width) {
+  if (height >= 1 && width >= 1 && height <= kMaxSide && width <= kMaxSide) return {};
+  return failed(ErrorKind::argument, "a picture of %lldx%lld, expected sides of 1 to %lld",
+                static_cast<long long>(width), static_cast<long long>(height), static_cast<long long>(kMaxSide));
+}
+
 }  // namespace
-
-void from_pixels(const uint8_t* rgb, int64_t pixels, float* maps) {
-  for (int64_t c = 0; c < 3; ++c)
-    for (int64_t p = 0; p < pixels; ++p) maps[c * pixels + p] = static_cast<float>(rgb[3 * p + c]) / 255.0f;
-}
-
-void to_pixels(const float* maps, int64_t pixels, uint8_t* rgb) {
-  for (int64_t c = 0; c < 3; ++c)
-    for (int64_t p = 0; p < pixels; ++p) {
-      const float value = maps[c * pixels + p];
-      // NaN becomes 0.
-      const float bounded = value > 0.0f ? (value < 1.0f ? value : 1.0f) : 0.0f;
-      rgb[3 * p + c] = static_cast<uint8_t>(std::floor(bounded * 255.0f + 0.5f));
-    }
-}
-
-void change_layout(const float* from, const Shape& shape, bool from_nchw, float* to) {
-  const int64_t pixels = shape.h * shape.w;
-  for (int64_t n = 0; n < shape.n; ++n, from += shape.c * pixels, to += shape.c * pixels)
-    for (int64_t c = 0; c < shape.c; ++c)
-      for (int64_t p = 0; p < pixels; ++p) {
-        const int64_t nchw = c * pixels + p, nhwc = p * shape.c + c;
-        if (from_nchw)
-          to[nhwc] = from[nchw];
-        else
-          to[nchw] = from[nhwc];
-      }
-}
-
-Outcome Network::set_other(const std::string& path, int32_t number, ElementType type, const void* values,
-                           int64_t count) {
-  const auto place = static_cast<size_t>(number);
-  if (number < 0 || place >= others.size())
-    return failed(ErrorKind::argument, "%s has %zu inputs beside the map, got one of number %d", path.c_str(),
-                  others.size(), number);
-  const OtherInput& other = others[place];
-  if (type != other.type || count != other.count)
-    return failed(ErrorKind::argument, "input %d of %s takes %lld values of %s, got %lld of %s", number + 1,
-                  path.c_str(), static_cast<long long>(other.count), type_name(other.type),
-                  static_cast<long long>(count), type_name(type));
-  const auto* bytes = static_cast<const uint8_t*>(values);
-  other_values.resize(others.size());
-  other_values[place].assign(bytes, bytes + byte_count(other));
-  return {};
-}
-
-Outcome Network::check_others(const std::string& path) const {
-  for (size_t i = 0; i < others.size(); ++i)
-    if (i >= other_values.size() || other_values[i].empty())
-      return failed(ErrorKind::argument, "%s takes %zu inputs, and number %zu has no values yet", path.c_str(),
-                    1 + others.size(), i + 1);
-  return {};
-}
 
 struct Session::Impl {
   std::unique_ptr<Network> network;
-  std::string path, sidecar;
+  std::string name;  // of the artifact, for errors
+  std::string sidecar;
+  Metadata metadata;  // scale 0: there is none
   SessionInfo info{};
+  Turns turns;
 
-  Outcome open(const char* path, const SessionOptions& options);
-  Outcome read_sidecar(size_t bytes);
+  Outcome open(Bytes content, const std::string& sidecar_text, const std::string& sidecar_source,
+               const SessionOptions& options);
+  Outcome read_metadata(const Bytes& content, const std::string& source);
+  // What all calls do within their turn.
+  template <typename Body>
+  Outcome in_turn(Body body);
+  template <typename Body>
+  Outcome step(Body body);
+
+  Outcome check_map(const float* nchw, const Shape& shape) const;
+  Outcome run_map(const float* nchw, const Shape& shape, const RunHooks& hooks);
+  Outcome expect_output(const Shape& expected) const;
 };
 
-Outcome Session::Impl::open(const char* name, const SessionOptions& options) {
-  path = name;
+Outcome Session::Impl::open(Bytes content, const std::string& sidecar_text, const std::string& sidecar_source,
+                            const SessionOptions& options) {
   const Isa isa = options.isa == Isa::automatic ? best_isa() : options.isa;
   if (!isa_available(isa))
     return failed(ErrorKind::unsupported, "this processor or build lacks the kernel '%s'; choose one of auto, %s",
                   isa_name(isa), isa_names().text);
-  if (options.threads < 1 || options.threads > kMaxThreads)
-    return failed(ErrorKind::argument, "%d threads, expected 1 to %d", options.threads, kMaxThreads);
-  Bytes content;
-  BITSR_TRY(read_file(path, &content));
+  BITSR_TRY(check_threads(options.threads));
   const size_t bytes = content.size();
   if (!sniff(content.data(), bytes, &info.format))
-    return failed(ErrorKind::format, "%s is neither a .pte nor a .tflite; write one with: bitsr export", name);
-  const NetworkOptions chosen_options = {path, isa, options.threads, text_or_empty(options.delegate_library),
-                                         text_or_empty(options.litert_library)};
-  BITSR_TRY(info.format == Format::pte ? open_pte(std::move(content), chosen_options, &network)
-                                       : open_tflite(std::move(content), chosen_options, &network));
-  BITSR_TRY(read_sidecar(bytes));
+    return failed(ErrorKind::format, "%s is neither a .pte nor a .tflite; write one with: bitsr export", name.c_str());
+  const NetworkOptions chosen = {name,
+                                 isa,
+                                 options.threads,
+                                 text_or_empty(options.delegate_library),
+                                 text_or_empty(options.litert_library),
+                                 text_or_empty(options.pte_library)};
+  const bool pte = info.format == Format::pte;
+  const Bytes original = content;  // the network keeps the other
+  BITSR_TRY(pte ? open_pte(std::move(content), chosen, &network) : open_tflite(std::move(content), chosen, &network));
+  sidecar = pte ? sidecar_text : network->sidecar;
+  BITSR_TRY(read_metadata(original, pte ? sidecar_source : name));
   info.bytes = static_cast<int64_t>(bytes);
   info.sidecar = sidecar.c_str();
   info.input = network->input;
@@ -106,43 +80,107 @@ Outcome Session::Impl::open(const char* name, const SessionOptions& options) {
   info.other_count = static_cast<int32_t>(network->others.size());
   info.max_pixels = network->max_pixels;
   info.isa = isa;
-  info.threads = options.threads;
+  info.threads = network->threads;
   info.runtime = network->runtime;
-  info.runtime_version = network->runtime_version;
+  info.runtime_version = network->runtime_version.c_str();
   return {};
 }
 
-// The scale comes from nowhere else (law 8), so a sidecar that does not belong to the file is an error.
-Outcome Session::Impl::read_sidecar(size_t bytes) {
-  std::string source = path;
-  if (info.format == Format::tflite) {
-    sidecar = network->sidecar;
-  } else {
-    source = with_extension(path, ".json");
-    if (!file_exists(source)) return {};
-    Bytes text;
-    BITSR_TRY(read_file(source, &text));
-    sidecar.assign(text.begin(), text.end());
-  }
+// The scale comes from nowhere else (law 8), so metadata that does not belong to the file is an error.
+Outcome Session::Impl::read_metadata(const Bytes& content, const std::string& source) {
+  info.low = metadata.range.low;
+  info.high = metadata.range.high;
   if (sidecar.empty()) return {};
-  int64_t scale = 0, stated = 0;
-  if (!is_json_object(sidecar) || !json_integer(sidecar, "scale", &scale) || scale < 1 || scale > kMaxScale ||
-      !json_integer(sidecar, "artifact_bytes", &stated))
-    return failed(ErrorKind::format, "the sidecar of %s (%s) is damaged; export the model again", path.c_str(),
-                  source.c_str());
-  if (stated != static_cast<int64_t>(bytes))
-    return failed(ErrorKind::format,
-                  "%s has %zu bytes, its sidecar says %lld: they do not belong together; export the model again",
-                  path.c_str(), bytes, static_cast<long long>(stated));
-  info.scale = static_cast<int32_t>(scale);
+  BITSR_TRY(parse_metadata(sidecar, name, source, &metadata));
+  BITSR_TRY(check_together(metadata, sidecar, info.format == Format::tflite, content.data(), content.size(), name));
+  info.scale = metadata.scale;
+  info.in_channels = metadata.in_channels;
+  info.out_channels = metadata.out_channels;
+  info.min_side = metadata.min_side;
+  info.multiple = metadata.multiple;
+  info.receptive_field_radius = metadata.receptive_field_radius;
+  info.low = metadata.range.low;
+  info.high = metadata.range.high;
   return {};
+}
+
+template <typename Body>
+Outcome Session::Impl::in_turn(Body body) {
+  BITSR_TRY(guarded([&] { return turns.begin(); }));
+  Outcome outcome;
+  if (info.threads > 1 && !turns.at_home())
+    outcome =
+        failed(ErrorKind::unsupported,
+               "%s was opened with %d threads before the process forked, and they are not in the child; open it in "
+               "the child, or with 1 thread",
+               name.c_str(), info.threads);
+  else
+    outcome = guarded(body);
+  turns.end();
+  return outcome;
+}
+
+template <typename Body>
+Outcome Session::Impl::step(Body body) {
+  return in_turn([&]() -> Outcome {
+    if (!turns.owns_steps())
+      return failed(ErrorKind::argument,
+                    "this thread has set no input, or another has used the session since; from several threads call "
+                    "run() or upscale()");
+    return body();
+  });
+}
+
+Outcome Session::Impl::check_map(const float* nchw, const Shape& shape) const {
+  if (nchw != nullptr) return {};
+  return failed(ErrorKind::argument, "the input of %lldx%lldx%lldx%lld is at null", static_cast<long long>(shape.n),
+                static_cast<long long>(shape.c), static_cast<long long>(shape.h), static_cast<long long>(shape.w));
+}
+
+Outcome Session::Impl::run_map(const float* nchw, const Shape& shape, const RunHooks& hooks) {
+  turns.own_steps();
+  RunTime time;
+  BITSR_TRY(check_map(nchw, shape));
+  BITSR_TRY(network->set_input(nchw, shape));
+  return network->execute(hooks, &time);
+}
+
+Outcome Session::Impl::expect_output(const Shape& expected) const {
+  const Shape& got = network->output;
+  if (got.n == expected.n && got.c == expected.c && got.h == expected.h && got.w == expected.w) return {};
+  return failed(ErrorKind::model, "%s gives %lldx%lldx%lldx%lld, its metadata says %lldx%lldx%lldx%lld", name.c_str(),
+                static_cast<long long>(got.n), static_cast<long long>(got.c), static_cast<long long>(got.h),
+                static_cast<long long>(got.w), static_cast<long long>(expected.n), static_cast<long long>(expected.c),
+                static_cast<long long>(expected.h), static_cast<long long>(expected.w));
 }
 
 Outcome Session::open(const char* path, const SessionOptions& options, Session** session) {
   *session = nullptr;
   return guarded([&]() -> Outcome {
     auto impl = std::make_unique<Impl>();
-    BITSR_TRY(impl->open(path, options));
+    impl->name = path;
+    Bytes content, text;
+    BITSR_TRY(read_file(path, &content));
+    const std::string source = with_extension(path, ".json");
+    Format format;
+    if (sniff(content.data(), content.size(), &format) && format == Format::pte && file_exists(source))
+      BITSR_TRY(read_file(source, &text));
+    BITSR_TRY(impl->open(std::move(content), std::string(text.begin(), text.end()), source, options));
+    *session = new Session(impl.get());
+    impl.release();
+    return {};
+  });
+}
+
+Outcome Session::open_memory(const void* content, size_t size, const char* metadata, const SessionOptions& options,
+                             Session** session) {
+  *session = nullptr;
+  return guarded([&]() -> Outcome {
+    if (content == nullptr) return failed(ErrorKind::argument, "the artifact of %zu bytes is at null", size);
+    auto impl = std::make_unique<Impl>();
+    impl->name = "the artifact in memory";
+    const auto* bytes = static_cast<const uint8_t*>(content);
+    BITSR_TRY(impl->open(Bytes(bytes, bytes + size), text_or_empty(metadata), "the text beside it", options));
     *session = new Session(impl.get());
     impl.release();
     return {};
@@ -151,36 +189,119 @@ Outcome Session::open(const char* path, const SessionOptions& options, Session**
 
 Session::~Session() { delete impl_; }
 
-void Session::destroy(Session* session) { delete session; }
+void Session::destroy(Session* session) {
+  // In a forked child the end of the network would wait for threads that are the parent's.
+  if (session != nullptr && session->impl_->info.threads > 1 && !session->impl_->turns.at_home())
+    (void)session->impl_->network.release();
+  delete session;
+}
 
 const SessionInfo& Session::info() const { return impl_->info; }
 
+Outcome Session::run(const float* nchw, const Shape& shape, const OtherValues* others, int32_t other_count, float* out,
+                     size_t out_count, Shape* out_shape, const RunHooks& hooks) {
+  *out_shape = {};
+  return impl_->in_turn([&]() -> Outcome {
+    Network& network = *impl_->network;
+    if (other_count != impl_->info.other_count)
+      return failed(ErrorKind::argument, "%s takes %d inputs, got %d", impl_->name.c_str(), 1 + impl_->info.other_count,
+                    1 + other_count);
+    for (int32_t i = 0; i < other_count; ++i)
+      BITSR_TRY(network.set_other(impl_->name, i, others[i].type, others[i].values, others[i].count));
+    BITSR_TRY(impl_->run_map(nchw, shape, hooks));
+    *out_shape = network.output;
+    const auto needed = static_cast<size_t>(value_count(network.output));
+    if (out == nullptr || out_count != needed)
+      return failed(ErrorKind::argument, "the output has %zu values (%lldx%lldx%lldx%lld), got memory for %zu", needed,
+                    static_cast<long long>(network.output.n), static_cast<long long>(network.output.c),
+                    static_cast<long long>(network.output.h), static_cast<long long>(network.output.w),
+                    out == nullptr ? 0 : out_count);
+    return network.get_output(out);
+  });
+}
+
+Outcome Session::upscale(const Pixels& picture, const OutputPixels& output, const UpscaleOptions& options) {
+  // The progress of the picture, which is also asked for within a tile.
+  struct Tiles final : TileNetwork {
+    Impl* impl;
+    RunHooks hooks;
+    Outcome run(const std::vector<float>& map, int64_t height, int64_t width, std::vector<float>* result) override {
+      BITSR_TRY(impl->run_map(map.data(), {1, 3, height, width}, hooks));
+      const int64_t scale = impl->metadata.scale;
+      BITSR_TRY(impl->expect_output({1, 3, height * scale, width * scale}));
+      result->resize(static_cast<size_t>(value_count(impl->network->output)));
+      return impl->network->get_output(result->data());
+    }
+  };
+  struct Asked {
+    const UpscaleOptions* options;
+    int64_t done, total;
+  };
+  return impl_->in_turn([&]() -> Outcome {
+    if (impl_->metadata.scale == 0)
+      return failed(ErrorKind::argument, "the scale of %s is not known; keep its sidecar beside it",
+                    impl_->name.c_str());
+    Asked asked = {&options, 0, picture.width * picture.height};
+    Tiles tiles;
+    tiles.impl = impl_;
+    UpscaleOptions own = options;
+    if (options.progress != nullptr) {
+      tiles.hooks.context = &asked;
+      tiles.hooks.proceed = [](void* context) {
+        const auto* a = static_cast<const Asked*>(context);
+        return a->options->progress(a->options->context, a->done, a->total);
+      };
+      own.context = &asked;
+      own.progress = [](void* context, int64_t done, int64_t total) {
+        auto* a = static_cast<Asked*>(context);
+        a->done = done;
+        return a->options->progress(a->options->context, done, total);
+      };
+      if (options.rows != nullptr)
+        own.rows = [](void* context, int64_t top, int64_t count, const uint8_t* pixels, int64_t stride) {
+          const auto* a = static_cast<const Asked*>(context);
+          return a->options->rows(a->options->context, top, count, pixels, stride);
+        };
+    }
+    return bitsr::upscale(impl_->metadata, impl_->name, picture, output, own, &tiles);
+  });
+}
+
 Outcome Session::set_input(const float* nchw, const Shape& shape) {
-  return guarded([&] { return impl_->network->set_input(nchw, shape); });
+  return impl_->in_turn([&]() -> Outcome {
+    impl_->turns.own_steps();
+    BITSR_TRY(impl_->check_map(nchw, shape));
+    return impl_->network->set_input(nchw, shape);
+  });
 }
 
 Outcome Session::set_other(int32_t number, ElementType type, const void* values, int64_t count) {
-  return guarded([&] { return impl_->network->set_other(impl_->path, number, type, values, count); });
+  return impl_->in_turn([&] {
+    impl_->turns.own_steps();
+    return impl_->network->set_other(impl_->name, number, type, values, count);
+  });
 }
 
 Outcome Session::execute(const RunHooks& hooks, RunTime* time) {
-  return guarded([&] { return impl_->network->execute(hooks, time); });
+  return impl_->step([&] { return impl_->network->execute(hooks, time); });
 }
 
 Shape Session::output_shape() const { return impl_->network->output; }
 
 Outcome Session::get_output(float* nchw, size_t count) const {
-  const Shape& shape = impl_->network->output;
-  const auto needed = static_cast<size_t>(shape.n * shape.c * shape.h * shape.w);
-  if (needed == 0) return failed(ErrorKind::argument, "there is no output: the network has not run");
-  if (count != needed)
-    return failed(ErrorKind::argument, "the output has %zu values, got memory for %zu", needed, count);
-  return guarded([&] { return impl_->network->get_output(nchw); });
+  return impl_->step([&]() -> Outcome {
+    const auto needed = static_cast<size_t>(value_count(impl_->network->output));
+    if (needed == 0) return failed(ErrorKind::argument, "there is no output: the network has not run");
+    if (count != needed)
+      return failed(ErrorKind::argument, "the output has %zu values, got memory for %zu", needed, count);
+    return impl_->network->get_output(nchw);
+  });
 }
 
 Outcome Session::picture_size(int64_t height, int64_t width, int64_t* out_height, int64_t* out_width) const {
   if (impl_->info.scale == 0)
-    return failed(ErrorKind::argument, "the scale of %s is not known; keep its sidecar beside it", impl_->path.c_str());
+    return failed(ErrorKind::argument, "the scale of %s is not known; keep its sidecar beside it", impl_->name.c_str());
+  BITSR_TRY(check_side(height, width));
   *out_height = height * impl_->info.scale;
   *out_width = width * impl_->info.scale;
   return {};
@@ -188,32 +309,28 @@ Outcome Session::picture_size(int64_t height, int64_t width, int64_t* out_height
 
 Outcome Session::run_picture(const uint8_t* rgb, int64_t height, int64_t width, uint8_t* out, size_t out_bytes,
                              const RunHooks& hooks) {
-  return guarded([&]() -> Outcome {
-    if (height < 1 || width < 1 || height > kMaxSide || width > kMaxSide)
-      return failed(ErrorKind::argument, "a picture of %lldx%lld", static_cast<long long>(width),
-                    static_cast<long long>(height));
-    int64_t out_height = 0, out_width = 0;
-    BITSR_TRY(picture_size(height, width, &out_height, &out_width));
-    const int64_t pixels = height * width;
-    std::vector<float> in(static_cast<size_t>(3 * pixels));
-    from_pixels(rgb, pixels, in.data());
-    RunTime time;
-    BITSR_TRY(set_input(in.data(), {1, 3, height, width}));
-    BITSR_TRY(execute(hooks, &time));
-    const Shape got = output_shape();
-    if (got.n != 1 || got.c != 3 || got.h != out_height || got.w != out_width)
-      return failed(ErrorKind::model, "%s gives %lldx%lldx%lld, its sidecar says 3x%lldx%lld", impl_->path.c_str(),
-                    static_cast<long long>(got.c), static_cast<long long>(got.h), static_cast<long long>(got.w),
-                    static_cast<long long>(out_height), static_cast<long long>(out_width));
-    const int64_t count = out_height * out_width;
-    if (out_bytes != static_cast<size_t>(3 * count))
-      return failed(ErrorKind::argument, "the output has %lld bytes, got memory for %zu",
-                    static_cast<long long>(3 * count), out_bytes);
-    std::vector<float> result(static_cast<size_t>(3 * count));
-    BITSR_TRY(get_output(result.data(), result.size()));
-    to_pixels(result.data(), count, out);
+  int64_t out_height = 0, out_width = 0;
+  BITSR_TRY(picture_size(height, width, &out_height, &out_width));
+  return impl_->in_turn([&]() -> Outcome {
+    const int64_t pixels = height * width, count = out_height * out_width;
+    if (rgb == nullptr || out == nullptr || out_bytes != static_cast<size_t>(3 * count))
+      return failed(ErrorKind::argument, "the output has %lld bytes, got memory for %zu%s",
+                    static_cast<long long>(3 * count), out_bytes,
+                    rgb == nullptr || out == nullptr ? ", and a null pointer" : "");
+    std::vector<float> maps(static_cast<size_t>(3 * pixels));
+    from_pixels(rgb, pixels, impl_->metadata.range, maps.data());
+    BITSR_TRY(impl_->run_map(maps.data(), {1, 3, height, width}, hooks));
+    BITSR_TRY(impl_->expect_output({1, 3, out_height, out_width}));
+    maps.resize(static_cast<size_t>(3 * count));
+    BITSR_TRY(impl_->network->get_output(maps.data()));
+    to_pixels(maps.data(), count, impl_->metadata.range, out);
     return {};
   });
+}
+
+Outcome set_process_threads(int32_t threads, const char* pte_library) {
+  BITSR_TRY(check_threads(threads));
+  return guarded([&] { return set_executorch_threads(threads, text_or_empty(pte_library)); });
 }
 
 }  // namespace bitsr

@@ -5,11 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -137,6 +139,59 @@ TEST_F(SessionTest, AFailedRunLeavesTheSessionUsable) {
       ASSERT_TRUE(again.ok()) << again.message;
       EXPECT_EQ(expected, out);
     }
+}
+
+TEST_F(SessionTest, StepsBelongToTheThreadThatSetTheInput) {
+  ASSERT_TRUE(run().ok());
+  const std::vector<uint8_t> expected = out;
+  std::vector<float> in(3 * kPixels), values(12 * kPixels);
+  bitsr::RunTime time;
+  ASSERT_TRUE(session->set_input(in.data(), {1, 3, kHeight, kWidth}).ok());
+  std::thread([&] {
+    EXPECT_EQ(ErrorKind::argument, session->execute({}, &time).kind);
+    EXPECT_TRUE(run().ok());
+    EXPECT_EQ(expected, out);
+  }).join();
+  EXPECT_EQ(ErrorKind::argument, session->execute({}, &time).kind);
+  EXPECT_EQ(ErrorKind::argument, session->get_output(values.data(), values.size()).kind);
+  ASSERT_TRUE(session->set_input(in.data(), {1, 3, kHeight, kWidth}).ok());
+  ASSERT_TRUE(session->execute({}, &time).ok());
+  EXPECT_TRUE(session->get_output(values.data(), values.size()).ok());
+}
+
+TEST_F(SessionTest, ManyThreadsTakeTurns) {
+  ASSERT_TRUE(run().ok());
+  std::atomic<int> right{0};
+  std::vector<std::thread> workers;
+  for (int i = 0; i < 4; ++i)
+    workers.emplace_back([&] {
+      std::vector<uint8_t> own(out.size());
+      for (int n = 0; n < 40; ++n)
+        right += session->run_picture(rgb.data(), kHeight, kWidth, own.data(), own.size(), {}).ok() && own == out;
+    });
+  for (std::thread& worker : workers) worker.join();
+  EXPECT_EQ(160, right.load());
+}
+
+// Opening a session must not touch the pool that others of the process run on.
+TEST_F(SessionTest, ThePoolIsLeftAlone) {
+  ASSERT_TRUE(bitsr::set_process_threads(2).ok());
+  bitsr::SessionOptions several, one;
+  several.threads = 7;
+  Session *shared = nullptr, *alone = nullptr;
+  ASSERT_TRUE(Session::open(model_path().c_str(), several, &shared).ok());
+  ASSERT_TRUE(Session::open(model_path().c_str(), one, &alone).ok());
+  EXPECT_EQ(2, shared->info().threads);
+  EXPECT_EQ(1, alone->info().threads);
+  EXPECT_EQ(ErrorKind::argument, bitsr::set_process_threads(3).kind);
+  ASSERT_TRUE(run().ok());
+  for (Session* other : {shared, alone}) {
+    std::vector<uint8_t> theirs(out.size());
+    EXPECT_TRUE(other->run_picture(rgb.data(), kHeight, kWidth, theirs.data(), theirs.size(), {}).ok());
+    EXPECT_EQ(out, theirs);
+    Session::destroy(other);
+  }
+  EXPECT_TRUE(bitsr::set_process_threads(1).ok());
 }
 
 TEST_F(SessionTest, RefusesWhatDoesNotFit) {

@@ -69,6 +69,7 @@ Outcome TfliteNetwork::open(Bytes file, const NetworkOptions& options) {
   path_ = options.path;
   content_ = std::move(file);
   runtime = "litert";
+  threads = options.threads;
   runtime_version = BITSR_LITERT_VERSION;
   BITSR_TRY(litert::open(options.litert_library.empty() ? kLiteRt : options.litert_library, &api_));
   BITSR_TRY(delegate_.open(options.delegate_library, api_, options.isa, options.threads));

@@ -125,7 +125,8 @@ def test_the_wheel_contains_the_product(wheel: Path, repository: Path) -> None:
     }
     assert len(artifacts) >= 3
     assert artifacts <= names
-    assert {f"bitsr/runtime/lib/libbitsr_{kind}.so" for kind in ("executorch", "pte", "tflite")} <= names
+    assert {f"bitsr/runtime/lib/libbitsr{kind}.so" for kind in ("", "_executorch", "_pte", "_tflite")} <= names
+    assert {"bitsr/runtime/include/bitsr/capi.h", "bitsr/runtime/lib/cmake/bitsr/bitsrConfig.cmake"} <= names
     assert "bitsr/runtime/bin/bitsr-run" in names
 
 

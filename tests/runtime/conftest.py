@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,25 @@ class Native:
 @pytest.fixture(scope="session")
 def native() -> Native:
     return Native()
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same small x2 network in each format that can be exported and run here: "pte", "tflite"."""
+    needed = {"pte": ("executorch",), "tflite": ("ai_edge_litert", "onnx2tf", "tensorflow")}
+    formats = tuple(kind for kind, packages in needed.items() if all(map(find_spec, packages)))
+    if not formats or find_spec("torch") is None:
+        pytest.skip("needs bitsr[export] and a runtime")
+    import torch
+
+    from bitsr.export.export import export_model
+    from bitsr.training.models import create_model
+
+    torch.manual_seed(7)
+    model = create_model("test_ebsr_plus_x2").eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.add_(0.2 * torch.rand_like(parameter) - 0.1)
+    exported = export_model(model, output=tmp_path_factory.mktemp("artifacts"), formats=formats)
+    return {kind: exported.files[kind].path for kind in formats}

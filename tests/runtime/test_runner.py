@@ -137,7 +137,7 @@ def build_session_tests(native: Any, program: str) -> Path:
 def test_the_library(native: Any, model: Path) -> None:
     """Session by its own tests (runtime/runner/session_test.cpp)."""
     program = build_session_tests(native, "bitsr_session_tests")
-    assert "[  PASSED  ] 7 tests" in native.run(program, BITSR_TEST_MODEL=str(model))
+    assert "[  PASSED  ] 10 tests" in native.run(program, BITSR_TEST_MODEL=str(model))
 
 
 def test_the_library_over_litert(native: Any, tmp_path: Path) -> None:

@@ -42,10 +42,13 @@ struct OtherInput {
 
 struct SessionOptions {
   Isa isa = Isa::automatic;
-  // All .pte sessions of a process share ExecuTorch's pool: the latest opened decides its size.
+  // 1: the calling thread alone, whatever pools the process has. More: for a .tflite so many threads of its own; for a
+  // .pte those of ExecuTorch's pool, which all of a process shares, and which has the size that its first user or
+  // set_process_threads() gave it. Opening a session never changes it.
   int32_t threads = 1;
   const char* delegate_library = nullptr;  // libbitsr_tflite.so; null: where the build put it
   const char* litert_library = nullptr;    // libLiteRt.so; null: the one of the build
+  const char* pte_library = nullptr;       // libbitsr_pte.so; null: where the build put it
 };
 
 // Strings live as long as the session.
@@ -58,8 +61,12 @@ struct SessionInfo {
   const OtherInput* others;  // inputs beside the map, in the order of the model
   int32_t other_count;
   int64_t max_pixels;  // of an input; 0: no limit is known
-  Isa isa;             // the one in use, never `automatic`
-  int32_t threads;
+  // What the metadata says of pictures, in pixels of the low resolution; 0 where there is none.
+  int32_t in_channels, out_channels;
+  int64_t min_side, multiple, receptive_field_radius;
+  float low, high;      // the value range of the network; 0 to 1 where there is none
+  Isa isa;              // the one in use, never `automatic`
+  int32_t threads;      // that run it: for a .pte those of ExecuTorch's pool where more than one was asked for
   const char* runtime;  // "executorch" or "litert"
   const char* runtime_version;
 };
@@ -88,14 +95,74 @@ struct RunHooks {
                  const StridedView& result) = nullptr;
 };
 
-// One loaded network with an input map, maybe other inputs, and an output map. One call at a time.
+// The values of an input beside the map, dense.
+struct OtherValues {
+  ElementType type;
+  const void* values;
+  int64_t count;
+};
+
+// 8-bit pixels of a caller: grey (1 channel), grey and alpha (2), RGB (3) or RGBA (4), alpha not multiplied in.
+struct Pixels {
+  const uint8_t* data;
+  int64_t width, height;
+  int32_t channels;
+  int64_t stride;  // bytes from a row to the next; 0: width * channels
+  size_t bytes;    // of the memory
+};
+
+// Where an enlargement goes: scale * height rows of scale * width pixels, of the picture's channels.
+struct OutputPixels {
+  uint8_t* data = nullptr;
+  int64_t stride = 0;  // 0: scale * width * channels
+  size_t bytes = 0;
+};
+
+constexpr int64_t kTilePixels = 512 * 512;
+
+// How a picture is upscaled. The functions run on the calling thread, and must not call the session.
+struct UpscaleOptions {
+  int64_t tile_pixels = 0;  // that the network gets at once, at most; 0: kTilePixels
+  void* context = nullptr;
+  // Called at the start, after each tile (pixels of the picture that are done, of all) and, for a .pte, between
+  // ExecuTorch's instructions; false ends the call. May be null.
+  bool (*progress)(void* context, int64_t done, int64_t total) = nullptr;
+  // Where it is set, finished rows of the enlargement go here, from top to bottom, and OutputPixels is not used: memory
+  // then holds one row of tiles. False ends the call.
+  bool (*rows)(void* context, int64_t top, int64_t count, const uint8_t* pixels, int64_t stride) = nullptr;
+};
+
+// The size of ExecuTorch's pool, which all of a process shares: for programs that own the process, before they open a
+// session of several threads. Refused while one is open; nothing else of the process may use ExecuTorch meanwhile.
+Outcome set_process_threads(int32_t threads, const char* pte_library = nullptr);
+
+// One loaded network with an input map, maybe other inputs, and an output map.
+//
+// Threads: run(), upscale() and run_picture() may be called from several threads at once; they take turns. The single
+// steps belong together: execute() and get_output() fail where another thread has used the session since this thread
+// set its input. Separate sessions are independent. After fork() a session of one thread works in the child too; one of
+// several threads fails there, because its threads are the parent's.
 class Session {
  public:
-  // The format is told by the file's content. `*session` is null on failure; end it by destroy().
+  // The format is told by the content. `*session` is null on failure; end it by destroy().
   static Outcome open(const char* path, const SessionOptions& options, Session** session);
+  // From memory, which is copied. `metadata` is the text of a .pte's sidecar, null where there is none; a .tflite has
+  // its own.
+  static Outcome open_memory(const void* content, size_t size, const char* metadata, const SessionOptions& options,
+                             Session** session);
+  // Not while a call runs.
   static void destroy(Session* session);
 
   const SessionInfo& info() const;
+
+  // A dense NCHW float32 map, in the network's value range, through the network. `others` are all of info().others;
+  // `out` takes out_count values, and `*out_shape` says what was computed, also where that is too small.
+  Outcome run(const float* nchw, const Shape& shape, const OtherValues* others, int32_t other_count, float* out,
+              size_t out_count, Shape* out_shape, const RunHooks& hooks);
+
+  // A picture of any size, tile by tile: the result does not depend on the tiles where the network looks at pixels near
+  // by alone (info().receptive_field_radius).
+  Outcome upscale(const Pixels& picture, const OutputPixels& output, const UpscaleOptions& options);
 
   // The steps of a run, apart for timing. `set_input` takes dense NCHW float32 and keeps nothing of it. The output is
   // (N, C, H, W) of the last execute(); there is none if that did not succeed, or after an input of another size for a
@@ -108,8 +175,9 @@ class Session {
   Shape output_shape() const;
   Outcome get_output(float* nchw, size_t count) const;
 
-  // 8-bit RGB pixels, rows dense: the network gets v / 255, its output is clamped to [0, 1] and rounded. The result is
-  // (height * scale) by (width * scale); `out_bytes` must be what it takes.
+  // A whole picture of 8-bit RGB pixels, rows dense, without tiles: the network gets v / 255 in its value range, its
+  // output is clamped and rounded half up. The result is (height * scale) by (width * scale); `out_bytes` must be what
+  // it takes.
   Outcome run_picture(const uint8_t* rgb, int64_t height, int64_t width, uint8_t* out, size_t out_bytes,
                       const RunHooks& hooks);
   // Size of the result of run_picture; fails where the model's scale is not known.

@@ -1,0 +1,30 @@
+#include "network.h"
+
+namespace bitsr {
+
+Outcome Network::set_other(const std::string& path, int32_t number, ElementType type, const void* values,
+                           int64_t count) {
+  const auto place = static_cast<size_t>(number);
+  if (number < 0 || place >= others.size())
+    return failed(ErrorKind::argument, "%s has %zu inputs beside the map, got one of number %d", path.c_str(),
+                  others.size(), number);
+  const OtherInput& other = others[place];
+  if (type != other.type || count != other.count || values == nullptr)
+    return failed(ErrorKind::argument, "input %d of %s takes %lld values of %s, got %lld of %s%s", number + 1,
+                  path.c_str(), static_cast<long long>(other.count), type_name(other.type),
+                  static_cast<long long>(count), type_name(type), values == nullptr ? " at null" : "");
+  const auto* bytes = static_cast<const uint8_t*>(values);
+  other_values.resize(others.size());
+  other_values[place].assign(bytes, bytes + byte_count(other));
+  return {};
+}
+
+Outcome Network::check_others(const std::string& path) const {
+  for (size_t i = 0; i < others.size(); ++i)
+    if (i >= other_values.size() || other_values[i].empty())
+      return failed(ErrorKind::argument, "%s takes %zu inputs, and number %zu has no values yet", path.c_str(),
+                    1 + others.size(), i + 1);
+  return {};
+}
+
+}  // namespace bitsr
