@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 failed, 2 the request itself is wrong, 130 interrupted.
 """
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -18,16 +19,23 @@ import typer
 from bitsr.cli import INTERRUPTED, benchmark, converting, demo, doctor, exporting, validating
 from bitsr.cli.commands import evaluate, models, summary, train, upscale
 from bitsr.cli.console import accept_any_character, error_line, show_log
+from bitsr.cli.options import example
 from bitsr.common.errors import BitsrError
 from bitsr.common.extras import needs
 from bitsr.common.plugins import load_file
 
+_HELP_WIDTH = max(30, min(80, shutil.get_terminal_size().columns) - 2)
+
 app = typer.Typer(
     name="bitsr",
     help="1-bit super-resolution: train, export, upscale, measure.",
-    epilog="--debug after any command shows the traceback of an error.",
+    epilog=example("bitsr upscale photo.jpg", "bitsr models")
+    + "\n\n--debug after any command shows the traceback of an error.",
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    # Plain text: boxes cut the names of options on narrow terminals.
+    rich_markup_mode=None,
+    # The widths are said here because the least width of the library is 50.
+    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": _HELP_WIDTH},
 )
 # In the order of --help: a photo first, then a network of one's own.
 for module in (

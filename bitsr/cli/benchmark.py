@@ -20,7 +20,11 @@ _PHOTOS = [Path("assets/chelsea.png"), Path("assets/coffee.png")]
 
 
 def register(app: typer.Typer) -> None:
-    app.command("bench", epilog=example("bitsr bench --case network --threads 1,2 -o build/bench"))(bench)
+    app.command(
+        "bench",
+        short_help="Time our kernels against the stock runtimes.",
+        epilog=example("bitsr bench --case network --threads 1,2 -o build/bench"),
+    )(bench)
 
 
 def bench(

@@ -11,7 +11,11 @@ from bitsr.common.extras import needs
 
 
 def register(app: typer.Typer) -> None:
-    app.command("convert", epilog=example("bitsr convert net.tflite net_bitsr.tflite"))(convert)
+    app.command(
+        "convert",
+        short_help="Rewrite binary layers of another .tflite.",
+        epilog=example("bitsr convert net.tflite net_bitsr.tflite"),
+    )(convert)
 
 
 def convert(

@@ -11,7 +11,9 @@ from bitsr.common.extras import needs
 
 
 def register(app: typer.Typer) -> None:
-    app.command("demo", epilog=example("bitsr demo -i photo.jpg -o build/demo"))(demo)
+    app.command(
+        "demo", short_help="Show the whole chain on a photo.", epilog=example("bitsr demo -i photo.jpg -o build/demo")
+    )(demo)
 
 
 def demo(

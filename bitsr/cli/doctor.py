@@ -7,7 +7,9 @@ from bitsr.cli.options import example
 
 
 def register(app: typer.Typer) -> None:
-    app.command("doctor", epilog=example("bitsr doctor"))(doctor)
+    app.command("doctor", short_help="Show versions, tools, and what is missing.", epilog=example("bitsr doctor"))(
+        doctor
+    )
 
 
 def doctor() -> None:

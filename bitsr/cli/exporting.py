@@ -10,7 +10,11 @@ from bitsr.cli.options import example
 
 
 def register(app: typer.Typer) -> None:
-    app.command("export", epilog=example("bitsr export ebsr_light_plus_x4 -o build/x4 --to pte,tflite"))(export)
+    app.command(
+        "export",
+        short_help="Write the artifacts that run on the phone.",
+        epilog=example("bitsr export ebsr_light_plus_x4 -o build/x4 --to pte,tflite"),
+    )(export)
 
 
 class _Lines:

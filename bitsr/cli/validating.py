@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    app.command("validate", epilog=example("bitsr validate build/x4 --on host,native --images data/Set5"))(validate)
+    app.command(
+        "validate",
+        short_help="Prove that artifacts compute what PyTorch does.",
+        epilog=example("bitsr validate build/x4 --on host,native --images data/Set5"),
+    )(validate)
 
 
 def validate(

@@ -14,7 +14,7 @@ from bitsr.common import memory
 from bitsr.common.errors import BitsrError, PictureError, UsageError
 from bitsr.common.pictures import Metadata, Picture, read_picture, write_picture
 from bitsr.inference import upscale
-from bitsr.inference.plan import plan_file, plan_folder
+from bitsr.inference.plan import default_target, plan_file, plan_folder
 from bitsr.inference.session import SessionInfo
 from bitsr.inference.upscale import to_8bit, upscale_file, upscale_pixels, upscale_rows
 
@@ -260,15 +260,45 @@ def test_folders_that_make_no_sense(tmp_path: Path) -> None:
     source.mkdir()
     with pytest.raises(UsageError, match="no picture"):
         plan_folder(source, tmp_path / "out")
-    for name in ("a.png", "a.bmp"):
-        Image.new("RGB", (2, 2)).save(source / name)
-    with pytest.raises(UsageError, match=r"a\.bmp and a\.png"):
-        plan_folder(source, tmp_path / "out")
-    (source / "a.bmp").unlink()
+    write_picture(source / "a.png", Picture(noise(4, 4)))
     with pytest.raises(UsageError, match="names no format"):
         plan_folder(source, tmp_path / "out", extension=".gif")
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="is a file"):
         plan_folder(source, tmp_path / "file")
-    with pytest.raises(UsageError, match="is the input"):
-        plan_folder(source, source, existing="overwrite")
+
+
+def targets(source: Path, target: Path, **options: object) -> dict[str, str]:
+    """Names of pictures and of their results."""
+    return {job.source.name: job.target.name for job in plan_folder(source, target, **options).jobs}
+
+
+def test_results_have_names_of_their_own(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for name in ("a.png", "a.bmp", "B.jpg", "b.png", "c.jpg"):
+        write_picture(source / name, Picture(noise(4, 4)))
+    expected = {
+        "a.png": "a.png.png",
+        "a.bmp": "a.bmp.png",
+        "B.jpg": "B.jpg.png",
+        "b.png": "b.png.png",
+        "c.jpg": "c.png",
+    }
+    assert targets(source, tmp_path / "out", scale=4) == expected
+    # In the folder of the pictures none of them is replaced, and their results are no pictures to upscale.
+    for _ in range(2):
+        found = targets(source, source, scale=2, existing="overwrite")
+        assert set(found) == {"a.png", "a.bmp", "B.jpg", "b.png", "c.jpg"}
+        assert not set(found.values()) & set(found)
+        for job in plan_folder(source, source, scale=2, existing="overwrite").jobs:
+            upscale_file(LocalSession(), job)
+    assert len(os.listdir(source)) == 10
+
+
+def test_default_names(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    assert default_target(tmp_path / "a.b.jpg", scale=3) == tmp_path / "a.b_x3.png"
+    assert default_target(tmp_path / "a.jpg", scale=None, extension=".webp") == tmp_path / "a_upscaled.webp"
+    assert default_target(tmp_path / "photos", scale=4) == tmp_path / "photos_x4"
+    assert len(default_target(tmp_path / ("ü" * 125 + ".jpg"), scale=4).name.encode()) <= 255

@@ -104,6 +104,15 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
         load_model("test_srresnet_x2")
 
 
+def test_a_file_that_is_cut_anywhere_is_refused_by_its_header(tmp_path: Path) -> None:
+    path = stored(tmp_path, "test_ebsr_plus_x2")
+    content = path.read_bytes()
+    for length in [*range(0, 2000, 97), len(content) - 1]:
+        (tmp_path / "cut.safetensors").write_bytes(content[:length])
+        with pytest.raises(WeightsError, match="expected a complete"):
+            read_weights_info(tmp_path / "cut.safetensors")
+
+
 def test_a_broken_description_and_values_that_are_not_finite(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     for info in (

@@ -16,7 +16,11 @@ ARTIFACTS = (".pte", ".tflite")
 
 
 def register(app: typer.Typer) -> None:
-    app.command("evaluate", epilog=example("bitsr evaluate ebsr_light_plus_x4 --set data/Set5"))(evaluate)
+    app.command(
+        "evaluate",
+        short_help="Measure PSNR and SSIM on folders of pictures.",
+        epilog=example("bitsr evaluate ebsr_light_plus_x4 --set data/Set5"),
+    )(evaluate)
 
 
 def evaluate(

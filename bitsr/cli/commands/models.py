@@ -12,7 +12,11 @@ _SETS = ("Set5", "Set14", "B100")
 
 
 def register(app: typer.Typer) -> None:
-    app.command("models", epilog=example("bitsr models", "bitsr models 'ebsr*x4'"))(models)
+    app.command(
+        "models",
+        short_help="List trained weights, or all models.",
+        epilog=example("bitsr models", "bitsr models 'ebsr*x4'"),
+    )(models)
 
 
 def models(

@@ -10,7 +10,11 @@ from bitsr.common.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
-    app.command("summary", epilog=example("bitsr summary ebsr_light_x4 --size 1x3x128x128"))(summary)
+    app.command(
+        "summary",
+        short_help="Show parameters and operations, layer by layer.",
+        epilog=example("bitsr summary ebsr_light_x4 --size 1x3x128x128"),
+    )(summary)
 
 
 def summary(

@@ -12,7 +12,11 @@ from bitsr.common.extras import needs
 
 
 def register(app: typer.Typer) -> None:
-    app.command("train", epilog=example("bitsr train ebsr_light_plus_x4 optimizer.lr=1e-3 -o runs/mine"))(train)
+    app.command(
+        "train",
+        short_help="Train a model by a recipe.",
+        epilog=example("bitsr train ebsr_light_plus_x4 optimizer.lr=1e-3 -o runs/mine"),
+    )(train)
 
 
 def train(

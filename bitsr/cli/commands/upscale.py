@@ -22,7 +22,7 @@ _EXAMPLES = example(
 
 
 def register(app: typer.Typer) -> None:
-    app.command("upscale", epilog=_EXAMPLES)(upscale)
+    app.command("upscale", short_help="Upscale a picture or a folder of pictures.", epilog=_EXAMPLES)(upscale)
 
 
 def upscale(
