@@ -189,11 +189,23 @@ def test_the_base_upscales_a_picture(base_python: Path, tmp_path: Path) -> None:
         assert result.size == (18, 14)
 
 
-def test_a_command_of_an_extra_names_it(base_python: Path, tmp_path: Path) -> None:
-    export = [base_python.parent / "bitsr", "export", "ebsr_light_plus_x2", "-o", tmp_path]
-    done = subprocess.run(export, capture_output=True, text=True, check=False, cwd=tmp_path)
+@pytest.mark.parametrize(
+    ("extra", "command"),
+    [
+        ("export", ("export", "ebsr_light_plus_x2", "-o", "folder")),
+        ("report", ("validate", "ebsr_light_plus_x2", "--report", "folder")),
+        ("train", ("train", "ebsr_light_plus_x4")),
+    ],
+)
+def test_a_command_of_an_extra_names_it(
+    extra: str, command: tuple[str, ...], base_python: Path, tmp_path: Path
+) -> None:
+    program = base_python.parent / "bitsr"
+    done = subprocess.run([program, *command], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.strip().endswith("install it with: pip install 'bitsr[export]'")
+    (error,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert error.endswith(f"install it with: pip install 'bitsr[{extra}]'")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_pte_without_its_extra_is_an_error_that_says_so(base_python: Path, tmp_path: Path) -> None:

@@ -37,13 +37,13 @@ def train(
     ] = None,
 ) -> None:
     """Train a model by a recipe, or with --next go on with the shipped weights."""
-    from bitsr.training.recipe import find_recipe, load_recipe
-
     if relay:
         _train_next(recipe, overrides, minutes=minutes, data=data)
         return
     if recipe is None or data is not None:
         raise UsageError("`bitsr train` takes a RECIPE, or --next with --data; `ls training/recipes` names the recipes")
+    with needs("train", purpose="training"):
+        from bitsr.training.recipe import find_recipe, load_recipe
     path = find_recipe(recipe)
     checked = load_recipe(path, overrides)
     checked.check_folders()
