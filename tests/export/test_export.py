@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bitsr.artifact.artifact import read_artifact
+from bitsr.artifact.formats import TfliteFormat
 from bitsr.artifact.weights import WeightsInfo
 from bitsr.common.errors import UnknownNameError, UsageError, WeightsError
 from bitsr.export import export, verification
@@ -99,7 +100,7 @@ def test_requests_that_are_wrong(
         export_model("test_e2fif_x3", weights=weights, output=tmp_path)
     with pytest.raises(WeightsError, match="no trained weights of 'test_e2fif_x3'"):
         export_model("test_e2fif_x3", output=tmp_path)
-    with pytest.raises(UsageError, match="the export format is 'onnx'; expected some of: pte"):
+    with pytest.raises(UsageError, match="the export format is 'onnx'; expected some of: tflite, pte"):
         export_model(baseline, output=tmp_path, formats=("onnx",))
     with pytest.raises(UsageError, match="is a x2 model, but scale 4 was asked for; leave the scale out"):
         export_model(baseline, output=tmp_path, scale=4)
@@ -117,9 +118,9 @@ def test_an_existing_artifact_is_only_replaced_on_request(
 ) -> None:
     (tmp_path / "baseline.pte").write_bytes(b"precious")
     with pytest.raises(UsageError, match=r"baseline\.pte exists; choose another folder, or overwrite it"):
-        export_model(build_model("baseline"), output=tmp_path, max_pixels=BUDGET)
+        export_model(build_model("baseline"), name="baseline", output=tmp_path, max_pixels=BUDGET)
     assert (tmp_path / "baseline.pte").read_bytes() == b"precious"
-    export_model(build_model("baseline"), output=tmp_path, max_pixels=BUDGET, overwrite=True)
+    export_model(build_model("baseline"), name="baseline", output=tmp_path, max_pixels=BUDGET, overwrite=True)
     read_artifact(tmp_path / "baseline.pte")
 
 
@@ -129,7 +130,7 @@ def test_an_artifact_that_disagrees_is_not_written(
     run = PteNetwork.run
     monkeypatch.setattr(PteNetwork, "run", lambda self, x: run(self, x)[..., ::-1].copy())
     with pytest.raises(ExportError, match=r"baseline\.pte does not compute what the deploy form computes"):
-        export_model(build_model("baseline"), output=tmp_path, max_pixels=BUDGET)
+        export_model(build_model("baseline"), name="baseline", output=tmp_path, max_pixels=BUDGET)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -153,7 +154,7 @@ def test_an_op_with_other_numbers_is_not_written(
 
     monkeypatch.setattr(verification, "content_ops", changed)
     with pytest.raises(ExportError, match=r"op 0 of baseline\.pte .*is not the deploy form's: its .* has other values"):
-        export_model(build_model("baseline"), output=tmp_path, max_pixels=BUDGET)
+        export_model(build_model("baseline"), name="baseline", output=tmp_path, max_pixels=BUDGET)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -172,15 +173,15 @@ def test_nothing_is_written_before_all_are_compared(
     monkeypatch.setattr(export, "verify", compare)
     model, formats = build_model("baseline"), ("pte", "tflite")
     with pytest.raises(ExportError, match="nothing was written"):
-        export_model(model, output=tmp_path, formats=formats, max_pixels=BUDGET)
+        export_model(model, name="baseline", output=tmp_path, formats=formats, max_pixels=BUDGET)
     assert list(tmp_path.iterdir()) == []
 
     # The metadata of a .tflite stands inside of it, which this one is not.
     wrong.clear()
-    monkeypatch.setattr(export, "write_artifact", lambda path, *_, **__: path.write_bytes(b""))
-    export_model(model, output=tmp_path, formats=formats, max_pixels=BUDGET, progress=steps)
+    monkeypatch.setattr(TfliteFormat, "write", lambda _self, _content, path, _facts: path.write_bytes(b""))
+    export_model(model, name="baseline", output=tmp_path, formats=formats, max_pixels=BUDGET, progress=steps)
     assert [line.split()[0] for line in steps.texts] == ["Load", "Fold", *("Lower", "Compare") * 2, "Write", "Write"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["baseline.pte", "baseline.tflite"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["baseline.json", "baseline.pte", "baseline.tflite"]
 
 
 def test_without_the_native_library_the_artifact_is_written_unchecked(
@@ -188,7 +189,7 @@ def test_without_the_native_library_the_artifact_is_written_unchecked(
 ) -> None:
     monkeypatch.setattr("bitsr.runtime._loaded", None)  # as in a fresh process
     monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path))
-    file = export_model(build_model("baseline"), output=tmp_path, max_pixels=BUDGET).files["pte"]
+    file = export_model(build_model("baseline"), name="baseline", output=tmp_path, max_pixels=BUDGET).files["pte"]
     assert file.verification is None
     assert "`make build`" in file.not_verified
     read_artifact(file.path)
