@@ -275,7 +275,7 @@ def test_an_installed_wheel_works(wheel: Path, tmp_path: Path) -> None:
     Image.new("RGB", (9, 7), "teal").save(picture)
     bitsr = environment / "bin" / "bitsr"
     models = subprocess.run([bitsr, "models"], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert "ebsr_light_x4" in models.stdout
+    assert "ebsr_light_plus_x4" in models.stdout
     upscale = [bitsr, "upscale", "-i", picture, "-o", tmp_path / "out.png", "--runtime", "eager"]
     outcome = subprocess.run(upscale, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert outcome.returncode == 0, outcome.stderr
