@@ -147,7 +147,9 @@ SIGN_FORMS: dict[str, Callable[[Any, Any], Any]] = {
 @pytest.mark.parametrize("form", SIGN_FORMS)
 def test_every_way_to_write_a_sign(form: str, make_tflite: Callable[..., Path], tmp_path: Path) -> None:
     """On integers and thresholds themselves as well, where ``>`` and ``>=`` differ."""
-    source = make_tflite(lambda tf, x: tf.nn.conv2d(SIGN_FORMS[form](tf, x), SIGNS, 1, "SAME"))
+    source = make_tflite(
+        lambda tf, x: tf.nn.conv2d(SIGN_FORMS[form](tf, x), SIGNS, 1, "SAME"), shape=(1, 9, 11, CHANNELS)
+    )
     target = tmp_path / "ours.tflite"
     assert convert(source, target).rewritten.refused == {}
     values = torch.tensor([-1.0, 0.0, 0.25, 1e-30, -1e-30, *NUMBERS.tolist()])
@@ -193,7 +195,7 @@ def test_a_classifier_with_dense_layers(batch: int | None, make_tflite: Callable
     dense = np.where(RANDOM.random((8 * 8 * CHANNELS, 10)) < 0.5, -1, 1).astype(np.float32)
 
     def layers(tf: Any, x: Any) -> Any:
-        y = tf.nn.conv2d(_larq(tf, x - 0.5), SIGNS, 1, "VALID") * 0.1
+        y = tf.nn.conv2d(_larq(tf, x - 0.5), SIGNS, 1, "VALID") * 0.1 + 0.05  # no sum is at its threshold
         y = tf.matmul(_larq(tf, tf.reshape(y, [-1, 8 * 8 * CHANNELS])), dense) * 0.02
         return tf.nn.softmax(y)
 
