@@ -1,7 +1,5 @@
 """One export of a tiny network, a wrong copy of it, and pictures."""
 
-import hashlib
-import json
 import shutil
 import struct
 import zlib
@@ -15,6 +13,9 @@ import torch
 from PIL import Image
 from torch import nn
 
+from bitsr.artifact.artifact import read_artifact
+from bitsr.artifact.formats import FORMATS
+from bitsr.artifact.info import ArtifactFacts
 from bitsr.artifact.program import HEADER_BYTES, MAGIC, OpKind, Program, read_program, write_program
 from bitsr.artifact.weights import WeightsInfo
 from bitsr.export.deploy import fold
@@ -43,10 +44,14 @@ def with_program(source: Path, target: Path, change: Callable[[Program], None]) 
     content = content[:start] + changed + content[start + len(blob) :]
     target.mkdir(exist_ok=True)
     path = target / source.name
-    path.write_bytes(content)
-    facts = json.loads(source.with_suffix(".json").read_text())
-    facts["artifact_sha256"] = hashlib.sha256(content).hexdigest()
-    path.with_suffix(".json").write_text(json.dumps(facts))
+    return rewritten(source, path, content)
+
+
+def rewritten(source: Path, path: Path, content: bytes, **changes: object) -> Path:
+    """``content`` at ``path`` with the metadata of ``source``, but for ``changes``, all digests matching."""
+    info = read_artifact(source)
+    facts = {name: getattr(info, name) for name in ArtifactFacts.model_fields}
+    FORMATS[info.kind].write(content, path, ArtifactFacts(**{**facts, **changes}))
     return path
 
 

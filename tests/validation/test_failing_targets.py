@@ -1,7 +1,5 @@
 """What a target does wrong fails the run, and ends nothing else."""
 
-import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +14,8 @@ from bitsr.validation.results import Run
 from bitsr.validation.targets.host import HostTarget
 from bitsr.validation.targets.runner_protocol import RunnerOutput
 from bitsr.validation.validate import run_request
+
+from .conftest import rewritten
 
 
 def run_with(
@@ -81,8 +81,6 @@ def test_a_picture_that_is_too_small_is_named(exported: Path, weights: Path, tmp
 
 
 def test_changed_metadata_are_refused(exported: Path, weights: Path, images: Path, tmp_path: Path) -> None:
-    path = Path(shutil.copy(exported, tmp_path))
-    facts = json.loads(exported.with_suffix(".json").read_text())
-    path.with_suffix(".json").write_text(json.dumps({**facts, "scale": 4}))
+    path = rewritten(exported, tmp_path / exported.name, exported.read_bytes(), scale=4)
     with pytest.raises(ArtifactError, match=r"says that it is 'test_ebsr_plus_x2' at x4, its weights are of .* at x2"):
         run_request(Request(path, images=images, weights=weights, runs=0))

@@ -1,6 +1,5 @@
 """Steps of a diffusion model as a whole: in both formats, on the targets of this machine, and one that is wrong."""
 
-import hashlib
 import json
 import shutil
 import struct
@@ -27,6 +26,7 @@ from bitsr.validation.targets.host_runner import HostRunner
 from bitsr.validation.targets.runner_files import write_integers, write_map
 from bitsr.validation.validate import run_request
 
+from .conftest import rewritten
 from .samples import outcome
 
 MODEL, SIDE = "test_bidiffsr_x2", 8
@@ -96,11 +96,7 @@ def test_a_wrong_group_of_timesteps_fails_though_every_op_is_right(
     original = folder / f"{MODEL}.pte"
     content = original.read_bytes().replace(struct.pack("<q", BOUNDARY), struct.pack("<q", 3 * BOUNDARY))
     assert content != original.read_bytes()
-    wrong = tmp_path / original.name
-    wrong.write_bytes(content)
-    facts = json.loads(original.with_suffix(".json").read_text())
-    facts["artifact_sha256"] = hashlib.sha256(content).hexdigest()
-    wrong.with_suffix(".json").write_text(json.dumps(facts))
+    wrong = rewritten(original, tmp_path / original.name, content)
     on = targets(repository)[:2]
     code, results = check(wrong, folder / "weights.safetensors", on, tmp_path / "out")
     assert code == 1

@@ -1,7 +1,6 @@
 """`bitsr validate` as a whole: exit codes, files, and what a failure says."""
 
 import doctest
-import json
 import re
 import shlex
 from collections.abc import Callable
@@ -14,6 +13,8 @@ from bitsr.cli import main
 from bitsr.validation.request import Request
 from bitsr.validation.results import Results, read_results
 from bitsr.validation.run import MIN_PICTURE_PSNR_DB
+
+from .conftest import rewritten
 
 Command = Callable[..., tuple[int, Results | None, str]]
 
@@ -84,10 +85,7 @@ def test_wrong_requests_have_exit_code_2(validate: Command, exported: Path, tmp_
 
 
 def test_foreign_weights_are_refused(validate: Command, exported: Path, tmp_path: Path) -> None:
-    facts = json.loads(exported.with_suffix(".json").read_text())
-    copy = tmp_path / exported.name
-    copy.write_bytes(exported.read_bytes())
-    copy.with_suffix(".json").write_text(json.dumps({**facts, "weights_sha256": "0" * 64}))
+    copy = rewritten(exported, tmp_path / exported.name, exported.read_bytes(), weights_sha256="0" * 64)
     code, _, text = validate(copy, "--on", "host")
     assert code == 2
     assert "--weights" in text
