@@ -63,7 +63,7 @@ def _instruction_sets() -> Finding:
     try:
         return Finding(name, ", ".join(isa_names()), purpose)
     except RuntimeLibraryError:
-        return Finding(name, None, purpose, "make build")
+        return Finding(name, None, purpose, how_to_rebuild())
 
 
 def _native_library(name: str, *, purpose: str) -> Finding:
