@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bitsr.common.errors import BitsrError, UsageError
-from bitsr.common.files import make_folder
 from bitsr.common.pictures import picture_from_image
 from bitsr.common.progress import Progress
+from bitsr.inference.batch import Failure, upscale_jobs
 from bitsr.inference.load import load
 from bitsr.inference.plan import default_target, plan_file, plan_folder
 from bitsr.inference.session import Session, describe
@@ -82,7 +82,7 @@ def upscale(
         model: an open session, or what :func:`bitsr.load` opens.
         scale, runtime, threads: as in :func:`bitsr.load`, for a model that is not open yet.
         overwrite: replace results that exist.
-        progress: told of the pixels that became final; of files in a folder.
+        progress: told of the input pixels that became final, of all.
 
     Returns:
         The path of the written file or folder, or the enlarged picture.
@@ -152,18 +152,11 @@ def _upscale_folder(
     plan = plan_folder(source, target, existing="overwrite" if overwrite else "refuse", scale=session.info.scale)
     if plan.remark:
         log.warning("%s", plan.remark)
-    failures = list(plan.failures)
-    if plan.jobs:
-        make_folder(target)
-    for done, job in enumerate(plan.jobs, start=1):
-        try:
-            upscale_file(session, job)
-        except BitsrError as error:
-            failures.append((job.source, error))
-        if progress is not None:
-            progress.advance(done, len(plan.jobs), job.source.name)
+    outcomes = list(upscale_jobs(session, plan.jobs, progress=progress))
+    failures = [error for _, error in plan.failures]
+    failures += [outcome.error for outcome in outcomes if isinstance(outcome, Failure)]
     if failures:
         total = len(plan.jobs) + len(plan.failures)
         raise BitsrError(
-            f"{len(failures)} of {total} pictures failed, the others are in {target}; the first: {failures[0][1]}"
+            f"{len(failures)} of {total} pictures failed, the others are in {target}; the first: {failures[0]}"
         )
