@@ -213,8 +213,11 @@ def _check_size(content: bytes, info: ArtifactInfo, path: Path) -> None:
 
 def _with_digest(content: bytes, field: str, digest: str) -> bytes:
     """``content`` with another digest in the last field of that name."""
-    name = content.rindex(f'"{field}"'.encode())
-    start = content.index(b'"', content.index(b":", name)) + 1
+    _, name, rest = content.rpartition(f'"{field}"'.encode())
+    gap = rest.find(b'"') + 1
+    start = len(content) - len(rest) + gap
+    if not (name and gap):
+        raise ArtifactError(f"there is no {field} in the metadata, expected one; export the model again")
     return content[:start] + digest.encode() + content[start + len(digest) :]
 
 
