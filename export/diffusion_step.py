@@ -1,4 +1,4 @@
-"""The step network of a diffusion model as an artefact: two inputs, one fixed size."""
+"""The step network of a diffusion model as an artifact: two inputs, one fixed size."""
 
 import math
 from collections.abc import Iterator

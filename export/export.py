@@ -1,4 +1,4 @@
-"""From a trained model to artefacts, in numbered steps that end with a check against the deploy form."""
+"""From a trained model to artifacts, in numbered steps that end with a check against the deploy form."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ STOCK_OPS = "tflite_stock"
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """One artefact: where it is, what its sidecar says, where its ops run.
+    """One artifact: where it is, what its sidecar says, where its ops run.
 
     ``arena_bytes`` is what the file plans for an input of ``max_pixels``, 0 for a .tflite, which leaves that to the
     runtime; ``verification`` is ``None`` where the native library is not built, and ``not_verified`` then says so.
@@ -71,21 +71,21 @@ def export_model(
     Args:
         model: a model id (with ``weights``, else with the embedded ones) or a module in its train or deploy form,
             from maps (1, ``in_channels``, H, W) to maps.
-        output: folder of the artefacts; it is created. The files are called by the model's id or ``name``.
+        output: folder of the artifacts; it is created. The files are called by the model's id or ``name``.
         weights: weights file for a model id.
         formats: names of formats, of :data:`bitsr.artifact.formats.FORMATS`.
         max_pixels: most pixels H * W of one input; memory is planned for them. Rounded down to a square. By default
             :data:`bitsr.export.inputs.DEFAULT_MAX_PIXELS`. Of a diffusion model one step is exported, for
             low-resolution tiles of this size alone, by default :data:`bitsr.export.diffusion_step.DEFAULT_TILE_PIXELS`.
-        overwrite: replace existing artefacts.
+        overwrite: replace existing artifacts.
         kernels: ``False`` keeps everything off our kernels (float networks only), for comparisons.
         stock_ops: write ``NAME_stock.tflite`` as well: the same numbers in stock ops, which runs without our delegate.
         name, scale, in_channels: for a module that is no registered model.
         progress: told of each step before it.
 
     Raises:
-        UsageError: unknown format, contradicting arguments, or an artefact that exists.
-        ExportError: the model can not be folded, captured or wholly lowered, or the artefact disagrees with it.
+        UsageError: unknown format, contradicting arguments, or an artifact that exists.
+        ExportError: the model can not be folded, captured or wholly lowered, or the artifact disagrees with it.
         WeightsError, UnknownNameError: see :func:`bitsr.training.weights.load_model`.
         MissingExtraError: the format's framework is not installed.
     """

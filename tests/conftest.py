@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Artefacts of the tests stay out of the user's cache; one folder serves the whole run."""
+    """Artifacts of the tests stay out of the user's cache; one folder serves the whole run."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 

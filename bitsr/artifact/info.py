@@ -28,7 +28,7 @@ class _Strict(BaseModel):
 
 
 class SizeRules(_Strict):
-    """Sizes of an input picture that the artefact takes: sides in pixels, ``max_pixels`` bounds H * W."""
+    """Sizes of an input picture that the artifact takes: sides in pixels, ``max_pixels`` bounds H * W."""
 
     min_side: Positive
     max_pixels: Positive
@@ -46,7 +46,7 @@ class SizeRules(_Strict):
         return max(largest - largest % self.multiple, self.min_side)
 
     def check(self, *, height: int, width: int) -> None:
-        """Raise :class:`ArtifactError` for a size that the artefact does not take."""
+        """Raise :class:`ArtifactError` for a size that the artifact does not take."""
         if min(height, width) < self.min_side:
             raise ArtifactError(
                 f"the input is {width} x {height} pixels, the model takes sides of at least {self.min_side}; pad it"

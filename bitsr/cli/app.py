@@ -16,9 +16,21 @@ from typing import Annotated
 
 import typer
 
-from bitsr.cli import INTERRUPTED, benchmark, converting, demo, doctor, exporting, validating
-from bitsr.cli.commands import evaluate, models, summary, train, upscale
-from bitsr.cli.console import accept_any_character, error_line, show_log
+from bitsr.cli import INTERRUPTED
+from bitsr.cli.commands import (
+    bench,
+    convert,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    models,
+    summary,
+    train,
+    upscale,
+    validate,
+)
+from bitsr.cli.console import accept_any_character, error_line, shown_log
 from bitsr.cli.options import example
 from bitsr.common.errors import BitsrError
 from bitsr.common.extras import needs
@@ -44,10 +56,10 @@ for module in (
     summary,
     train,
     evaluate,
-    exporting,
-    converting,
-    validating,
-    benchmark,
+    export,
+    convert,
+    validate,
+    bench,
     demo,
     doctor,
 ):
@@ -79,9 +91,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     accept_any_character()
-    show_log()
     try:
-        with _terminable(), needs("export", purpose="this command"):
+        with _terminable(), shown_log(), needs("export", purpose="this command"):
             code = app(arguments, prog_name="bitsr", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED

@@ -4,7 +4,8 @@ import logging
 import shlex
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
@@ -40,12 +41,23 @@ class _Notes(logging.Handler):
         note(prefix + record.getMessage())
 
 
-def show_log() -> None:
-    """Print what bitsr logs as remarks, from the level of information on."""
+@contextmanager
+def shown_log() -> Iterator[None]:
+    """Print what bitsr logs as remarks, from the level of information on.
+
+    The frameworks install handlers of their own on the root, which would print every remark again.
+    """
     log = logging.getLogger("bitsr")
-    if not any(isinstance(handler, _Notes) for handler in log.handlers):
-        log.addHandler(_Notes())
+    handler, level, propagate = _Notes(), log.level, log.propagate
+    log.addHandler(handler)
     log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        log.propagate = propagate
 
 
 def accept_any_character() -> None:

@@ -55,7 +55,7 @@ class TrainingError(BitsrError):
 
 
 class ArtifactError(BitsrError):
-    """An artefact or its sidecar that is missing, corrupt, newer than this bitsr, or not what it claims to be."""
+    """An artifact or its sidecar that is missing, corrupt, newer than this bitsr, or not what it claims to be."""
 
 
 def first_line(error: BaseException) -> str:

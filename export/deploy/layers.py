@@ -1,6 +1,6 @@
 """Layers of the deploy form: thin modules over the ops of :mod:`bitsr.export.ops`.
 
-Their buffers are the numbers that every artefact carries. They have no latent weights and are not trained.
+Their buffers are the numbers that every artifact carries. They have no latent weights and are not trained.
 """
 
 import torch

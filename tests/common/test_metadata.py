@@ -155,7 +155,9 @@ def test_large_text_and_profiles(tmp_path: Path) -> None:
     assert read_picture(tmp_path / "b.png").metadata.icc_profile == bytes(profile)
 
 
-@pytest.mark.parametrize("profile", [b"junk" * 200, SRGB, grey_profile(), SRGB[:100], b"x"])
+@pytest.mark.parametrize(
+    "profile", [b"junk" * 200, SRGB, grey_profile(), SRGB[:100], b"x"], ids=["junk", "srgb", "grey", "cut", "x"]
+)
 @pytest.mark.parametrize("name", ["JPEG", "TIFF"])
 def test_cmyk_with_a_profile_of_something_else(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, profile: bytes
@@ -169,7 +171,7 @@ def test_cmyk_with_a_profile_of_something_else(
     assert "its colour profile is left out" in caplog.text
 
 
-@pytest.mark.parametrize("profile", [b"junk" * 200, grey_profile(), SRGB[:200]])
+@pytest.mark.parametrize("profile", [b"junk" * 200, grey_profile(), SRGB[:200]], ids=["junk", "grey", "cut"])
 def test_rgb_with_a_profile_of_something_else(tmp_path: Path, caplog: pytest.LogCaptureFixture, profile: bytes) -> None:
     (tmp_path / "a.png").write_bytes(encoded(RGB, "PNG", icc_profile=profile))
     picture = read_picture(tmp_path / "a.png")
@@ -180,7 +182,7 @@ def test_rgb_with_a_profile_of_something_else(tmp_path: Path, caplog: pytest.Log
 
 @pytest.mark.parametrize("ending", [*RESULTS, ".bmp"])
 @pytest.mark.parametrize("alpha", [False, True])
-@pytest.mark.parametrize("profile", [SRGB, grey_profile()])
+@pytest.mark.parametrize("profile", [SRGB, grey_profile()], ids=["srgb", "grey"])
 @pytest.mark.parametrize("image", [RGB, GREY])
 def test_a_written_profile_is_for_the_written_pixels(
     tmp_path: Path, image: Image.Image, profile: bytes, alpha: bool, ending: str

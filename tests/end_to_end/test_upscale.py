@@ -57,19 +57,19 @@ def test_a_photo_by_one_command(photo: Path, tmp_path: Path, capfd: pytest.Captu
     assert "written" in first.out
     picture = read_picture(target)
     assert (picture.width, picture.height) == (4 * 451, 4 * 300)
-    (artefact,) = cache_folder().glob(f"{default_model(4)}-*/*.pte")
-    assert artefact.is_file()
+    (artifact,) = cache_folder().glob(f"{default_model(4)}-*/*.pte")
+    assert artifact.is_file()
 
 
-def test_a_broken_artefact_in_the_cache_is_replaced(
+def test_a_broken_artifact_in_the_cache_is_replaced(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="bitsr")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     first = load(weights, runtime="pte")
-    (artefact,) = cache_folder().glob("*/*.pte")
-    whole = artefact.read_bytes()
-    artefact.write_bytes(whole[:1000])
+    (artifact,) = cache_folder().glob("*/*.pte")
+    whole = artifact.read_bytes()
+    artifact.write_bytes(whole[:1000])
     second = load(weights, runtime="pte")
     said = [record.getMessage() for record in caplog.records if record.name == "bitsr.inference.cache"]
     assert [("first use" in text, "not usable" in text) for text in said] == [
@@ -77,12 +77,12 @@ def test_a_broken_artefact_in_the_cache_is_replaced(
         (False, True),
         (True, False),
     ]
-    assert len(artefact.read_bytes()) == len(whole)
+    assert len(artifact.read_bytes()) == len(whole)
     assert first.info == second.info
-    assert [path.name for path in cache_folder().iterdir()] == [artefact.parent.name]
+    assert [path.name for path in cache_folder().iterdir()] == [artifact.parent.name]
 
 
-def test_a_truncated_artefact_and_a_wrong_scale(
+def test_a_truncated_artifact_and_a_wrong_scale(
     weights: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     name = weights.stem
@@ -114,7 +114,7 @@ def test_a_truncated_artefact_and_a_wrong_scale(
 
 
 @pytest.mark.parametrize("weights", ["test_e2fif_x3"], indirect=True)
-def test_evaluate_an_artefact_with_pictures_beyond_its_budget(weights: Path, photo: Path, tmp_path: Path) -> None:
+def test_evaluate_an_artifact_with_pictures_beyond_its_budget(weights: Path, photo: Path, tmp_path: Path) -> None:
     assert main(["export", str(weights), "-o", str(tmp_path), "--max-pixels", "1024"]) == 0
     (tmp_path / "set").mkdir()
     rgb = read_picture(photo).rgb[100:220, 100:250]

@@ -1,4 +1,4 @@
-"""Artefacts in ExecuTorch's Python runtime against the deploy form; these need the native library (`make build`)."""
+"""Artifacts in ExecuTorch's Python runtime against the deploy form; these need the native library (`make build`)."""
 
 import os
 import struct
@@ -36,7 +36,7 @@ SIZES = [(24, 32), (37, 45), (5, 3), (1, 1), (1, 9), (11, 1), (64, 64), (16, 256
 def exported(
     build_model: Callable[[str], SuperResolutionModel], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], tuple[nn.Module, ExportedFile]]:
-    """The deploy form and the artefact of a tiny model, exported once."""
+    """The deploy form and the artifact of a tiny model, exported once."""
     folder = tmp_path_factory.mktemp("pte")
     cache: dict[str, tuple[nn.Module, ExportedFile]] = {}
 
@@ -58,7 +58,7 @@ def psnr(y: Tensor, reference: Tensor) -> float:
 
 # The other models: tests/families/test_every_model.py.
 @pytest.mark.parametrize("name", list_models("test_ebsr_plus_*"))
-def test_artefact_equals_the_deploy_form_at_every_size(
+def test_artifact_equals_the_deploy_form_at_every_size(
     name: str,
     exported: Callable[[str], tuple[nn.Module, ExportedFile]],
     make_picture: Callable[..., Tensor],

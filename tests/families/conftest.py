@@ -1,4 +1,4 @@
-"""What the tests of the families share: a short training, and both artefacts of a tiny model beside its deploy form."""
+"""What the tests of the families share: a short training, and both artifacts of a tiny model beside its deploy form."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ def train_shortly() -> Callable[..., ShortTraining]:
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """A model, its weights file beside both artefacts, and what the export said of them."""
+    """A model, its weights file beside both artifacts, and what the export said of them."""
 
     model: SuperResolutionModel
     folder: Path
@@ -87,7 +87,7 @@ class ExportedModel:
 
 @pytest.fixture(scope="session")
 def export_tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., ExportedModel]:
-    """``export_tiny(model)``: both artefacts; a model given by its id is made and exported once for all tests."""
+    """``export_tiny(model)``: both artifacts; a model given by its id is made and exported once for all tests."""
     if not all(find_spec(package) for package in ("executorch", "ai_edge_litert", "onnx2tf", "tensorflow")):
         pytest.skip("needs bitsr[export]")
     known: dict[str, ExportedModel] = {}
@@ -113,8 +113,8 @@ def export_tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Expor
 
 
 @pytest.fixture(scope="session")
-def check_artefacts(export_tiny: Callable[..., ExportedModel]) -> Callable[..., dict[str, dict[str, int]]]:
-    """``check_artefacts(model)``: .pte and .tflite agree with the deploy form at several sizes.
+def check_artifacts(export_tiny: Callable[..., ExportedModel]) -> Callable[..., dict[str, dict[str, int]]]:
+    """``check_artifacts(model)``: .pte and .tflite agree with the deploy form at several sizes.
 
     It returns how many partitions each format has at each place. Learned numbers are fresh: 50 dB are only sums in
     another order, and few flipped signs.

@@ -1,4 +1,4 @@
-"""Binary EDSR with attention: rows of the table, gates, folding of the learned factors, training and artefacts."""
+"""Binary EDSR with attention: rows of the table, gates, folding of the learned factors, training and artifacts."""
 
 import itertools
 from collections.abc import Callable
@@ -120,7 +120,7 @@ def test_learns(model_id: str, factors: int, train_shortly: Callable[..., object
     # Three units: without attention all is one partition; with it a float partition lies between two binary layers.
     [("test_binedsr_x2", 1), ("test_binedsr_res_se_bin_spatial_x2", 4), ("test_binedsr_res_spatial_x2", 3)],
 )
-def test_artefacts(model_id: str, ours: int, check_artefacts: Callable[..., dict[str, dict[str, int]]]) -> None:
-    partitions = check_artefacts(model_id)
+def test_artifacts(model_id: str, ours: int, check_artifacts: Callable[..., dict[str, dict[str, int]]]) -> None:
+    partitions = check_artifacts(model_id)
     assert partitions["pte"][OURS] == ours
     assert partitions["tflite"][OURS] == ours

@@ -1,4 +1,4 @@
-"""Baselines: binarizers against their formulas, every method's training, folding, artefacts, refusals."""
+"""Baselines: binarizers against their formulas, every method's training, folding, artifacts, refusals."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""BBCU: unit, upsampler, frame, sizes of the published table, short training and artefacts."""
+"""BBCU: unit, upsampler, frame, sizes of the published table, short training and artifacts."""
 
 from collections.abc import Callable
 
@@ -91,15 +91,15 @@ def test_learns(model_id: str, train_shortly: Callable[..., object]) -> None:
     assert result.flipped > 0
 
 
-def test_binary_upsampler_stays_in_our_partition(check_artefacts: Callable[..., dict[str, dict[str, int]]]) -> None:
-    partitions = check_artefacts("test_bbcu_m_x4")
+def test_binary_upsampler_stays_in_our_partition(check_artifacts: Callable[..., dict[str, dict[str, int]]]) -> None:
+    partitions = check_artifacts("test_bbcu_m_x4")
     # .pte: body with both stages, and the shuffle of the bilinear enlargement.
     assert partitions["pte"][OURS] == 2
     assert partitions["tflite"][OURS] == 1
 
 
-def test_float_upsampler(check_artefacts: Callable[..., dict[str, dict[str, int]]]) -> None:
-    partitions = check_artefacts("test_bbcu_l_x2")
+def test_float_upsampler(check_artifacts: Callable[..., dict[str, dict[str, int]]]) -> None:
+    partitions = check_artifacts("test_bbcu_l_x2")
     # .pte: body, and the shuffles of the stage and of the bilinear enlargement.
     assert partitions["pte"][OURS] == 3
     assert partitions["tflite"][OURS] == 1

@@ -235,7 +235,7 @@ def exported(request: pytest.FixtureRequest, perturbed: DiffusionModel, tmp_path
     return export_model(perturbed, output=folder, formats=(request.param,), max_pixels=SIDE**2).files[request.param]
 
 
-def test_artefact_says_what_a_sampler_needs(exported: ExportedFile, perturbed: DiffusionModel) -> None:
+def test_artifact_says_what_a_sampler_needs(exported: ExportedFile, perturbed: DiffusionModel) -> None:
     info = exported.info
     assert info.diffusion is not None
     assert (info.diffusion.timesteps, info.diffusion.beta_start, info.diffusion.beta_end) == (2000, 1e-6, 1e-2)
@@ -278,7 +278,7 @@ def test_a_whole_trajectory_agrees(exported: ExportedFile, perturbed: DiffusionM
         assert agreement(ours, theirs)[0] > 40
 
 
-def test_upscaling_through_the_artefact(exported: ExportedFile, perturbed: DiffusionModel) -> None:
+def test_upscaling_through_the_artifact(exported: ExportedFile, perturbed: DiffusionModel) -> None:
     """A picture of several tiles, beside the same loop over the deploy form."""
     pytest.importorskip("diffusers", reason="needs bitsr[diffusion]")
     x = np.random.default_rng(1).random((1, 3, 11, 14), np.float32)

@@ -1,4 +1,4 @@
-"""EBSR-SQ: the LSQ quantizer, the quantized gate in training and in integers, cost, short training, artefacts."""
+"""EBSR-SQ: the LSQ quantizer, the quantized gate in training and in integers, cost, short training, artifacts."""
 
 import subprocess
 import sys
@@ -162,13 +162,13 @@ def test_the_ids_have_the_bits_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize(("weight_bits", "activation_bits"), [(1, 8), (4, 4)])
-def test_artefacts_agree(
-    check_artefacts: Callable, train_shortly: Callable, weight_bits: int, activation_bits: int
+def test_artifacts_agree(
+    check_artifacts: Callable, train_shortly: Callable, weight_bits: int, activation_bits: int
 ) -> None:
     torch.manual_seed(4)
     model = create_model("test_ebsr_sq_x2", gate_bits=(weight_bits, activation_bits))
     train_shortly(model, steps=8)
-    check_artefacts(model)
+    check_artifacts(model)
 
 
 # One process of two: the step after its own part of the batch, of activations and of the weight.

@@ -1,4 +1,4 @@
-"""FRB: residual binarization of weights, the convolutional network, its cost, a short training and its artefacts."""
+"""FRB: residual binarization of weights, the convolutional network, its cost, a short training and its artifacts."""
 
 from collections.abc import Callable
 
@@ -140,16 +140,16 @@ def test_the_transformers_linear_layers_are_1x1_layers_of_two_planes_that_add_th
     torch.testing.assert_close(layer.fc2(y, residual=x), layer.fc2(y) + x)
 
 
-def test_artefacts_of_the_transformer(check_artefacts: Callable[..., dict[str, dict[str, int]]]) -> None:
+def test_artifacts_of_the_transformer(check_artifacts: Callable[..., dict[str, dict[str, int]]]) -> None:
     """Between float norms and attention the binary layers stand in three partitions: qkv, projection, MLP."""
-    partitions = check_artefacts("test_frbt_x2")
+    partitions = check_artifacts("test_frbt_x2")
     layers, group_end, body_end, shuffle = 2, 0, 1, 1  # the group's end continues its last layer's MLP
     assert partitions["pte"][OURS] == 3 * layers + group_end + body_end + shuffle
     assert partitions["tflite"][OURS] == 3 * layers + group_end + body_end
 
 
-def test_artefacts(check_artefacts: Callable[..., dict[str, dict[str, int]]]) -> None:
-    partitions = check_artefacts("test_frb_x2")
+def test_artifacts(check_artifacts: Callable[..., dict[str, dict[str, int]]]) -> None:
+    partitions = check_artifacts("test_frb_x2")
     # .pte: body, and the shuffles of the stage and of the bilinear enlargement.
     assert partitions["pte"][OURS] == 3
     assert partitions["tflite"][OURS] == 1

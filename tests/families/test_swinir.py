@@ -1,4 +1,4 @@
-"""Light SwinIR: sizes and costs as published, windows, any picture size, a short training and its artefacts."""
+"""Light SwinIR: sizes and costs as published, windows, any picture size, a short training and its artifacts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -96,13 +96,13 @@ def test_learns(train_shortly: Callable[..., object]) -> None:
     assert result.last_loss < result.first_loss
 
 
-def test_artefacts(check_artefacts: Callable[..., dict[str, dict[str, int]]]) -> None:
-    partitions = check_artefacts("test_swinir_x2")
+def test_artifacts(check_artifacts: Callable[..., dict[str, dict[str, int]]]) -> None:
+    partitions = check_artifacts("test_swinir_x2")
     assert partitions["pte"][OURS] == 1  # the pixel shuffle
     assert OURS not in partitions["tflite"]
 
 
-def test_the_artefact_says_its_only_size_and_pictures_of_others_are_tiled(tmp_path: Path) -> None:
+def test_the_artifact_says_its_only_size_and_pictures_of_others_are_tiled(tmp_path: Path) -> None:
     pytest.importorskip("executorch")
     from bitsr.inference.pte import PteSession
     from bitsr.inference.upscale import upscale_pixels

@@ -1,4 +1,4 @@
-"""bitsr-run on an artefact with several inputs: each has a file of its own, and what does not fit is refused."""
+"""bitsr-run on an artifact with several inputs: each has a file of its own, and what does not fit is refused."""
 
 from pathlib import Path
 

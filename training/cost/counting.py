@@ -28,7 +28,7 @@ class LayerCost:
     connected layers, ``float_others`` all other parameters (biases, scales, thresholds, slopes, normalisation).
     ``bit_macs`` are multiply-accumulates times weight bits times activation bits. ``normalized`` and ``averaged`` count
     the elements that a group or layer normalisation and a mean over pictures read, ``batch_normalized`` those of a
-    batch normalisation, which the layer before it may take in. ``bytes`` is what an artefact stores: 1-bit weights in
+    batch normalisation, which the layer before it may take in. ``bytes`` is what an artifact stores: 1-bit weights in
     64-bit words, weights of more bits as int8, a scale for each filter and plane, all else as float32.
     """
 

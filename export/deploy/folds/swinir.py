@@ -133,7 +133,7 @@ class FoldedSwinGroup(nn.Module):
 
 @folds(SwinIr)
 class FoldedSwinIr(nn.Module):
-    """:class:`~bitsr.training.models.swinir.SwinIr`; the mask of the size of artefacts is prepared."""
+    """:class:`~bitsr.training.models.swinir.SwinIr`; the mask of the size of artifacts is prepared."""
 
     mean: Tensor
     regions: Tensor

@@ -26,7 +26,7 @@ class _Lines:
 
 def export(
     model: Annotated[str, typer.Argument(help="Model id, or weights file.")],
-    folder: Annotated[Path, typer.Option("--output", "-o", help="Folder of the artefacts.")],
+    folder: Annotated[Path, typer.Option("--output", "-o", help="Folder of the artifacts.")],
     formats: Annotated[str, typer.Option("--to", help="Formats, separated by commas: pte, tflite.")] = "pte",
     stock_ops: Annotated[
         bool, typer.Option("--stock-ops", help="Beside the .tflite NAME_stock.tflite, which runs without our delegate.")
@@ -34,9 +34,9 @@ def export(
     max_pixels: Annotated[
         int | None, typer.Option(min=1024, help="Most input pixels of one call; larger pictures are tiled.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace artefacts that exist.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace artifacts that exist.")] = False,
 ) -> None:
-    """Fold a trained model and write the artefacts that run on the phone."""
+    """Fold a trained model and write the artifacts that run on the phone."""
     from bitsr.artifact.formats import sidecar_path
     from bitsr.export.export import export_model
     from bitsr.inference.load import find_weights
