@@ -30,7 +30,6 @@ ALLOWED = (
     r"bitsr/training/recipes/[a-z0-9_]+\.yaml",
     r"bitsr/training/weights/[a-z0-9_]+\.(safetensors|md)",
     r"bitsr/training/weights/SHA256SUMS",
-    r"bitsr/training/zoo/(plan\.yaml|[a-z0-9_]+_latents\.safetensors)",
     r"bitsr/([a-z]+/)?README\.md",
     r"bitsr/validation/report/page\.(html\.j2|css|js)",
     r"bitsr/runtime/bin/bitsr-run",

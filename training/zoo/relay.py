@@ -14,6 +14,7 @@ import torch
 
 from bitsr.artifact.weights import weights_folder
 from bitsr.common.errors import TrainingError, UsageError
+from bitsr.common.installation import checkout
 from bitsr.training.publish import publish
 from bitsr.training.run import Position, RunFolder, read_checkpoint
 from bitsr.training.trainer import StoppedError, train
@@ -35,8 +36,17 @@ class Places:
 
     @classmethod
     def of_checkout(cls) -> "Places":
-        folder = Path(__file__).parent
-        root = folder.parents[1]
+        """The places of this checkout.
+
+        Raises:
+            UsageError: this bitsr is installed, so that there is no git to go on from.
+        """
+        root = checkout()
+        if root is None:
+            raise UsageError(
+                "the plan of the shipped weights goes on in a checkout of bitsr; clone it and run it there"
+            )
+        folder = root / "training" / "zoo"
         return cls(folder=folder, weights=weights_folder(), page=root / "docs" / "zoo.md", runs=root / "runs" / "zoo")
 
     @property
