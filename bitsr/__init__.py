@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     )
     from bitsr.export.export import export_model
     from bitsr.inference.load import load
-    from bitsr.inference.session import Sampling, Session, SessionInfo
+    from bitsr.inference.session import Session
+    from bitsr.inference.session_info import Sampling, SessionInfo
     from bitsr.inference.upscale_any import upscale
     from bitsr.training.models import create_model, list_models, register_model
     from bitsr.validation.validate import validate
@@ -41,9 +42,9 @@ _HOME = {
     "BitsrError": _ERRORS,
     "MissingExtraError": _ERRORS,
     "PictureError": _ERRORS,
-    "Sampling": "bitsr.inference.session",
+    "Sampling": "bitsr.inference.session_info",
     "Session": "bitsr.inference.session",
-    "SessionInfo": "bitsr.inference.session",
+    "SessionInfo": "bitsr.inference.session_info",
     "TrainingError": _ERRORS,
     "UnknownNameError": _ERRORS,
     "UsageError": _ERRORS,

@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from bitsr.artifact.artifact import Artifact
 from bitsr.common.errors import ArtifactError, UsageError
-from bitsr.inference.session import Session, SessionInfo
+from bitsr.inference.session import Session
+from bitsr.inference.session_info import SessionInfo
 from bitsr.runtime.network import Network
 
 

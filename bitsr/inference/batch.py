@@ -10,7 +10,8 @@ from bitsr.common.files import make_folder
 from bitsr.common.progress import Progress
 from bitsr.inference.plan import Job
 from bitsr.inference.session import Session
-from bitsr.inference.upscale import DEFAULT_TILE_PIXELS, Result, upscale_file
+from bitsr.inference.tiled import DEFAULT_TILE_PIXELS
+from bitsr.inference.upscale import Result, upscale_file
 
 
 @dataclass(frozen=True)

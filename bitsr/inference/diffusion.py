@@ -14,7 +14,8 @@ from bitsr.export.diffusion_step import CHANNELS, DEFAULT_TILE_PIXELS, tile_size
 from bitsr.export.memory import bytes_per_pixel
 from bitsr.export.verification import run_tensors
 from bitsr.inference.artifact_session import check_scale
-from bitsr.inference.session import Sampling, SamplingSession, SessionInfo
+from bitsr.inference.session import SamplingSession
+from bitsr.inference.session_info import Sampling, SessionInfo
 from bitsr.training.diffusion.noise_schedule import NoiseSchedule, noise_like, upsample_bicubic
 from bitsr.training.diffusion.sampling import ddim_scheduler, sample
 from bitsr.training.models.diffusion import DiffusionModel, pad_to_multiple

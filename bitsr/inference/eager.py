@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from bitsr.export.deploy import fold
 from bitsr.export.memory import bytes_per_pixel
-from bitsr.inference.session import Session, SessionInfo
+from bitsr.inference.session import Session
+from bitsr.inference.session_info import SessionInfo
 from bitsr.training.models import SuperResolutionModel
 from bitsr.training.weights import load_model
 

@@ -9,7 +9,8 @@ from bitsr.common.errors import MissingExtraError, UsageError
 from bitsr.inference.artifact_session import ArtifactSession
 from bitsr.inference.cache import cached_artifact
 from bitsr.inference.pretrained import pretrained_artifact
-from bitsr.inference.session import Sampling, Session
+from bitsr.inference.session import Session
+from bitsr.inference.session_info import Sampling
 
 DEFAULT_SCALE = 4
 EAGER = "eager"

@@ -1,4 +1,4 @@
-"""Upscale pictures: arrays and files, row of tiles by row of tiles.
+"""Upscale pictures and files, row of tiles by row of tiles.
 
 Memory holds the picture, one tile and one row of enlarged tiles, and the whole enlargement where its format needs it;
 what does not fit is refused before the work starts. What will be done is planned in :mod:`bitsr.inference.plan`.
@@ -17,10 +17,10 @@ from bitsr.common.memory import available_memory
 from bitsr.common.pictures import READ_BYTES, Picture, output_format, read_picture, write_rows
 from bitsr.common.progress import Progress
 from bitsr.inference.plan import Job
-from bitsr.inference.session import Session, SessionInfo, check_rgb
-from bitsr.inference.tiler import Tile, plan_tiles
+from bitsr.inference.session import Session
+from bitsr.inference.session_info import SessionInfo
+from bitsr.inference.tiled import DEFAULT_TILE_PIXELS, tiles_of, upscale_blocks
 
-DEFAULT_TILE_PIXELS = 512 * 512
 # A pixel of the picture as it is held, and of its enlargement: Pillow's 4 bytes.
 _HELD_BYTES = 4
 _IMAGE_BYTES = 4
@@ -30,86 +30,6 @@ _OUTPUT_BYTES = 40
 _BICUBIC_RADIUS = 2
 
 Rows = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Block:
-    """A finished part of the result: ``rgb`` (h, w, 3) uint8, its upper left corner at row ``top``, column ``left``."""
-
-    top: int
-    left: int
-    rgb: NDArray[np.uint8]
-
-
-def upscale_blocks(
-    session: Session,
-    rgb: NDArray[np.uint8],
-    *,
-    tile_pixels: int = DEFAULT_TILE_PIXELS,
-    progress: Progress | None = None,
-) -> Iterator[Block]:
-    """Upscale RGB (H, W, 3) uint8 tile by tile; the blocks cover (scale * H, scale * W) exactly once.
-
-    ``tile_pixels`` limits a tile beside the limit of the session. ``progress`` is told of the input pixels that became
-    final after each tile.
-
-    Raises:
-        UsageError: ``rgb`` is no such array, or a tile has no room for the network's receptive field.
-        BitsrError: the network gives values that are not numbers.
-    """
-    check_rgb(rgb)
-    info = session.info
-    done = 0
-    for tile in _tiles(info, height=rgb.shape[0], width=rgb.shape[1], tile_pixels=tile_pixels):
-        part = rgb[tile.top : tile.bottom, tile.left : tile.right]
-        part = _fill(part, min_side=info.min_side, multiple=info.multiple)
-        x = np.ascontiguousarray(part.transpose(2, 0, 1)[None], dtype=np.float32) / np.float32(255)
-        top, left = tile.keep_top * info.scale, tile.keep_left * info.scale
-        bottom, right = tile.keep_bottom * info.scale, tile.keep_right * info.scale
-        y = session.run(x)[0]
-        if np.isnan(y).any():
-            raise BitsrError(
-                f"{info.model} gives values that are not numbers, expected finite ones; its weights are broken, "
-                "use others"
-            )
-        offset_y, offset_x = tile.top * info.scale, tile.left * info.scale
-        yield Block(top, left, to_8bit(y[:, top - offset_y : bottom - offset_y, left - offset_x : right - offset_x]))
-        if progress is not None:
-            done += (tile.keep_bottom - tile.keep_top) * (tile.keep_right - tile.keep_left)
-            progress.advance(done, rgb.shape[0] * rgb.shape[1])
-
-
-def _tiles(info: SessionInfo, *, height: int, width: int, tile_pixels: int) -> list[Tile]:
-    limit = tile_pixels if info.max_pixels is None else min(tile_pixels, info.max_pixels)
-    return plan_tiles(height, width, overlap=info.receptive_field_radius, max_pixels=limit, max_side=info.fixed_side)
-
-
-def _fill(rgb: NDArray[np.uint8], *, min_side: int, multiple: int) -> NDArray[np.uint8]:
-    """Repeat the last row and column until the network takes the size."""
-    missing = [max(side, min_side) + -max(side, min_side) % multiple - side for side in rgb.shape[:2]]
-    return np.pad(rgb, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge") if any(missing) else rgb
-
-
-def to_8bit(y: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(3, H, W) float32 in [0, 1] -> (H, W, 3) uint8: clipped, rounded half up, as the evaluation rounds."""
-    scaled = np.floor(np.clip(y, 0, 1) * np.float32(255) + np.float32(0.5))
-    return np.ascontiguousarray(scaled.astype(np.uint8).transpose(1, 2, 0))
-
-
-def upscale_pixels(
-    session: Session,
-    rgb: NDArray[np.uint8],
-    *,
-    tile_pixels: int = DEFAULT_TILE_PIXELS,
-    progress: Progress | None = None,
-) -> NDArray[np.uint8]:
-    """RGB (H, W, 3) uint8 -> (scale * H, scale * W, 3) uint8; parameters as :func:`upscale_blocks`."""
-    scale = session.info.scale
-    result = np.empty((rgb.shape[0] * scale, rgb.shape[1] * scale, 3), np.uint8)
-    for block in upscale_blocks(session, rgb, tile_pixels=tile_pixels, progress=progress):
-        height, width = block.rgb.shape[:2]
-        result[block.top : block.top + height, block.left : block.left + width] = block.rgb
-    return result
 
 
 def upscale_rows(
@@ -189,7 +109,7 @@ def upscale_file(
 
 def _check_memory(job: Job, info: SessionInfo, *, tile_pixels: int) -> None:
     pixels, area = job.width * job.height, info.scale**2
-    tiles = _tiles(info, height=job.height, width=job.width, tile_pixels=tile_pixels)
+    tiles = tiles_of(info, height=job.height, width=job.width, tile_pixels=tile_pixels)
     row_pixels = max(tile.keep_bottom - tile.keep_top for tile in tiles) * job.width
     tile = max(tile.pixels for tile in tiles)
     form = output_format(job.target, alpha=False, width=job.width, height=job.height)

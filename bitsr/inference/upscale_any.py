@@ -12,9 +12,10 @@ from bitsr.common.errors import BitsrError, UsageError
 from bitsr.common.pictures import picture_from_image
 from bitsr.common.progress import Progress
 from bitsr.inference.batch import Failure, upscale_jobs
+from bitsr.inference.checks import describe
 from bitsr.inference.load import load
 from bitsr.inference.plan import default_target, plan_file, plan_folder
-from bitsr.inference.session import Session, describe
+from bitsr.inference.session import Session
 from bitsr.inference.upscale import upscale_file, upscale_rows
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from bitsr.common.pictures import Picture, read_picture, write_picture
 from bitsr.inference.cache import cache_folder
 from bitsr.inference.eager import EagerSession
 from bitsr.inference.load import default_model, load
-from bitsr.inference.upscale import upscale_pixels
+from bitsr.inference.tiled import upscale_pixels
 from bitsr.training.models import create_model
 from bitsr.training.weights import save_weights
 from bitsr.validation.parity.picture_difference import compare

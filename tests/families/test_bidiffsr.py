@@ -17,7 +17,7 @@ from bitsr.export.verification import agreement
 from bitsr.inference.artifact_session import ArtifactSession
 from bitsr.inference.diffusion import DiffusionSession, StepNetwork, step_network
 from bitsr.inference.load import load
-from bitsr.inference.session import Sampling
+from bitsr.inference.session_info import Sampling
 from bitsr.training.cost import convention, model_cost
 from bitsr.training.diffusion.noise_schedule import noise_like, upsample_bicubic
 from bitsr.training.diffusion.sampling import sample

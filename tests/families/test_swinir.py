@@ -105,7 +105,7 @@ def test_artifacts(check_artifacts: Callable[..., dict[str, dict[str, int]]]) ->
 def test_the_artifact_says_its_only_size_and_pictures_of_others_are_tiled(tmp_path: Path) -> None:
     pytest.importorskip("executorch")
     from bitsr.inference.pte import PteSession
-    from bitsr.inference.upscale import upscale_pixels
+    from bitsr.inference.tiled import upscale_pixels
 
     torch.manual_seed(3)
     model = create_model("test_frbt_x2").eval()

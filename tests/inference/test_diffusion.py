@@ -18,7 +18,8 @@ from bitsr.artifact.weights import WeightsInfo
 from bitsr.common.errors import UsageError
 from bitsr.inference.diffusion import DiffusionSession, tile_starts
 from bitsr.inference.load import load
-from bitsr.inference.session import Sampling, SamplingSession, SessionInfo
+from bitsr.inference.session import SamplingSession
+from bitsr.inference.session_info import Sampling, SessionInfo
 from bitsr.training.diffusion.noise_schedule import NoiseSchedule, upsample_bicubic
 from bitsr.training.models import create_model
 from bitsr.training.models.diffusion import DiffusionModel, pad_to_multiple

@@ -15,8 +15,9 @@ from bitsr.common.errors import BitsrError, PictureError, UsageError
 from bitsr.common.pictures import Metadata, Picture, read_picture, write_picture
 from bitsr.inference import upscale
 from bitsr.inference.plan import default_target, plan_file, plan_folder
-from bitsr.inference.session import SessionInfo
-from bitsr.inference.upscale import to_8bit, upscale_file, upscale_pixels, upscale_rows
+from bitsr.inference.session_info import SessionInfo
+from bitsr.inference.tiled import to_8bit, upscale_pixels
+from bitsr.inference.upscale import upscale_file, upscale_rows
 
 
 class LocalSession:

@@ -19,7 +19,7 @@ from bitsr.common.pictures import Picture, read_picture, write_image, write_pict
 from bitsr.export.export import ExportedFile, export_model
 from bitsr.inference.eager import EagerSession
 from bitsr.inference.load import load
-from bitsr.inference.upscale import upscale_pixels
+from bitsr.inference.tiled import upscale_pixels
 from bitsr.runtime import EXECUTORCH_LIBRARY, find_library
 from bitsr.training.evaluate import score
 from bitsr.training.resize import imresize

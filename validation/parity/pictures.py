@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bitsr.artifact.info import ArtifactInfo
 from bitsr.common.errors import UsageError
 from bitsr.common.pictures import read_picture
-from bitsr.inference.upscale import to_8bit
+from bitsr.inference.tiled import to_8bit
 from bitsr.training.data import make_pair
 from bitsr.training.evaluate import score
 from bitsr.training.metrics import SSIM_WINDOW

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from bitsr.inference.upscale import to_8bit
+from bitsr.inference.tiled import to_8bit
 from bitsr.training.evaluate import bicubic_upscaler
 from bitsr.validation.parity.pictures import PictureOutput, TestPicture
 from bitsr.validation.report.pictures import heat_uri, picture_uri, window

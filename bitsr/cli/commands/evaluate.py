@@ -38,7 +38,7 @@ def evaluate(
 
         from bitsr.training.evaluate import evaluate as measure
     from bitsr.inference.load import load
-    from bitsr.inference.upscale import upscale_pixels
+    from bitsr.inference.tiled import upscale_pixels
     from bitsr.training.weights import load_model
 
     network: torch.nn.Module | Callable[[torch.Tensor], torch.Tensor]

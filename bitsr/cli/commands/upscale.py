@@ -12,7 +12,8 @@ from bitsr.common.errors import BitsrError, UsageError
 
 if TYPE_CHECKING:
     from bitsr.inference.plan import Existing, Plan
-    from bitsr.inference.session import Sampling, Session, SessionInfo
+    from bitsr.inference.session import Session
+    from bitsr.inference.session_info import Sampling, SessionInfo
 
 _EXAMPLES = example(
     "bitsr upscale photo.jpg",
@@ -219,7 +220,7 @@ def _open(
 
 
 def _sampling(steps: int | None, seed: int | None) -> "Sampling | None":
-    from bitsr.inference.session import Sampling
+    from bitsr.inference.session_info import Sampling
 
     if steps is None and seed is None:
         return None
@@ -238,7 +239,7 @@ def _run(session: "Session", plan: "Plan", *, tile: int | None) -> tuple[int, li
     """Upscale what is planned; returns how many were written, what failed, and how many were not tried."""
     from bitsr.inference.batch import Failure, upscale_jobs
     from bitsr.inference.session import SamplingSession
-    from bitsr.inference.upscale import DEFAULT_TILE_PIXELS
+    from bitsr.inference.tiled import DEFAULT_TILE_PIXELS
 
     written = 0
     failures: list[BitsrError] = []
