@@ -1,6 +1,7 @@
 """`cmake --install` of runtime/ alone: a program of a stranger finds the package, compiles, and upscales a picture."""
 
 import importlib.resources
+import importlib.util
 import os
 import shutil
 import sys
@@ -74,7 +75,8 @@ def test_a_program_of_a_stranger(
     native.run("cmake", "-S", tmp_path, "-B", tmp_path / "build", "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={prefix}")
     native.run("cmake", "--build", tmp_path / "build")
     litert = Path(str(importlib.resources.files("ai_edge_litert"))) / "libLiteRt.so"
-    executorch = Path(str(importlib.resources.files("executorch"))) / "lib"
+    found = importlib.util.find_spec("executorch")  # a namespace package, which has no single folder of resources
+    executorch = Path(found.submodule_search_locations[0]) / "lib"
     for kind, path in artifacts.items():
         variables = {"LD_LIBRARY_PATH": f"{executorch}{os.pathsep}{prefix / 'lib'}"} if kind == "pte" else {}
         said = native.run(tmp_path / "build" / "stranger", path, litert, **variables)
