@@ -219,7 +219,7 @@ def test_a_pte_without_its_extra_is_an_error_that_says_so(base_python: Path, tmp
     program = base_python.parent / "bitsr-run"
     done = subprocess.run([program, model, "--info"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "there is no ExecuTorch to run it" in done.stderr
+    assert "there is no ExecuTorch to run a .pte" in done.stderr
     assert "make" not in done.stderr
 
 
