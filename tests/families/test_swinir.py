@@ -104,7 +104,7 @@ def test_artifacts(check_artifacts: Callable[..., dict[str, dict[str, int]]]) ->
 
 def test_the_artifact_says_its_only_size_and_pictures_of_others_are_tiled(tmp_path: Path) -> None:
     pytest.importorskip("executorch")
-    from bitsr.inference.pte import PteSession
+    from bitsr.inference.load import load
     from bitsr.inference.tiled import upscale_pixels
 
     torch.manual_seed(3)
@@ -112,7 +112,7 @@ def test_the_artifact_says_its_only_size_and_pictures_of_others_are_tiled(tmp_pa
     file = export_model(model, output=tmp_path).files["pte"]
     sizes = file.info.sizes
     assert (sizes.min_side, sizes.multiple, sizes.max_pixels, file.info.global_pooling) == (16, 16, 256, True)
-    session = PteSession(file.path)
+    session = load(file.path)
     assert session.info.fixed_side == 16
     rgb = np.random.default_rng(0).integers(0, 256, (21, 37, 3), np.uint8)
     assert upscale_pixels(session, rgb).shape == (42, 74, 3)

@@ -87,7 +87,7 @@ def test_grey_transparent_palette_16_bit_and_turned_pictures(tmp_path: Path) -> 
     ramp = np.linspace(0, 255, 30 * 40).reshape(30, 40).astype(np.uint8)
     Image.fromarray(ramp).save(tmp_path / "grey.png")
     Image.fromarray(ramp.astype(np.uint16) * 257).save(tmp_path / "grey16.png")
-    Image.fromarray(np.dstack([ramp, ramp, ramp, 255 - ramp])).save(tmp_path / "rgba.png")
+    Image.fromarray(np.dstack([ramp, ramp, ramp, np.maximum(255 - ramp, 1)])).save(tmp_path / "rgba.png")
     Image.fromarray(ramp).convert("P").save(tmp_path / "palette.gif")
     exif = Image.Exif()
     exif[0x0112] = 6
