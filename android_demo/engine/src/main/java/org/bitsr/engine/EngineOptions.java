@@ -1,0 +1,36 @@
+package org.bitsr.engine;
+
+/** How a model is opened. Every setter gives the options themselves, so that calls can be chained. */
+public final class EngineOptions {
+    int threads = 1;
+    String isa = "auto";
+    String tfliteLibrary;
+    String delegateLibrary;
+    String executorchLibrary;
+
+    /**
+     * 1 (the default) is the calling thread alone. More: for a .tflite so many threads of its own; for a .pte those of
+     * ExecuTorch's pool, which the process shares: see {@link Engine#setProcessThreads}.
+     */
+    public EngineOptions threads(int count) {
+        threads = count;
+        return this;
+    }
+
+    /** Name of {@link Engine#instructionSets}, or "auto" (the default), the fastest. */
+    public EngineOptions isa(String name) {
+        isa = name;
+        return this;
+    }
+
+    /**
+     * Files of the libraries that run models, where they are not beside the engine's own: the runtime of a .tflite, our
+     * delegate for it, and ExecuTorch with our backend. Null: the packaged ones.
+     */
+    public EngineOptions libraries(String tflite, String delegate, String executorch) {
+        tfliteLibrary = tflite;
+        delegateLibrary = delegate;
+        executorchLibrary = executorch;
+        return this;
+    }
+}
