@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from bitsr.inference.session_info import Sampling, SessionInfo
     from bitsr.inference.upscale_any import upscale
     from bitsr.training.models import create_model, list_models, register_model
+    from bitsr.training.weights.importing import import_weights
     from bitsr.validation.validate import validate
 
     __version__: str
 
 _ERRORS = "bitsr.common.errors"
 _TRAINING = "bitsr.training.models"
+_IMPORTING = "bitsr.training.weights.importing"
 # Where each public name is defined.
 _HOME = {
     "Artifact": "bitsr.artifact.artifact",
@@ -51,6 +53,7 @@ _HOME = {
     "WeightsError": _ERRORS,
     "create_model": _TRAINING,
     "export_model": "bitsr.export.export",
+    "import_weights": _IMPORTING,
     "list_models": _TRAINING,
     "load": "bitsr.inference.load",
     "register_model": _TRAINING,
@@ -58,7 +61,12 @@ _HOME = {
     "validate": "bitsr.validation.validate",
 }
 # What needs more than the package itself, and the extra that brings it.
-_EXTRAS = {_TRAINING: "train", "bitsr.export.export": "export", "bitsr.validation.validate": "report"}
+_EXTRAS = {
+    _TRAINING: "train",
+    _IMPORTING: "train",
+    "bitsr.export.export": "export",
+    "bitsr.validation.validate": "report",
+}
 
 __all__ = [
     "Artifact",
@@ -76,6 +84,7 @@ __all__ = [
     "__version__",
     "create_model",
     "export_model",
+    "import_weights",
     "list_models",
     "load",
     "register_model",

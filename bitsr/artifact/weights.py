@@ -13,6 +13,8 @@ from bitsr.common.errors import WeightsError
 
 FORMAT = "bitsr-weights-1"
 SUFFIX = ".safetensors"
+# Checkpoints of PyTorch, which `bitsr import` turns into weights files.
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".tar")
 _METADATA = "__metadata__"
 _LONGEST_HEADER = 100_000_000  # bytes, as in the library
 # The table of the weights that come with bitsr, in the form of sha256sum.
@@ -79,6 +81,12 @@ def read_checksums(folder: Path) -> dict[str, str]:
     return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
 
 
+def names_file(name: str | Path) -> bool:
+    """Whether ``name`` is meant as a file of weights, rather than as the id of a model."""
+    path = Path(name)
+    return path.suffix in (SUFFIX, *CHECKPOINT_SUFFIXES) or path.is_file()
+
+
 def read_weights_info(path: Path | str) -> WeightsInfo:
     """The header of a weights file.
 
@@ -88,6 +96,10 @@ def read_weights_info(path: Path | str) -> WeightsInfo:
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"there is no weights file {path}")
+    if path.suffix in CHECKPOINT_SUFFIXES:
+        raise WeightsError(
+            f"{path} is no weights file of bitsr, but perhaps a checkpoint of PyTorch; {_how_to_import(path)}"
+        )
     try:
         metadata = _metadata(path)
     except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
@@ -95,6 +107,11 @@ def read_weights_info(path: Path | str) -> WeightsInfo:
             f"cannot read the weights file {path}: {error}; expected a complete {SUFFIX} file written by bitsr"
         ) from error
     return parse_header(metadata, path=path)
+
+
+def _how_to_import(path: Path) -> str:
+    target = path.with_suffix(SUFFIX).name
+    return f"make a weights file of it with: bitsr import {path} {target if target != path.name else f'bitsr_{target}'}"
 
 
 def _metadata(path: Path) -> dict[str, str]:
@@ -123,7 +140,7 @@ def parse_header(metadata: dict[str, str] | None, *, path: Path) -> WeightsInfo:
     if metadata.get("format") != FORMAT:
         raise WeightsError(
             f"{path} is no weights file of this version: expected format {FORMAT}, "
-            f"found {metadata.get('format', 'none')}"
+            f"found {metadata.get('format', 'none')}; {_how_to_import(path)}"
         )
     try:
         return WeightsInfo(**json.loads(metadata["info"]))

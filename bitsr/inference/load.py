@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bitsr.artifact.artifact import Artifact
 from bitsr.artifact.formats import FORMATS, ArtifactFormat, format_of
-from bitsr.artifact.weights import SUFFIX, embedded_weights, pretrained_models, read_weights_info
+from bitsr.artifact.weights import embedded_weights, names_file, pretrained_models, read_weights_info
 from bitsr.common.errors import MissingExtraError, UsageError
 from bitsr.inference.artifact_session import ArtifactSession
 from bitsr.inference.cache import cached_artifact
@@ -84,7 +84,7 @@ def stated_scale(name_or_path: str | Path | None, *, scale: int | None = None) -
     name = str(name_or_path)
     if format_of(name) is not None:
         return Artifact.open(name).info.scale
-    if Path(name).suffix == SUFFIX or Path(name).is_file():
+    if names_file(name):
         name = read_weights_info(name).model
     number = name.rpartition("_x")[2]
     return int(number) if number.isascii() and number.isdigit() else None
@@ -130,7 +130,7 @@ def find_weights(name: str) -> tuple[Path, str]:
     path = Path(name)
     if name in pretrained_models():
         return embedded_weights(name), name
-    if not (path.is_file() or path.suffix == SUFFIX):
+    if not names_file(name):
         from bitsr.training.models import model_info
 
         model_info(name)  # raises the error that suggests the nearest id

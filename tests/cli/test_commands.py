@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from bitsr.artifact.weights import pretrained_models
 from bitsr.common.pictures import Picture, read_picture, write_picture
-from bitsr.training.models import list_models
+from bitsr.training.models import create_model, list_models
 
 from .conftest import Outcome
 
@@ -36,6 +37,7 @@ def test_help_names_every_command(bitsr: Bitsr) -> None:
             "summary",
             "train",
             "evaluate",
+            "import",
             "export",
             "upscale",
             "demo",
@@ -75,6 +77,7 @@ COMMANDS = [
     "train",
     "evaluate",
     "export",
+    "import",
     "convert",
     "validate",
     "bench",
@@ -131,6 +134,23 @@ def test_upscale_a_file(bitsr: Bitsr, tmp_path: Path, weights: Path) -> None:
     assert "next:" not in outcome.out
     picture = read_picture(target)
     assert (picture.width, picture.height) == (34, 24)
+
+
+def test_a_checkpoint_is_imported_and_upscales(bitsr: Bitsr, tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    state = {f"module.{name}": tensor for name, tensor in create_model("test_bbcu_m_x3").state_dict().items()}
+    torch.save({"params": state}, tmp_path / "net.pth")
+    write_picture(tmp_path / "a.png", Picture(noise(12, 17)))
+    refused = bitsr("upscale", tmp_path / "a.png", "-m", tmp_path / "net.pth", "--runtime", "eager")
+    assert f"bitsr import {tmp_path / 'net.pth'} net.safetensors" in refused.err
+    target = tmp_path / "net.safetensors"
+    outcome = bitsr("import", tmp_path / "net.pth", target, "--model", "test_bbcu_m_x3")
+    assert outcome.code == 0
+    assert f"next:    bitsr export {target} -o build/test_bbcu_m_x3" in outcome.out
+    upscaled = bitsr("upscale", tmp_path / "a.png", "-o", tmp_path / "b.png", "-m", target, "--runtime", "eager")
+    assert upscaled.code == 0
+    assert read_picture(tmp_path / "b.png").height == 36
+    assert bitsr("import", tmp_path / "net.pth", target).code == 2  # it exists
 
 
 def test_the_next_command_can_be_pasted(bitsr: Bitsr) -> None:

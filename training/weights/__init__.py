@@ -19,6 +19,7 @@ from bitsr.artifact.weights import (
     WeightsInfo,
     checksum,
     embedded_weights,
+    names_file,
     read_checksums,
     read_weights_info,
 )
@@ -117,7 +118,7 @@ def load_model(id_or_path: str | Path, *, scale: int | None = None) -> SuperReso
     path = Path(name)
     if name in list_models():
         path = embedded_weights(name)
-    elif not (path.suffix == ".safetensors" or path.exists()):
+    elif not names_file(name):
         create_model(name)  # Raises the error that suggests the nearest id.
     model = create_model(read_weights_info(path).model)
     load_weights(model, path)
