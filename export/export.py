@@ -19,6 +19,7 @@ from bitsr.export.deploy import FusedBinaryConv2d, fold
 from bitsr.export.inputs import make_inputs
 from bitsr.export.loading import find_source, weights_digest
 from bitsr.export.memory import bytes_per_pixel
+from bitsr.export.one_thread import one_thread
 from bitsr.export.verification import Reference, Verification, verify
 
 # Key of the .tflite in stock ops among the files of an export.
@@ -51,6 +52,7 @@ class ExportResult:
     binary_layers: int
 
 
+@one_thread()
 def export_model(
     model: str | nn.Module,
     *,

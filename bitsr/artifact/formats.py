@@ -150,7 +150,7 @@ class TfliteFormat(ArtifactFormat):
                 "LiteRT with our delegate"
             )
         if text is None:
-            raise ArtifactError(f"{path} has no metadata of bitsr; export the model with: bitsr export --to tflite")
+            raise ArtifactError(f"{path} has no metadata of bitsr; export the model with: bitsr export --format tflite")
         info = parse_info(text, source=str(path))
         _check_size(content, info, path)
         _check_digest(content, "artifact_sha256", info.artifact_sha256, what=f"{path} is corrupt")

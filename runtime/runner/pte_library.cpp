@@ -20,8 +20,8 @@ Outcome find(const std::string& wanted, const PteLibrary** library) {
   // It stays open: ExecuTorch registers kernels and backends when it is loaded, and nothing takes them back.
   if (opened == nullptr)
     return failed(ErrorKind::unsupported,
-                  "there is no ExecuTorch to run a .pte: %s; install the package executorch and build with "
-                  "-DBITSR_EXECUTORCH=ON, or use a .tflite",
+                  "there is no ExecuTorch to run a .pte: %s; install it (pip install \"bitsr[executorch]\"; a build of your "
+                  "own takes -DBITSR_EXECUTORCH=ON), or use a .tflite",
                   dlerror());
   const auto entry = reinterpret_cast<decltype(&bitsr_pte_library)>(dlsym(opened, kEntry));
   if (entry == nullptr || std::strcmp(entry()->version, BITSR_VERSION) != 0)

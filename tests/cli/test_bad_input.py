@@ -42,7 +42,7 @@ def eager(weights: Path, source: Path, target: Path, *more: object) -> list[obje
         (["upscale", "-i", "none.png", "-o", "out.png"], "no file or folder none.png"),
         (["summary", "ebsr_ligth_x4"], "did you mean ebsr_light_x4"),
         (["export", "ebsr_ligth_x4", "-o", "out"], "did you mean ebsr_light_x4"),
-        (["evaluate", "ebsr_ligth_x4", "--set", "."], "did you mean ebsr_light_x4"),
+        (["evaluate", "ebsr_ligth_x4", "--images", "."], "did you mean ebsr_light_x4"),
         (["train", "ebsr_light_x5"], "did you mean ebsr_light_x4"),
         (["train", "ebsr_light_x4", "optimiser.lr=1"], "did you mean 'optimizer'"),
         (["train", "ebsr_light_x4", "steps=many"], "steps"),
@@ -167,7 +167,7 @@ def test_the_output_is_checked_before_a_network_is_loaded(
     ):
         outcome = bitsr(*eager(weights, source, target))
         assert (outcome.code, expected in outcome.error) == (2, True), outcome.err
-    outcome = bitsr("evaluate", weights, "--set", tmp_path / "in", "-o", tmp_path / "none" / "figures.json")
+    outcome = bitsr("evaluate", weights, "--images", tmp_path / "in", "-o", tmp_path / "none" / "figures.json")
     assert (outcome.code, "does not exist" in outcome.error) == (2, True)
 
 
@@ -179,7 +179,7 @@ def test_names_that_the_file_system_refuses(bitsr: Bitsr, picture: Path, tmp_pat
 
 
 def test_a_set_with_a_picture_too_small_to_measure(bitsr: Bitsr, picture: Path, tmp_path: Path, weights: Path) -> None:
-    outcome = bitsr("evaluate", weights, "--set", tmp_path)
+    outcome = bitsr("evaluate", weights, "--images", tmp_path)
     assert outcome.code == 1
     assert "picture.png: the picture has 8x6 pixels" in outcome.error
 

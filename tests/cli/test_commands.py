@@ -188,7 +188,7 @@ def test_evaluate_writes_the_figures(bitsr: Bitsr, tmp_path: Path, weights: Path
     for name in ("a.png", "b.png"):
         Image.fromarray(noise(33, 41)).save(folder / name)
     report = tmp_path / "figures.json"
-    outcome = bitsr("evaluate", weights, "--set", folder, "-o", report)
+    outcome = bitsr("evaluate", weights, "--images", folder, "-o", report)
     assert outcome.code == 0
     figures = json.loads(report.read_text())
     assert figures["model"] == "test_ebsr_plus_x2"

@@ -198,7 +198,7 @@ def test_the_base_upscales_a_picture(base_python: Path, tmp_path: Path) -> None:
     ("extra", "command"),
     [
         ("export", ("export", "ebsr_light_plus_x2", "-o", "folder")),
-        ("report", ("validate", "ebsr_light_plus_x2", "--report", "folder")),
+        ("report", ("validate", "ebsr_light_plus_x2", "--output", "folder")),
         ("train", ("train", "ebsr_light_plus_x4")),
     ],
 )

@@ -48,6 +48,7 @@ find_package(bitsr 0.1 REQUIRED)
 add_executable(stranger stranger.{suffix})
 target_compile_options(stranger PRIVATE -Wall -Wextra -Werror)
 target_link_libraries(stranger PRIVATE bitsr::bitsr)
+add_custom_command(TARGET stranger POST_BUILD COMMAND bitsr::runner --help)
 """
 
 

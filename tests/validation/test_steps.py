@@ -64,7 +64,7 @@ def targets(repository: Path) -> list[str]:
 
 def check(source: Path, weights: Path, on: Sequence[str], report: Path) -> tuple[int, Results]:
     """Exit code and results of the command."""
-    words = ["validate", source, "--on", ",".join(on), "--weights", weights, "--report", report, "--runs", "0"]
+    words = ["validate", source, "--on", ",".join(on), "--weights", weights, "--output", report, "--runs", "0"]
     code = main([str(word) for word in words])
     return code, read_results(report / "results.json")
 

@@ -25,7 +25,7 @@ def validate(weights: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
 
     def run(*arguments: object) -> tuple[int, Results | None, str]:
         report = tmp_path / "out"
-        words = ["validate", *map(str, arguments), "--weights", str(weights), "--report", str(report), "--runs", "0"]
+        words = ["validate", *map(str, arguments), "--weights", str(weights), "--output", str(report), "--runs", "0"]
         capfd.readouterr()
         code = main(words)
         captured = capfd.readouterr()
@@ -105,7 +105,7 @@ def test_the_cpp_runner_passes_layer_by_layer(
 ) -> None:
     if not (repository / "build" / "native" / "runner" / "bitsr-run").is_file():
         pytest.skip("needs the runner: make build")
-    code, results, text = validate(exported, "--on", "native", "--images", images, "--pictures", 1)
+    code, results, text = validate(exported, "--on", "native", "--images", images, "--limit", 1)
     assert code == 0, text
     assert results is not None
     (run,) = results.runs

@@ -23,7 +23,7 @@ def demo(
         str | None, typer.Option("--model", "-m", help="Model id or weights file.", show_default="built in")
     ] = None,
     scale: Annotated[int, typer.Option("--scale", "-s", help="Picks the built-in weights.")] = 4,
-    formats: Annotated[str, typer.Option("--to", help="Artifacts, separated by commas.")] = "pte,tflite",
+    formats: Annotated[str, typer.Option("--format", "-f", help="Artifacts, separated by commas.")] = "pte,tflite",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
 ) -> None:
     """Show the whole chain on a photo: export, upscale in both runtimes, compare with bicubic and with PyTorch."""

@@ -19,13 +19,13 @@ def register(app: typer.Typer) -> None:
     app.command(
         "evaluate",
         short_help="Measure PSNR and SSIM on folders of pictures.",
-        epilog=example("bitsr evaluate ebsr_light_plus_x4 --set data/Set5"),
+        epilog=example("bitsr evaluate ebsr_light_plus_x4 --images data/Set5"),
     )(evaluate)
 
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="Model id, weights file, .pte or .tflite.")],
-    folders: Annotated[list[Path], typer.Option("--set", help="Folder of high-resolution pictures; may be repeated.")],
+    folders: Annotated[list[Path], typer.Option("--images", help="Folder of original pictures; may be repeated.")],
     runtime: Annotated[Runtime | None, typer.Option(help="What runs the network.", show_default="PyTorch")] = None,
     scale: Annotated[int | None, typer.Option(help="Check that the model has this scale.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the figures as JSON.")] = None,

@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         "export",
         short_help="Write the artifacts that run on the phone.",
-        epilog=example("bitsr export ebsr_light_plus_x4 -o build/x4 --to pte,tflite"),
+        epilog=example("bitsr export ebsr_light_plus_x4 -o build/x4 --format pte,tflite"),
     )(export)
 
 
@@ -27,7 +27,7 @@ class _Lines:
 def export(
     model: Annotated[str, typer.Argument(help="Model id, or weights file.")],
     folder: Annotated[Path, typer.Option("--output", "-o", help="Folder of the artifacts.")],
-    formats: Annotated[str, typer.Option("--to", help="Formats, separated by commas: pte, tflite.")] = "pte",
+    formats: Annotated[str, typer.Option("--format", "-f", help="Formats, separated by commas: pte, tflite.")] = "pte",
     stock_ops: Annotated[
         bool, typer.Option("--stock-ops", help="Beside the .tflite NAME_stock.tflite, which runs without our delegate.")
     ] = False,

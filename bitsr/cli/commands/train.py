@@ -52,7 +52,7 @@ def train(
     folder = run_dir or Path("runs") / path.stem
     weights = run(checked, run_dir=folder, resume=resume, minutes=minutes)
     validation = checked.data.validation
-    closing([weights], then=["bitsr", "evaluate", weights, "--set", validation] if validation else [])
+    closing([weights], then=["bitsr", "evaluate", weights, "--images", validation] if validation else [])
 
 
 def _train_next(recipe: str | None, overrides: list[str] | None, *, minutes: float | None, data: Path | None) -> None:

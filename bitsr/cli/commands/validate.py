@@ -30,13 +30,13 @@ def validate(
     images: Annotated[
         Path | None, typer.Option("--images", help="Folder of original pictures, or one picture.")
     ] = None,
-    report: Annotated[Path, typer.Option("--report", help="Folder of results.json and report.html.")] = Path(
+    report: Annotated[Path, typer.Option("--output", "-o", help="Folder of results.json and report.html.")] = Path(
         "build/validation"
     ),
     weights: Annotated[
         Path | None, typer.Option("--weights", help="What the artifact was exported from.", show_default="built in")
     ] = None,
-    pictures: Annotated[int | None, typer.Option(min=1, help="Only so many of the pictures.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only so many of the images.")] = None,
     op: Annotated[int | None, typer.Option(min=0, help="Only this op of the artifact, as failures name it.")] = None,
     seed: Annotated[int, typer.Option(help="Of the golden picture that the ops are replayed with.")] = 0,
     threads: Annotated[str, typer.Option(help="Thread counts of the times; n is all cores.")] = "1,n",
@@ -60,7 +60,7 @@ def validate(
         images=images,
         report=report,
         weights=weights,
-        pictures=pictures,
+        pictures=limit,
         op=op,
         seed=seed,
         threads=threads,
