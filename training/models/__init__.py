@@ -8,6 +8,7 @@ from bitsr.training.models import (  # noqa: F401 - importing a family registers
     e2fif,
     ebsr,
     edsr,
+    float_light,
     frb,
     sr3,
     swinir,
