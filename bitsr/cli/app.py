@@ -24,6 +24,7 @@ from bitsr.cli.commands import (
     doctor,
     evaluate,
     export,
+    figure,
     import_weights,
     models,
     summary,
@@ -62,6 +63,7 @@ for module in (
     convert,
     validate,
     bench,
+    figure,
     demo,
     doctor,
 ):

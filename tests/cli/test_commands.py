@@ -43,6 +43,7 @@ def test_help_names_every_command(bitsr: Bitsr) -> None:
             "demo",
             "validate",
             "bench",
+            "figure",
             "doctor",
         ):
             assert f" {command} " in outcome.out

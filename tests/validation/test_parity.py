@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bitsr.validation.demo.panels import side_by_side
+from bitsr.validation.figures.panels import side_by_side
 from bitsr.validation.parity.picture_difference import compare
 from bitsr.validation.timing.interleave import Timing, interleave
 

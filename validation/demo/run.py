@@ -9,23 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bitsr.artifact.formats import FORMATS
 from bitsr.common.errors import UsageError
 from bitsr.common.files import atomic_write
-from bitsr.common.pictures import Picture, read_picture, write_image, write_picture
+from bitsr.common.pictures import Picture, write_image, write_picture
 from bitsr.export.export import ExportedFile, export_model
 from bitsr.inference.eager import EagerSession
 from bitsr.inference.load import load
 from bitsr.inference.tiled import upscale_pixels
 from bitsr.runtime import EXECUTORCH_LIBRARY, find_library
-from bitsr.training.evaluate import score
-from bitsr.training.resize import imresize
 from bitsr.training.weights import load_model
 from bitsr.validation.conditions import conditions
-from bitsr.validation.demo.panels import side_by_side
+from bitsr.validation.figures.panels import side_by_side
+from bitsr.validation.figures.reduced import ReducedPhoto, size
 from bitsr.validation.parity.picture_difference import Parity, compare
 from bitsr.validation.timing.interleave import Timing, interleave
 
@@ -83,7 +81,8 @@ def run_demo(
     """
     network = load_model(weights)
     scale = network.info.scale
-    original = _crop(read_picture(photo).rgb, scale, photo)
+    reduced = ReducedPhoto.read(photo, scale=scale)
+    original, low = reduced.original, reduced.low
     names = ["low", "bicubic", *(f"upscaled_{item}" for item in formats), "side_by_side"]
     files = {**{name: folder / f"{name}.png" for name in names}, "report": folder / "report.json"}
     existing = [path for path in files.values() if path.exists()]
@@ -95,11 +94,10 @@ def run_demo(
     exported = export_model(model, weights=weights, output=folder, formats=formats, overwrite=overwrite)
     files.update({item: exported.files[item].path for item in formats})
 
-    low = np.asarray(imresize(original, scale=1 / scale), dtype=np.uint8)
-    log.info("2. reduce %s from %s to %s", photo.name, _size(original), _size(low))
+    log.info("2. reduce %s from %s to %s", photo.name, size(original), size(low))
 
     log.info("3. upscale by bicubic interpolation, through the deploy form in PyTorch, and through %s", kinds)
-    bicubic = np.asarray(imresize(low, scale=scale), dtype=np.uint8)
+    bicubic = reduced.bicubic()
     reference = upscale_pixels(EagerSession(network), low)
     sessions = {item: load(files[item]) for item in formats}
     upscaled = {item: upscale_pixels(session, low) for item, session in sessions.items()}
@@ -110,13 +108,13 @@ def run_demo(
     artifacts = {
         item: RuntimeResult(
             exported.files[item],
-            _psnr(upscaled[item], original, scale),
+            reduced.psnr(upscaled[item]),
             compare(reference, upscaled[item]),
             times[item],
         )
         for item in formats
     }
-    psnr_bicubic, psnr_eager = (_psnr(pixels, original, scale) for pixels in (bicubic, reference))
+    psnr_bicubic, psnr_eager = (reduced.psnr(pixels) for pixels in (bicubic, reference))
 
     write_picture(files["low"], Picture(low))
     write_picture(files["bicubic"], Picture(bicubic))
@@ -198,19 +196,3 @@ def _parity(parity: Parity) -> dict[str, float | None]:
 
 def _call(session: Any, pixels: Pixels) -> Callable[[], object]:
     return lambda: upscale_pixels(session, pixels)
-
-
-def _crop(rgb: Pixels, scale: int, photo: Path) -> Pixels:
-    height, width = rgb.shape[0] // scale * scale, rgb.shape[1] // scale * scale
-    if min(height, width) < 16 * scale:
-        raise UsageError(f"{photo} has {_size(rgb)} pixels; expected at least {16 * scale} on each side")
-    return np.ascontiguousarray(rgb[:height, :width])
-
-
-def _psnr(picture: Pixels, original: Pixels, scale: int) -> float:
-    first, second = (torch.from_numpy(p).permute(2, 0, 1)[None].double() / 255 for p in (picture, original))
-    return score(first, second, scale=scale)[0]
-
-
-def _size(rgb: Pixels) -> str:
-    return f"{rgb.shape[1]}x{rgb.shape[0]}"

@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from bitsr.common.errors import UsageError
+
 Pixels = NDArray[np.uint8]
 # A page shows a picture at most this wide without making its letters smaller.
 WIDTH = 800
@@ -11,16 +13,29 @@ _GAP = 4
 _LINE = 20
 
 
-def side_by_side(panels: dict[str, Pixels], *, zoom: int = 2) -> Image.Image:
+def side_by_side(panels: dict[str, Pixels], *, zoom: int = 2, corner: tuple[int, int] | None = None) -> Image.Image:
     """The same detail of every picture, enlarged ``zoom`` times, under its title of one or more lines.
 
     ``panels`` maps titles to RGB pictures (H, W, 3), uint8, of one size. The detail is the square (or what the picture
-    has of it) where the first two differ most; together the panels are at most :data:`WIDTH` pixels wide.
+    has of it) with its upper left ``corner`` (x, y) in pixels, by default where the first two differ most; together the
+    panels are at most :data:`WIDTH` pixels wide.
+
+    Raises:
+        UsageError: the corner leaves no room for the detail.
     """
     pictures = list(panels.values())
     side = ((WIDTH + _GAP) // len(panels) - _GAP) // zoom
     height, width = (min(side, limit) for limit in pictures[0].shape[:2])
-    top, left = _most_different(pictures[0], pictures[1], height, width)
+    if corner is None:
+        top, left = _most_different(pictures[0], pictures[1], height, width)
+    else:
+        left, top = corner
+        most = (pictures[0].shape[1] - width, pictures[0].shape[0] - height)
+        if not (0 <= left <= most[0] and 0 <= top <= most[1]):
+            raise UsageError(
+                f"the detail of {width}x{height} pixels begins at {left},{top}; expected 0,0 to {most[0]},{most[1]} in "
+                f"a picture of {pictures[0].shape[1]}x{pictures[0].shape[0]}"
+            )
     lines = max(title.count("\n") + 1 for title in panels)
     bar = lines * _LINE + 6
     canvas = Image.new("RGB", (len(panels) * (width * zoom + _GAP) - _GAP, bar + height * zoom), (255, 255, 255))

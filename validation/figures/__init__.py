@@ -1,0 +1,1 @@
+"""Figures of papers and pages: details of pictures by several methods beside each other."""
