@@ -111,7 +111,7 @@ train-next: build  ## go on with the shipped weights' next training for MINUTES=
 	$(BIN)/bitsr train --next --minutes $(MINUTES) --data $(DATA)
 
 .PHONY: test
-test: build arm64 artifacts  ## all tests, those of arm64 under QEMU
+test: build arm64 artifacts android-runner android-unidbg  ## all tests, those of arm64 under QEMU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_JOBS) --dist=loadfile
 
 .PHONY: bench
@@ -144,6 +144,59 @@ arm64: $(STAMP)/packages $(STAMP)/debian-test arm64-wheels  ## cross-build for a
 	  -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake
 	$(CMAKE) --build build/arm64
 
+# ---- Android, from PyPI (zig), Maven Central and npm; no SDK, and no NDK where ANDROID_NDK_HOME names none ----
+ANDROID := build/android
+ANDROID_ABIS := arm64-v8a x86_64
+ZIG := ziglang==0.17.1
+MAVEN_CENTRAL ?= https://repo1.maven.org/maven2
+NPM_REGISTRY ?= https://registry.npmjs.org
+
+.PHONY: android-runtimes
+android-runtimes: $(STAMP)/venv  ## TensorFlow Lite and ExecuTorch for Android in build/android/runtimes
+	@$(BIN)/python runtime/android/fetch.py $(ANDROID)/runtimes --maven $(MAVEN_CENTRAL) --npm $(NPM_REGISTRY)
+
+$(STAMP)/zig: $(STAMP)/packages
+	@$(like_pip); $(call fetch,$(UV_INSTALL) $(ZIG))
+	@touch $@
+
+ifdef ANDROID_NDK_HOME
+ANDROID_TOOLCHAIN := -DCMAKE_TOOLCHAIN_FILE=$(ANDROID_NDK_HOME)/build/cmake/android.toolchain.cmake -DANDROID_PLATFORM=android-26 \
+  -DANDROID_STL=c++_static
+.PHONY: android-tools
+android-tools:
+else
+ANDROID_TOOLCHAIN := -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/android-zig.cmake -DBITSR_ANDROID_TOOLS=$(CURDIR)/$(ANDROID)/tools
+.PHONY: android-tools
+android-tools: $(STAMP)/zig android-runtimes
+	@$(BIN)/python runtime/android/sysroot.py $(ANDROID)/runtimes/bionic $(ANDROID)/tools
+endif
+
+# The first build makes the C++ library for both processors, some minutes of processor time; zig then keeps it.
+$(STAMP)/debian-jni: Makefile $(STAMP)/venv
+	@$(call debian,android-libnativehelper-dev,the JNI header of Android)
+	@touch $@
+
+.PHONY: android-runner
+android-runner: $(STAMP)/packages $(STAMP)/debian-jni android-runtimes android-tools  ## bitsr-run, libbitsr.so, delegate and backend with both runtimes in build/android/ABI
+	for abi in $(ANDROID_ABIS); do \
+	  $(CMAKE) -S runtime -B $(ANDROID)/cmake/$$abi -G Ninja -DCMAKE_BUILD_TYPE=Release -DANDROID_ABI=$$abi $(ANDROID_TOOLCHAIN) \
+	    -DBITSR_ANDROID_RUNTIMES=$(CURDIR)/$(ANDROID)/runtimes -DBITSR_EXECUTORCH=ON; \
+	  $(CMAKE) --build $(ANDROID)/cmake/$$abi; \
+	  $(CMAKE) --install $(ANDROID)/cmake/$$abi --component android --prefix $(ANDROID)/$$abi; \
+	done
+
+$(STAMP)/debian-java: Makefile $(STAMP)/venv
+	@$(call debian,openjdk-17-jdk-headless maven,the Java side of Android)
+	@touch $@
+
+# A Java program with an emulated processor and Android 6's C library: `bitsr validate --on unidbg`, and tests.
+$(ANDROID)/unidbg/.built: android_demo/unidbg/pom.xml $(shell find android_demo/unidbg/src -name '*.java') $(STAMP)/debian-java
+	mvn -q -B -f android_demo/unidbg/pom.xml compile -Dbitsr.output=$(CURDIR)/$(ANDROID)/unidbg
+	@touch $@
+
+.PHONY: android-unidbg
+android-unidbg: $(ANDROID)/unidbg/.built  ## an Android 6 process on an emulated processor, in build/android/unidbg
+
 # Debian's adbd for arm64, unpacked: with it `make test` tries the adb target on a device of its own.
 .PHONY: adb-device
 adb-device:  ## an arm64 userland with a genuine adbd in build/adbd, for the test of `bitsr validate --on adb:...`
@@ -175,20 +228,24 @@ artifacts: $(PRETRAINED)  ## the .tflite of the embedded weights in bitsr/pretra
 # ExecuTorch and LiteRT are packages of their own, which the libraries find beside bitsr in site-packages.
 DIST ?= dist
 AUDITWHEEL := PATH="$(CURDIR)/$(BIN):$$PATH" auditwheel repair --exclude 'libexecutorch*.so' --wheel-dir $(DIST)
+# What `bitsr validate --on adb:...` brings to a device, in the wheel.
+PACK_ANDROID := $(BIN)/python -m bitsr.validation.targets.pack_android
 UV_BUILD := PATH="$(CURDIR)/$(BIN):$$PATH" uv build --no-build-isolation --python $(BIN)/python
 
 .PHONY: wheel
-wheel: $(PRETRAINED) $(STAMP)/packages $(STAMP)/debian-build  ## wheel for this machine and source archive, with the artifacts, in dist
+wheel: $(PRETRAINED) $(STAMP)/packages $(STAMP)/debian-build android-runner  ## wheel for this machine and source archive, with artifacts and Android runners, in dist
 	$(BIN)/python -m bitsr.export.pretrained --check
-	rm -rf build/dist
+	rm -rf build/dist bitsr/runtime/android
 	$(UV_BUILD) --sdist --out-dir $(DIST)
+	$(PACK_ANDROID)
 	$(UV_BUILD) --wheel --out-dir build/dist
 	$(AUDITWHEEL) build/dist/*.whl
 	@ls -l $(DIST)
 
 .PHONY: wheel-arm64
-wheel-arm64: $(PRETRAINED) $(STAMP)/packages $(STAMP)/debian-test arm64-wheels  ## the wheel for arm64 Linux, cross-built, in dist
+wheel-arm64: $(PRETRAINED) $(STAMP)/packages $(STAMP)/debian-test arm64-wheels android-runner  ## the wheel for arm64 Linux, cross-built, in dist
 	rm -rf build/dist-arm64
+	$(PACK_ANDROID)
 	_PYTHON_HOST_PLATFORM=linux-aarch64 CMAKE_ARGS="-DBITSR_EXECUTORCH=ON \
 	  -DBITSR_EXECUTORCH_DIR=$(abspath $(BITSR_ARM64_WHEELS))/executorch -DBITSR_LITERT_DIR=$(abspath $(BITSR_ARM64_WHEELS))/ai_edge_litert \
 	  -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake" \
@@ -200,4 +257,4 @@ wheel-arm64: $(PRETRAINED) $(STAMP)/packages $(STAMP)/debian-test arm64-wheels  
 clean:  ## remove build products; the virtual environment stays
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f $(STAMP)/editable
-	rm -rf bitsr/pretrained
+	rm -rf bitsr/pretrained bitsr/runtime/android

@@ -1,5 +1,5 @@
-// What bitsr-run reads beside models: pictures, the lines of a replay, sidecars, its command line, and the first bytes
-// of a model. The first byte of the input chooses; the rest is the content.
+// What bitsr-run reads beside models: pictures, the lines of a replay, sidecars, its command line, and what it looks
+// for in a model itself. The first byte of the input chooses; the rest is the content.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -11,6 +11,7 @@
 #include "metadata.h"
 #include "pictures.h"
 #include "replay.h"
+#include "tflite_file.h"
 
 namespace {
 
@@ -92,6 +93,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     default:
       sniff(content.data(), content.size(), &format);
+      check(read_tflite_metadata(content.data(), content.size()).size() <= content.size());
   }
   return 0;
 }

@@ -1,12 +1,13 @@
 #include "json.h"
 
+#include <locale.h>
+
 #include <cctype>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <locale>
-#include <sstream>
+#include <string>
 
 namespace bitsr {
 namespace {
@@ -140,6 +141,15 @@ struct Scanner {
   }
 };
 
+// Text that the scanner takes for a number. strtod() alone reads what the thread's locale calls one.
+double number_of(const std::string& text) {
+  static const locale_t classic = newlocale(LC_NUMERIC_MASK, "C", nullptr);
+  const locale_t before = uselocale(classic);
+  const double number = std::strtod(text.c_str(), nullptr);
+  uselocale(before);
+  return number;
+}
+
 }  // namespace
 
 bool is_json_object(std::string_view text) {
@@ -174,10 +184,8 @@ bool json_pair(std::string_view array, double pair[2]) {
     scanner.space();
     const size_t start = scanner.at;
     if (!scanner.number()) return false;
-    // A stream of the classic locale: strtod() reads what the host's locale says.
-    std::istringstream stream{std::string(array.substr(start, scanner.at - start))};
-    stream.imbue(std::locale::classic());
-    if (!(stream >> pair[i]) || !scanner.take(i == 0 ? ',' : ']')) return false;
+    pair[i] = number_of(std::string(array.substr(start, scanner.at - start)));
+    if (!std::isfinite(pair[i]) || !scanner.take(i == 0 ? ',' : ']')) return false;
   }
   scanner.space();
   return scanner.at == array.size();

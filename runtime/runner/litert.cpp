@@ -4,22 +4,17 @@
 
 namespace bitsr::litert {
 
-Outcome open(const std::string& path, Api* api) {
-  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr)
-    return failed(ErrorKind::unsupported, "LiteRT does not load: %s; install ai-edge-litert or pass its libLiteRt.so",
-                  dlerror());
+Outcome find(void* library, Api* api) {
   const char* missing = nullptr;
-  const auto find = [&](auto& function, const char* name) {
+  const auto look = [&](auto& function, const char* name) {
     function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));
     if (function == nullptr) missing = name;
   };
-#define BITSR_FIND(name) find(api->name, "LiteRt" #name)
+#define BITSR_FIND(name) look(api->name, "LiteRt" #name)
   BITSR_FIND(CreateEnvironment);
   BITSR_FIND(DestroyEnvironment);
   BITSR_FIND(CreateModelFromBuffer);
   BITSR_FIND(DestroyModel);
-  BITSR_FIND(GetModelMetadata);
   BITSR_FIND(GetNumModelSignatures);
   BITSR_FIND(GetModelSignature);
   BITSR_FIND(GetNumSignatureInputs);
@@ -49,7 +44,7 @@ Outcome open(const std::string& path, Api* api) {
   BITSR_FIND(RunCompiledModel);
 #undef BITSR_FIND
   if (missing != nullptr)
-    return failed(ErrorKind::unsupported, "%s has no %s; expected LiteRT 2.3", path.c_str(), missing);
+    return failed(ErrorKind::unsupported, "the library of LiteRT has no %s; expected LiteRT 2.3", missing);
   return {};
 }
 

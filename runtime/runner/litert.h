@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 
 #include "outcome.h"
 
@@ -42,13 +41,12 @@ struct Version {
   int major, minor, patch;
 };
 
-// Every function is called by its member's name; open() finds them all.
+// Every function is called by its member's name; find() finds them all.
 struct Api {
   Status (*CreateEnvironment)(int count, const EnvironmentOption* options, Handle* environment);
   void (*DestroyEnvironment)(Handle environment);
   Status (*CreateModelFromBuffer)(Handle environment, const void* data, size_t size, Handle* model);
   void (*DestroyModel)(Handle model);
-  Status (*GetModelMetadata)(Handle model, const char* key, const void** data, size_t* size);
   Status (*GetNumModelSignatures)(Handle model, size_t* count);
   Status (*GetModelSignature)(Handle model, size_t index, Handle* signature);
   Status (*GetNumSignatureInputs)(Handle signature, size_t* count);
@@ -81,7 +79,6 @@ struct Api {
   Status (*RunCompiledModel)(Handle compiled, size_t signature, size_t inputs, Handle* in, size_t outputs, Handle* out);
 };
 
-// `path` may be a name that the dynamic linker finds. The library stays loaded.
-Outcome open(const std::string& path, Api* api);
+Outcome find(void* library, Api* api);
 
 }  // namespace bitsr::litert

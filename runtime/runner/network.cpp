@@ -19,6 +19,18 @@ Outcome Network::set_other(const std::string& path, int32_t number, ElementType 
   return {};
 }
 
+Outcome Network::check_map(const std::string& path, const Shape& shape) const {
+  const bool fits = shape.n == input.n && shape.c == input.c && (input.h == 0 || input.h == shape.h) &&
+                    (input.w == 0 || input.w == shape.w) && shape.h > 0 && shape.w > 0 && shape.h <= kMaxSide &&
+                    shape.w <= kMaxSide;
+  if (!fits)
+    return failed(ErrorKind::argument, "%s takes %lldx%lldx%lldx%lld (0: any), got %lldx%lldx%lldx%lld", path.c_str(),
+                  static_cast<long long>(input.n), static_cast<long long>(input.c), static_cast<long long>(input.h),
+                  static_cast<long long>(input.w), static_cast<long long>(shape.n), static_cast<long long>(shape.c),
+                  static_cast<long long>(shape.h), static_cast<long long>(shape.w));
+  return {};
+}
+
 Outcome Network::check_others(const std::string& path) const {
   for (size_t i = 0; i < others.size(); ++i)
     if (i >= other_values.size() || other_values[i].empty())

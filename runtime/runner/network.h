@@ -27,13 +27,14 @@ class Network {
   Shape input{};                   // sides are 0 where any will do
   std::vector<OtherInput> others;  // in the order of the model
   int64_t max_pixels = 0;          // 0: no limit is known
-  std::string sidecar;             // where it lies in the model file itself
   const char* runtime = "";
   std::string runtime_version;
   int32_t threads = 1;  // that run it
   Shape output{};       // of the last run
 
  protected:
+  // Fails where the map has another size than the model's `input` takes.
+  Outcome check_map(const std::string& path, const Shape& shape) const;
   // Fails where one of the other inputs was never set.
   Outcome check_others(const std::string& path) const;
   std::vector<Bytes> other_values;  // shorter than `others` until the last one is set

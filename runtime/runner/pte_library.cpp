@@ -12,6 +12,12 @@ constexpr char kLibrary[] = "libbitsr_pte.dylib";
 #else
 constexpr char kLibrary[] = "libbitsr_pte.so";
 #endif
+#if defined(__ANDROID__)
+constexpr char kAdvice[] = "the app needs libbitsr_pte.so and the libraries of ExecuTorch, or a .tflite";
+#else
+constexpr char kAdvice[] =
+    "install it (pip install \"bitsr[executorch]\"; a build of your own takes -DBITSR_EXECUTORCH=ON), or use a .tflite";
+#endif
 constexpr char kEntry[] = "bitsr_pte_library";
 
 Outcome find(const std::string& wanted, const PteLibrary** library) {
@@ -19,10 +25,7 @@ Outcome find(const std::string& wanted, const PteLibrary** library) {
   void* opened = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   // It stays open: ExecuTorch registers kernels and backends when it is loaded, and nothing takes them back.
   if (opened == nullptr)
-    return failed(ErrorKind::unsupported,
-                  "there is no ExecuTorch to run a .pte: %s; install it (pip install \"bitsr[executorch]\"; a build of your "
-                  "own takes -DBITSR_EXECUTORCH=ON), or use a .tflite",
-                  dlerror());
+    return failed(ErrorKind::unsupported, "there is no ExecuTorch to run a .pte: %s; %s", dlerror(), kAdvice);
   const auto entry = reinterpret_cast<decltype(&bitsr_pte_library)>(dlsym(opened, kEntry));
   if (entry == nullptr || std::strcmp(entry()->version, BITSR_VERSION) != 0)
     return failed(ErrorKind::unsupported, "%s is of bitsr %s, expected %s; use the libraries of one build",

@@ -1,10 +1,12 @@
 // A method of a .pte with the memory that it works in, and tensors handed to it.
 #pragma once
 
-#include <executorch/extension/memory_allocator/malloc_memory_allocator.h>
 #include <executorch/runtime/executor/method.h>
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
 #include <new>
 #include <optional>
 #include <vector>
@@ -40,11 +42,30 @@ class Arena {
   size_t size_;
 };
 
+// Memory of no planned size, freed as a whole.
+class GrowingMemory final : public executorch::runtime::MemoryAllocator {
+ public:
+  GrowingMemory() : MemoryAllocator(0, nullptr) {}
+  void* allocate(size_t size, size_t alignment) override {
+    void* block = nullptr;
+    if (posix_memalign(&block, std::max(alignment, sizeof(void*)), size) != 0) return nullptr;
+    blocks_.emplace_back(block);
+    return block;
+  }
+  void reset() override { blocks_.clear(); }
+
+ private:
+  struct Free {
+    void operator()(void* block) const { std::free(block); }
+  };
+  std::vector<std::unique_ptr<void, Free>> blocks_;
+};
+
 struct LoadedMethod {
   std::vector<Arena> arenas;
   std::vector<executorch::runtime::Span<uint8_t>> spans;
   std::optional<executorch::runtime::HierarchicalAllocator> planned;
-  executorch::extension::MallocMemoryAllocator method_memory, temporary;
+  GrowingMemory method_memory, temporary;
   std::optional<executorch::runtime::MemoryManager> manager;
   std::optional<executorch::runtime::Method> method;
   bool stepping = false;  // step() was called, and reset_execution() not yet

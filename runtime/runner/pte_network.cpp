@@ -138,11 +138,18 @@ class PteNetwork final : public Network {
     if (in_pool_) Pool::of_process().leave();
   }
   Outcome open(Bytes file, const NetworkOptions& options);
-  Outcome set_input(const float* nchw, const Shape& shape) override;
-  Outcome execute(const RunHooks& hooks, RunTime* time) override;
+  // On Android the caller's library has a C++ runtime of its own, which knows nothing of what is thrown here.
+  Outcome set_input(const float* nchw, const Shape& shape) override {
+    return guarded([&] { return take_input(nchw, shape); });
+  }
+  Outcome execute(const RunHooks& hooks, RunTime* time) override {
+    return guarded([&] { return run_method(hooks, time); });
+  }
   Outcome get_output(float* nchw) const override;
 
  private:
+  Outcome take_input(const float* nchw, const Shape& shape);
+  Outcome run_method(const RunHooks& hooks, RunTime* time);
   Outcome load(EventRecorder* recorder, std::unique_ptr<LoadedMethod>* loaded) const;
   Outcome read_inputs(const et::MethodMeta& meta);
   Outcome give_inputs(et::Method* method);
@@ -241,7 +248,7 @@ Outcome PteNetwork::load(EventRecorder* recorder, std::unique_ptr<LoadedMethod>*
   return {};
 }
 
-Outcome PteNetwork::set_input(const float* nchw, const Shape& shape) {
+Outcome PteNetwork::take_input(const float* nchw, const Shape& shape) {
   if (shape.n != input.n || shape.c != input.c || shape.h < 1 || shape.w < 1 || shape.h * shape.w > max_pixels)
     return failed(ErrorKind::argument, "%s takes %lldx%lldxHxW of at most %lld pixels, got %lldx%lldx%lldx%lld",
                   path_.c_str(), static_cast<long long>(input.n), static_cast<long long>(input.c),
@@ -321,7 +328,7 @@ Outcome PteNetwork::observe(const RunHooks& hooks) {
   return {};
 }
 
-Outcome PteNetwork::execute(const RunHooks& hooks, RunTime* time) {
+Outcome PteNetwork::run_method(const RunHooks& hooks, RunTime* time) {
   const Listening listener;
   if (input_.empty()) return failed(ErrorKind::argument, "%s has no input yet", path_.c_str());
   BITSR_TRY(check_others(path_));
@@ -345,16 +352,20 @@ Outcome PteNetwork::get_output(float* nchw) const {
 }
 
 Outcome open_network(Bytes content, const NetworkOptions& options, std::unique_ptr<Network>* network) {
-  auto opened = std::make_unique<PteNetwork>();
-  BITSR_TRY(opened->open(std::move(content), options));
-  *network = std::move(opened);
-  return {};
+  return guarded([&]() -> Outcome {
+    auto opened = std::make_unique<PteNetwork>();
+    BITSR_TRY(opened->open(std::move(content), options));
+    *network = std::move(opened);
+    return {};
+  });
 }
 
 Outcome set_threads(int32_t threads) {
-  const Listening listener;
-  start_runtime();
-  return Pool::of_process().resize(threads);
+  return guarded([&] {
+    const Listening listener;
+    start_runtime();
+    return Pool::of_process().resize(threads);
+  });
 }
 
 constexpr PteLibrary kLibrary = {BITSR_VERSION, open_network, set_threads};

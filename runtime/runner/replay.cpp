@@ -2,7 +2,6 @@
 
 #include <cstdlib>
 #include <memory>
-#include <sstream>
 
 #include "bitsr/thread_pool.h"
 #include "network.h"
@@ -81,9 +80,9 @@ Outcome run_case(const std::string& folder, const ReplayCase& one, Isa isa, cons
 }  // namespace
 
 Outcome parse_cases(const std::string& text, std::vector<ReplayCase>* cases) {
-  std::istringstream stream(text);
-  std::string line;
-  for (int number = 1; std::getline(stream, line); ++number) {
+  int number = 0;
+  for (const std::string& line : split(text, '\n')) {
+    ++number;
     if (line.empty()) continue;
     const std::vector<std::string> fields = split(line, '\t');
     ReplayCase one;

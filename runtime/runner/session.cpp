@@ -7,6 +7,7 @@
 #include "files.h"
 #include "metadata.h"
 #include "network.h"
+#include "tflite_file.h"
 #include "turn.h"
 #include "upscale.h"
 
@@ -69,10 +70,10 @@ Outcome Session::Impl::open(Bytes content, const std::string& sidecar_text, cons
                                  text_or_empty(options.litert_library),
                                  text_or_empty(options.pte_library)};
   const bool pte = info.format == Format::pte;
-  const Bytes original = content;  // the network keeps the other
+  // Before a runtime sees it: what does not belong to its metadata is not run.
+  sidecar = pte ? sidecar_text : read_tflite_metadata(content.data(), bytes);
+  BITSR_TRY(read_metadata(content, pte ? sidecar_source : name));
   BITSR_TRY(pte ? open_pte(std::move(content), chosen, &network) : open_tflite(std::move(content), chosen, &network));
-  sidecar = pte ? sidecar_text : network->sidecar;
-  BITSR_TRY(read_metadata(original, pte ? sidecar_source : name));
   info.bytes = static_cast<int64_t>(bytes);
   info.sidecar = sidecar.c_str();
   info.input = network->input;

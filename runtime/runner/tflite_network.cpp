@@ -1,210 +1,156 @@
-// A .tflite in LiteRT's CompiledModel, with our delegate as an accelerator beside XNNPACK.
-#include <cstdlib>
+// A .tflite in TensorFlow Lite's Interpreter, by its C API: our delegate first, then XNNPACK, without which the floats
+// are summed in another order.
+#include <cstdio>
 #include <cstring>
 #include <vector>
 
-#include "litert.h"
-#include "tflite_delegate.h"
+#include "delegate_library.h"
+#include "tflite_interpreter.h"
+#include "tflite_runtime.h"
 
 namespace bitsr {
 namespace {
 
-using litert::Handle;
-
-constexpr char kMetadata[] = "bitsr";  // export/tflite/container.py
-#if defined(__APPLE__)
-constexpr char kLiteRt[] = "libLiteRt.dylib";
-#else
-constexpr char kLiteRt[] = "libLiteRt.so";
-#endif
-
 class TfliteNetwork final : public Network {
  public:
   ~TfliteNetwork() override;
-  Outcome open(Bytes file, const NetworkOptions& options);
+  Outcome open(Bytes file, const NetworkOptions& options, void* library);
   Outcome set_input(const float* nchw, const Shape& shape) override;
   Outcome execute(const RunHooks& hooks, RunTime* time) override;
   Outcome get_output(float* nchw) const override;
 
  private:
+  Outcome make(const NetworkOptions& options);
   Outcome read_inputs();
-  Outcome compile(int32_t threads);
   Outcome resize(const Shape& shape);
-  Outcome fill(Handle buffer, const Bytes& values) const;
-  litert::Status run_once();
   Outcome observe(const RunHooks& hooks);
-  Outcome call(litert::Status status, const char* what) const;
+  Outcome call(bool succeeded, const char* what) const;
+  static void keep_error(void* context, const char* format, va_list values);
 
   std::string path_;
   Bytes content_;
-  litert::Api api_{};
+  tflite::Api api_{};
   Delegate delegate_;
-  Handle environment_ = nullptr, model_ = nullptr, options_ = nullptr, compiled_ = nullptr;
-  size_t map_ = 0;                         // which input the map is: the converter orders them by name
-  std::vector<litert::TensorType> types_;  // of all inputs
-  std::vector<Handle> in_;                 // likewise
-  Handle out_ = nullptr;
-  Shape input_shape_{}, output_shape_{};  // of the buffers
+  TfLiteDelegate *ours_ = nullptr, *xnnpack_ = nullptr;
+  tflite::Model* model_ = nullptr;
+  tflite::InterpreterOptions* options_ = nullptr;
+  tflite::Interpreter* interpreter_ = nullptr;
+  char error_[256] = {};      // the first since a call began: the later ones say what it led to
+  int32_t map_ = 0;           // which input the map is
+  Shape input_shape_{};       // that the tensors are made for
+  std::vector<float> given_;  // NHWC
 };
 
-Outcome TfliteNetwork::call(litert::Status status, const char* what) const {
-  if (status == 0) return {};
-  return failed(ErrorKind::model, "LiteRT %s %s (status %d)%s%s; export the model again", what, path_.c_str(), status,
-                Delegate::last_error()[0] != '\0' ? ": " : "", Delegate::last_error());
+void TfliteNetwork::keep_error(void* context, const char* format, va_list values) {
+  auto* network = static_cast<TfliteNetwork*>(context);
+  if (network->error_[0] == '\0') std::vsnprintf(network->error_, sizeof(network->error_), format, values);
+}
+
+Outcome TfliteNetwork::call(bool succeeded, const char* what) const {
+  if (succeeded) return {};
+  return failed(ErrorKind::model, "TensorFlow Lite %s %s%s%s; export the model again", what, path_.c_str(),
+                error_[0] != '\0' ? ": " : "", error_);
 }
 
 TfliteNetwork::~TfliteNetwork() {
-  delegate_.before_destruction();
-  for (Handle in : in_)
-    if (in != nullptr) api_.DestroyTensorBuffer(in);
-  if (out_ != nullptr) api_.DestroyTensorBuffer(out_);
-  if (compiled_ != nullptr) api_.DestroyCompiledModel(compiled_);
-  if (options_ != nullptr) api_.DestroyOptions(options_);
-  if (model_ != nullptr) api_.DestroyModel(model_);
-  if (environment_ != nullptr) api_.DestroyEnvironment(environment_);
+  if (interpreter_ != nullptr) api_.InterpreterDelete(interpreter_);
+  if (options_ != nullptr) api_.InterpreterOptionsDelete(options_);
+  if (model_ != nullptr) api_.ModelDelete(model_);
+  if (xnnpack_ != nullptr) api_.XNNPackDelegateDelete(xnnpack_);
+  if (ours_ != nullptr) delegate_.destroy()(ours_);
 }
 
-Outcome TfliteNetwork::open(Bytes file, const NetworkOptions& options) {
-  Delegate::clear_error();
+Outcome TfliteNetwork::open(Bytes file, const NetworkOptions& options, void* library) {
   path_ = options.path;
   content_ = std::move(file);
-  runtime = "litert";
+  BITSR_TRY(tflite::find(library, &api_));
+  BITSR_TRY(delegate_.open(options.delegate_library, options.isa, options.threads));
+  runtime = "tflite";
+  runtime_version = api_.Version();
   threads = options.threads;
-  runtime_version = BITSR_LITERT_VERSION;
-  BITSR_TRY(litert::open(options.litert_library.empty() ? kLiteRt : options.litert_library, &api_));
-  BITSR_TRY(delegate_.open(options.delegate_library, api_, options.isa, options.threads));
-  // Without them LiteRT looks for the drivers of other processors, and says so.
-  const litert::EnvironmentOption settings[] = {{litert::kAutoRegisterAccelerators, 0, litert::kInteger, litert::kCpu},
-                                                {litert::kMinLoggerSeverity, 0, litert::kInteger, litert::kErrorsOnly}};
-  BITSR_TRY(call(api_.CreateEnvironment(2, settings, &environment_), "does not start for"));
-  BITSR_TRY(call(api_.CreateModelFromBuffer(environment_, content_.data(), content_.size(), &model_), "does not read"));
-  const void* metadata = nullptr;
-  size_t size = 0;
-  if (api_.GetModelMetadata(model_, kMetadata, &metadata, &size) == 0 && metadata != nullptr)
-    sidecar.assign(static_cast<const char*>(metadata), size);
-  BITSR_TRY(read_inputs());
-  return compile(options.threads);
+  BITSR_TRY(make(options));
+  return read_inputs();
+}
+
+Outcome TfliteNetwork::make(const NetworkOptions& options) {
+  model_ = api_.ModelCreate(content_.data(), content_.size());
+  BITSR_TRY(call(model_ != nullptr, "does not read"));
+  options_ = api_.InterpreterOptionsCreate();
+  BITSR_TRY(call(options_ != nullptr, "makes no options for"));
+  api_.InterpreterOptionsSetNumThreads(options_, options.threads);
+  api_.InterpreterOptionsSetErrorReporter(options_, keep_error, this);
+  Delegate::clear_error();
+  ours_ = delegate_.make();
+  if (ours_ == nullptr)
+    return failed(ErrorKind::unsupported, "the delegate does not start: %s", Delegate::last_error());
+  tflite::XnnpackOptions floats = api_.XNNPackDelegateOptionsDefault();
+  floats.num_threads = options.threads;
+  xnnpack_ = api_.XNNPackDelegateCreate(&floats);
+  BITSR_TRY(call(xnnpack_ != nullptr, "has no XNNPACK for"));
+  // Ours comes first: it takes its ops and the additions between them.
+  api_.InterpreterOptionsAddDelegate(options_, ours_);
+  api_.InterpreterOptionsAddDelegate(options_, xnnpack_);
+  interpreter_ = api_.InterpreterCreate(model_, options_);
+  return call(interpreter_ != nullptr, "does not load");
 }
 
 Outcome TfliteNetwork::read_inputs() {
-  Handle signature = nullptr, tensor = nullptr;
-  size_t signatures = 0, inputs = 0, outputs = 0;
-  BITSR_TRY(call(api_.GetNumModelSignatures(model_, &signatures), "does not read"));
-  if (signatures == 0) return failed(ErrorKind::model, "%s has no signature; export it by bitsr", path_.c_str());
-  BITSR_TRY(call(api_.GetModelSignature(model_, 0, &signature), "does not read"));
-  BITSR_TRY(call(api_.GetNumSignatureInputs(signature, &inputs), "does not read"));
-  BITSR_TRY(call(api_.GetNumSignatureOutputs(signature, &outputs), "does not read"));
-  if (outputs != 1) return failed(ErrorKind::model, "%s has %zu outputs, expected 1", path_.c_str(), outputs);
-  size_t maps = 0;
-  for (size_t i = 0; i < inputs; ++i) {
-    litert::TensorType type{};
-    BITSR_TRY(call(api_.GetSignatureInputTensorByIndex(signature, i, &tensor), "does not read"));
-    BITSR_TRY(call(api_.GetRankedTensorType(tensor, &type), "does not read"));
-    types_.push_back(type);
-    const int32_t* sides = type.layout.dimensions;
-    if (type.layout.rank == 4 && type.element == litert::kFloat32) {
-      const auto fixed = [](int32_t side) { return side > 0 ? side : 0; };
-      input = {sides[0] > 0 ? sides[0] : 1, sides[3], fixed(sides[1]), fixed(sides[2])};
+  const int32_t inputs = api_.InterpreterGetInputTensorCount(interpreter_);
+  const int32_t outputs = api_.InterpreterGetOutputTensorCount(interpreter_);
+  if (outputs != 1) return failed(ErrorKind::model, "%s has %d outputs, expected 1", path_.c_str(), outputs);
+  int32_t maps = 0;
+  for (int32_t i = 0; i < inputs; ++i) {
+    const TfLiteTensor* tensor = api_.InterpreterGetInputTensor(interpreter_, i);
+    // The sides of the model, -1 where any will do; absent where all are known.
+    const TfLiteIntArray* dims = tensor->dims_signature;
+    if (dims == nullptr || dims->size == 0) dims = tensor->dims;
+    if (dims->size == 4 && tensor->type == kTfLiteFloat32) {
+      const auto fixed = [](int side) { return side > 0 ? side : 0; };
+      input = {dims->data[0] > 0 ? dims->data[0] : 1, dims->data[3], fixed(dims->data[1]), fixed(dims->data[2])};
       map_ = i;
       ++maps;
       continue;
     }
     int64_t count = 1;
-    for (unsigned d = 0; d < type.layout.rank; ++d) count *= sides[d] > 0 ? sides[d] : 0;
-    if ((type.element != litert::kFloat32 && type.element != litert::kInt64) || count == 0)
-      return failed(ErrorKind::model,
-                    "input %zu of %s is neither float32 nor int64 of a fixed size; export it by bitsr", i,
-                    path_.c_str());
-    others.push_back({type.element == litert::kFloat32 ? ElementType::float32 : ElementType::int64, count});
+    for (int d = 0; d < dims->size; ++d) count *= dims->data[d] > 0 ? dims->data[d] : 0;
+    if ((tensor->type != kTfLiteFloat32 && tensor->type != kTfLiteInt64) || count == 0)
+      return failed(ErrorKind::model, "input %d of %s is neither float32 nor int64 of a fixed size; export it by bitsr",
+                    i, path_.c_str());
+    others.push_back({tensor->type == kTfLiteFloat32 ? ElementType::float32 : ElementType::int64, count});
   }
   if (maps != 1)
-    return failed(ErrorKind::model, "%s takes %zu float32 maps (N, H, W, C), expected 1; export it by bitsr",
+    return failed(ErrorKind::model, "%s takes %d float32 maps (N, H, W, C), expected 1; export it by bitsr",
                   path_.c_str(), maps);
-  return {};
-}
-
-Outcome TfliteNetwork::compile(int32_t count) {
-  // LiteRT takes the text over, and frees it.
-  const std::string threads = "num_threads = " + std::to_string(count) + "\n";
-  char* payload = strdup(threads.c_str());
-  if (payload == nullptr) throw std::bad_alloc();
-  Handle xnnpack = nullptr;
-  BITSR_TRY(call(api_.CreateOptions(&options_), "makes no options for"));
-  BITSR_TRY(call(api_.SetOptionsHardwareAccelerators(options_, litert::kCpu), "has no processor for"));
-  BITSR_TRY(call(api_.CreateOpaqueOptions("xnnpack", payload, std::free, &xnnpack), "makes no options for"));
-  BITSR_TRY(call(api_.AddOpaqueOptions(options_, xnnpack), "makes no options for"));
-  BITSR_TRY(call(delegate_.add_to(environment_), "makes no accelerator for"));
-  BITSR_TRY(call(delegate_.compile(environment_, model_, options_, &compiled_), "does not load"));
-  in_.resize(types_.size());
-  for (size_t i = 0, other = 0; i < in_.size(); ++i) {
-    if (i == map_) continue;
-    const size_t bytes = byte_count(others[other++]);
-    BITSR_TRY(call(api_.CreateManagedTensorBuffer(environment_, litert::kHostMemory, &types_[i], bytes, &in_[i]),
-                   "has no memory for"));
-  }
   return {};
 }
 
 Outcome TfliteNetwork::resize(const Shape& shape) {
   const int sides[4] = {int(shape.n), int(shape.h), int(shape.w), int(shape.c)};
-  litert::TensorType in{litert::kFloat32, {}}, out{litert::kFloat32, {}};
-  in.layout.rank = 4;
-  for (int i = 0; i < 4; ++i) in.layout.dimensions[i] = sides[i];
   input_shape_ = output = {};  // the first stays so if the new size is refused, the second until the next run
-  BITSR_TRY(call(api_.CompiledModelResizeInputTensor(compiled_, 0, map_, sides, 4), "does not take the input size of"));
-  BITSR_TRY(
-      call(api_.GetCompiledModelOutputTensorLayouts(compiled_, 0, 1, &out.layout, true), "has no output size for"));
-  const int32_t* to = out.layout.dimensions;
-  if (out.layout.rank != 4 || to[0] < 1 || to[1] < 1 || to[2] < 1 || to[3] < 1)
-    return failed(ErrorKind::model, "%s gives no map (N, H, W, C); export it by bitsr", path_.c_str());
-  output_shape_ = {to[0], to[3], to[1], to[2]};
-  const auto bytes = [](const Shape& s) { return static_cast<size_t>(s.n * s.c * s.h * s.w) * sizeof(float); };
-  for (Handle* buffer : {&in_[map_], &out_}) {
-    if (*buffer != nullptr) api_.DestroyTensorBuffer(*buffer);
-    *buffer = nullptr;
-  }
-  BITSR_TRY(call(api_.CreateManagedTensorBuffer(environment_, litert::kHostMemory, &in, bytes(shape), &in_[map_]),
-                 "has no memory for"));
-  BITSR_TRY(call(api_.CreateManagedTensorBuffer(environment_, litert::kHostMemory, &out, bytes(output_shape_), &out_),
-                 "has no memory for"));
+  error_[0] = '\0';
+  BITSR_TRY(call(api_.InterpreterResizeInputTensor(interpreter_, map_, sides, 4) == kTfLiteOk,
+                 "does not take the input size of"));
+  BITSR_TRY(call(api_.InterpreterAllocateTensors(interpreter_) == kTfLiteOk, "has no memory for"));
   input_shape_ = shape;
   return {};
 }
 
 Outcome TfliteNetwork::set_input(const float* nchw, const Shape& shape) {
-  const bool fits = shape.n == input.n && shape.c == input.c && (input.h == 0 || input.h == shape.h) &&
-                    (input.w == 0 || input.w == shape.w) && shape.h > 0 && shape.w > 0 && shape.h <= kMaxSide &&
-                    shape.w <= kMaxSide;
-  if (!fits)
-    return failed(ErrorKind::argument, "%s takes %lldx%lldx%lldx%lld (0: any), got %lldx%lldx%lldx%lld", path_.c_str(),
-                  static_cast<long long>(input.n), static_cast<long long>(input.c), static_cast<long long>(input.h),
-                  static_cast<long long>(input.w), static_cast<long long>(shape.n), static_cast<long long>(shape.c),
-                  static_cast<long long>(shape.h), static_cast<long long>(shape.w));
+  BITSR_TRY(check_map(path_, shape));
   if (shape.h != input_shape_.h || shape.w != input_shape_.w) BITSR_TRY(resize(shape));
-  void* memory = nullptr;
-  BITSR_TRY(call(api_.LockTensorBuffer(in_[map_], &memory, litert::kWrite), "has no input for"));
-  change_layout(nchw, shape, true, static_cast<float*>(memory));
-  return call(api_.UnlockTensorBuffer(in_[map_]), "has no input for");
-}
-
-Outcome TfliteNetwork::fill(Handle buffer, const Bytes& values) const {
-  void* memory = nullptr;
-  BITSR_TRY(call(api_.LockTensorBuffer(buffer, &memory, litert::kWrite), "has no input for"));
-  std::memcpy(memory, values.data(), values.size());
-  return call(api_.UnlockTensorBuffer(buffer), "has no input for");
-}
-
-litert::Status TfliteNetwork::run_once() {
-  return api_.RunCompiledModel(compiled_, 0, in_.size(), in_.data(), 1, &out_);
+  given_.resize(static_cast<size_t>(value_count(shape)));
+  change_layout(nchw, shape, true, given_.data());
+  return {};
 }
 
 Outcome TfliteNetwork::observe(const RunHooks& hooks) {
   if (!delegate_.in_use()) return failed(ErrorKind::unsupported, "%s has no op of bitsr to look at", path_.c_str());
   double ours_ms = 0;
   const Clock::time_point start = Clock::now();
-  const litert::Status status = delegate_.watched(hooks, [this] { return run_once(); }, &ours_ms);
+  const TfLiteStatus status =
+      delegate_.watched(hooks, [this] { return api_.InterpreterInvoke(interpreter_); }, &ours_ms);
   const double ms = ms_since(start);
-  BITSR_TRY(call(status, "fails on"));
+  BITSR_TRY(call(status == kTfLiteOk, "fails on"));
   if (hooks.profile != nullptr) hooks.profile(hooks.context, {"everything else", "operator", ms - ours_ms});
   return {};
 }
@@ -212,31 +158,45 @@ Outcome TfliteNetwork::observe(const RunHooks& hooks) {
 Outcome TfliteNetwork::execute(const RunHooks& hooks, RunTime* time) {
   if (input_shape_.n == 0) return failed(ErrorKind::argument, "%s has no input yet", path_.c_str());
   BITSR_TRY(check_others(path_));
-  for (size_t i = 0, other = 0; i < in_.size(); ++i)
-    if (i != map_) BITSR_TRY(fill(in_[i], other_values[other++]));
   output = {};  // stays so if the run does not succeed
+  error_[0] = '\0';
+  const auto inputs = static_cast<int32_t>(1 + others.size());
+  for (int32_t i = 0, other = 0; i < inputs; ++i) {
+    TfLiteTensor* tensor = api_.InterpreterGetInputTensor(interpreter_, i);
+    const bool map = i == map_;
+    const void* values = map ? static_cast<const void*>(given_.data()) : other_values[size_t(other)].data();
+    const size_t bytes = map ? given_.size() * sizeof(float) : other_values[size_t(other)].size();
+    if (!map) ++other;
+    BITSR_TRY(call(tensor->data != nullptr && tensor->bytes == bytes, "has another input size than"));
+    std::memcpy(tensor->data, values, bytes);
+  }
   if (stopped(hooks)) return cancelled();
   if (hooks.profile != nullptr || hooks.result != nullptr) BITSR_TRY(observe(hooks));
   const Stopwatch watch;
-  BITSR_TRY(call(run_once(), "fails on"));
+  BITSR_TRY(call(api_.InterpreterInvoke(interpreter_) == kTfLiteOk, "fails on"));
   *time = watch.elapsed();
   if (stopped(hooks)) return cancelled();
-  output = output_shape_;
+  const TfLiteTensor* result = api_.InterpreterGetOutputTensor(interpreter_, 0);
+  const TfLiteIntArray* sides = result->dims;
+  if (result->type != kTfLiteFloat32 || sides->size != 4)
+    return failed(ErrorKind::model, "%s gives no map (N, H, W, C); export it by bitsr", path_.c_str());
+  output = {sides->data[0], sides->data[3], sides->data[1], sides->data[2]};
   return {};
 }
 
 Outcome TfliteNetwork::get_output(float* nchw) const {
-  void* memory = nullptr;
-  BITSR_TRY(call(api_.LockTensorBuffer(out_, &memory, litert::kRead), "has no output of"));
-  change_layout(static_cast<const float*>(memory), output, false, nchw);
-  return call(api_.UnlockTensorBuffer(out_), "has no output of");
+  const TfLiteTensor* result = api_.InterpreterGetOutputTensor(interpreter_, 0);
+  BITSR_TRY(call(result->bytes == static_cast<size_t>(value_count(output)) * sizeof(float), "has no output of"));
+  change_layout(static_cast<const float*>(result->data), output, false, nchw);
+  return {};
 }
 
 }  // namespace
 
-Outcome open_tflite(Bytes content, const NetworkOptions& options, std::unique_ptr<Network>* network) {
+Outcome open_tflite_interpreter(Bytes content, const NetworkOptions& options, void* library,
+                                std::unique_ptr<Network>* network) {
   auto opened = std::make_unique<TfliteNetwork>();
-  BITSR_TRY(opened->open(std::move(content), options));
+  BITSR_TRY(opened->open(std::move(content), options, library));
   *network = std::move(opened);
   return {};
 }

@@ -62,8 +62,8 @@ typedef struct bitsr_options {
   int32_t threads;
   const char* isa; /* one of bitsr_isa_names(), or "auto" */
   /* Paths of libraries that are opened when they are needed; null: beside this library, or where the dynamic linker
-   * finds them. LiteRT's libLiteRt.so and our delegate run a .tflite, libbitsr_pte.so (linked with
-   * ExecuTorch) a .pte. */
+   * finds them. LiteRT's libLiteRt.so, or a TensorFlow Lite with its C API (Android: libtensorflowlite_jni.so), and our
+   * delegate run a .tflite, libbitsr_pte.so (linked with ExecuTorch) a .pte. */
   const char* litert_library;
   const char* delegate_library;
   const char* pte_library;
@@ -81,7 +81,7 @@ BITSR_API void bitsr_close(bitsr_session* session);
 typedef struct bitsr_info {
   size_t size;
   const char* format;          /* "pte" or "tflite" */
-  const char* runtime;         /* "executorch" or "litert" */
+  const char* runtime;         /* "executorch", "litert" or "tflite" */
   const char* runtime_version; /* what this library was built for */
   const char* isa;             /* in use */
   const char* metadata;        /* JSON: the model's name and everything else that the export wrote; "" without */

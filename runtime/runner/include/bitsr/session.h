@@ -47,7 +47,7 @@ struct SessionOptions {
   // set_process_threads() gave it. Opening a session never changes it.
   int32_t threads = 1;
   const char* delegate_library = nullptr;  // libbitsr_tflite.so; null: where the build put it
-  const char* litert_library = nullptr;    // libLiteRt.so; null: the one of the build
+  const char* litert_library = nullptr;    // libLiteRt.so or TensorFlow Lite; null: the one of the build
   const char* pte_library = nullptr;       // libbitsr_pte.so; null: where the build put it
 };
 
@@ -67,7 +67,7 @@ struct SessionInfo {
   float low, high;      // the value range of the network; 0 to 1 where there is none
   Isa isa;              // the one in use, never `automatic`
   int32_t threads;      // that run it: for a .pte those of ExecuTorch's pool where more than one was asked for
-  const char* runtime;  // "executorch" or "litert"
+  const char* runtime;  // "executorch", "litert" or, by TensorFlow Lite's C API, "tflite"
   const char* runtime_version;
 };
 

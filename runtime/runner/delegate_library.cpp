@@ -1,4 +1,4 @@
-#include "tflite_delegate.h"
+#include "delegate_library.h"
 
 #include <dlfcn.h>
 
@@ -6,8 +6,6 @@
 
 namespace bitsr {
 namespace {
-
-using litert::Handle;
 
 #if defined(__APPLE__)
 constexpr char kDelegate[] = "libbitsr_tflite.dylib";
@@ -18,34 +16,13 @@ constexpr char kDelegate[] = "libbitsr_tflite.so";
 thread_local char delegate_error[256];
 void keep_error(const char* message) { std::snprintf(delegate_error, sizeof(delegate_error), "%s", message); }
 
-litert::Status accelerator_name(Handle, const char** name) {
-  *name = "bitsr";
-  return 0;
-}
-
-litert::Status accelerator_version(Handle, litert::Version* version) {
-  *version = {1, 0, 0};
-  return 0;
-}
-
-litert::Status accelerator_hardware(Handle, int* hardware) {
-  *hardware = litert::kCpu;
-  return 0;
-}
-
-// The function of an accelerator gets no pointer of ours on every version, and is called inside CreateCompiledModel.
-thread_local Delegate* delegate_in_creation;
-thread_local void (*destroy_function)(TfLiteDelegate*);
-
-void destroy_delegate(void* delegate) { destroy_function(static_cast<TfLiteDelegate*>(delegate)); }
-
 }  // namespace
 
 const char* Delegate::last_error() { return delegate_error; }
 
 void Delegate::clear_error() { delegate_error[0] = '\0'; }
 
-Outcome Delegate::open(const std::string& name, const litert::Api& api, Isa isa, int32_t threads) {
+Outcome Delegate::open(const std::string& name, Isa isa, int32_t threads) {
   const std::string path = name.empty() ? kDelegate : name;
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr)
@@ -58,42 +35,19 @@ Outcome Delegate::open(const std::string& name, const litert::Api& api, Isa isa,
   if (!find(create_, "tflite_plugin_create_delegate") || !find(destroy_, "tflite_plugin_destroy_delegate") ||
       !find(watch_, "bitsr_tflite_watch"))
     return failed(ErrorKind::unsupported, "%s is no delegate of this version of bitsr; build it again", path.c_str());
-  api_ = &api;
   isa_ = isa;
   threads_ = threads;
   return {};
 }
 
-litert::Status Delegate::make(void*, Handle, Handle, Handle, Handle* wrapper) {
-  Delegate* ours = delegate_in_creation;
-  if (ours == nullptr) return 1;
+TfLiteDelegate* Delegate::make() {
   char threads[16];
-  std::snprintf(threads, sizeof(threads), "%d", ours->threads_);
+  std::snprintf(threads, sizeof(threads), "%d", threads_);
   const char* keys[] = {"kernel", "threads"};
-  const char* values[] = {isa_name(ours->isa_), threads};
-  ours->made_ = ours->create_(keys, values, 2, keep_error);
-  return ours->made_ == nullptr ? 1 : ours->api_->WrapDelegate(ours->made_, destroy_delegate, wrapper);
+  const char* values[] = {isa_name(isa_), threads};
+  made_ = create_(keys, values, 2, keep_error);
+  return made_;
 }
-
-litert::Status Delegate::add_to(Handle environment) {
-  Handle accelerator = nullptr;
-  litert::Status status = api_->CreateAccelerator(&accelerator);
-  if (status == 0) status = api_->SetAcceleratorGetName(accelerator, accelerator_name);
-  if (status == 0) status = api_->SetAcceleratorGetVersion(accelerator, accelerator_version);
-  if (status == 0) status = api_->SetAcceleratorGetHardwareSupport(accelerator, accelerator_hardware);
-  if (status == 0) status = api_->SetDelegateFunction(accelerator, make);
-  return status == 0 ? api_->RegisterAccelerator(environment, accelerator, nullptr, nullptr) : status;
-}
-
-litert::Status Delegate::compile(Handle environment, Handle model, Handle options, Handle* compiled) {
-  delegate_in_creation = this;
-  before_destruction();  // it may fail after the delegate was made
-  const litert::Status status = api_->CreateCompiledModel(environment, model, options, compiled);
-  delegate_in_creation = nullptr;
-  return status;
-}
-
-void Delegate::before_destruction() const { destroy_function = destroy_; }
 
 void Delegate::op_begins(void* context, int32_t op, const char* name) {
   auto* watch = static_cast<Watch*>(context);
