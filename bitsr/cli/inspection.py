@@ -37,6 +37,7 @@ _TOOLS = (
     ("aarch64-linux-gnu-g++", "arm64 tests", "apt-get install g++-aarch64-linux-gnu libc6-dev-arm64-cross"),
     ("qemu-aarch64-static", "arm64 tests", "apt-get install qemu-user-static"),
     ("adb", "`bitsr validate --on adb:SERIAL`", "apt-get install adb"),
+    ("java", "`bitsr validate --on unidbg`, the Android app", "apt-get install openjdk-17-jdk-headless maven"),
 )
 
 

@@ -32,6 +32,7 @@ ALLOWED = (
     r"bitsr/training/weights/SHA256SUMS",
     r"bitsr/([a-z]+/)?README\.md",
     r"bitsr/validation/report/page\.(html\.j2|css|js)",
+    r"bitsr/runtime/android/(arm64-v8a|x86_64)\.tar\.xz",
     r"bitsr/runtime/bin/bitsr-run",
     r"bitsr/runtime/include/bitsr/[a-z_]+\.h",
     r"bitsr/runtime/lib/cmake/bitsr/[A-Za-z-]+\.cmake",

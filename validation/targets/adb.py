@@ -13,23 +13,17 @@ from pathlib import Path, PurePosixPath
 
 from bitsr.validation.errors import EnvironmentMissingError, TargetError
 from bitsr.validation.targets.base import Device
-from bitsr.validation.targets.builds import (
-    DELEGATE,
-    LITERT,
-    RUNNER,
-    build_folder,
-    executorch_libraries,
-    litert_libraries,
-)
+from bitsr.validation.targets.builds import ANDROID_ABIS, RUNNER, DeviceBuild, android_build, linux_build
 from bitsr.validation.targets.runner_protocol import RunnerOutput, parse_output
 
 ROOT = PurePosixPath("/data/local/tmp")
-MACHINE = "aarch64"
+LINUX_MACHINE = "aarch64"
 # A phone that lies about reaches this after a minute; above it, phones slow down.
 HOTTEST_CELSIUS = 40.0
 _COOLING_SECONDS = 600
 _COOLING_STEP_SECONDS = 15
 _SECONDS = 900  # of one command
+_ABI = "ro.product.cpu.abi"  # only Android has it
 
 # Prints what is there and leaves out what is not; works with the shells of Android and of Linux.
 _FACTS = """
@@ -38,8 +32,8 @@ echo "system=$(uname -s) $(uname -r)"
 echo "cores=$(grep -c ^processor /proc/cpuinfo)"
 echo "x86=$(grep -c ^vendor_id /proc/cpuinfo)"
 echo "processor=$(grep -m1 -E '^(Hardware|model name)' /proc/cpuinfo | cut -d: -f2-)"
-command -v getprop >/dev/null && for p in ro.product.model ro.build.version.release ro.product.cpu.abi; do
-  echo "$p=$(getprop $p)"; done
+command -v getprop >/dev/null && for p in ro.product.model ro.build.version.release ro.build.version.sdk \
+  ro.product.cpu.abi ro.hardware ro.kernel.qemu ro.boot.qemu; do echo "$p=$(getprop $p)"; done
 for f in /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor /sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq; do
   [ -r $f ] && echo "${f##*/}=$(cat $f)"; done
 command -v dumpsys >/dev/null && dumpsys battery 2>/dev/null | sed -n 's/^ *temperature: */battery_tenths=/p'
@@ -53,8 +47,8 @@ class AdbTarget:
     """See :class:`bitsr.validation.targets.base.Target`. Only the device of ``serial`` is ever spoken to.
 
     Raises:
-        EnvironmentMissingError: no adb, or no arm64 runner.
-        TargetError: the device does not answer, or is not arm64.
+        EnvironmentMissingError: no adb, or no runner for the device.
+        TargetError: the device does not answer, or is neither an Android of 64 bits nor an arm64 Linux.
     """
 
     can_dump_layers = True
@@ -75,23 +69,15 @@ class AdbTarget:
                 "asks to be unlocked and to trust this computer"
             )
         facts = self._facts()
-        if facts.get("machine") != MACHINE:
-            raise TargetError(
-                f"the device {serial} is {facts.get('machine', 'unknown')}, expected {MACHINE} (arm64-v8a): "
-                "name another device"
-            )
+        self._build = _build_for(serial, facts)
         self.cores = int(facts.get("cores", "1") or 1)
         self.unsupported: dict[str, str] = {}
-        self.emulated = _is_emulated(facts)
-        # A phone's C library is not that of an arm64 Linux.
-        self._build = build_folder("android-arm64" if "ro.product.cpu.abi" in facts else "arm64")
-        self._with_litert = False
+        self.emulated = is_emulated(facts)
+        self._pushed: set[str] = set()  # kinds of artifacts whose libraries are there
         self._folder = ROOT / f"bitsr-{uuid.uuid4().hex[:12]}"
         self._shell(f"mkdir -p {self._folder}")
         try:
-            self.push(self._build / "runner" / RUNNER)
-            for library in executorch_libraries(self._build):
-                self.push(library)
+            self.push(self._build.runner)
             self._shell(f"chmod 755 {self._folder / RUNNER}")
         except BaseException:
             self.close()
@@ -102,16 +88,20 @@ class AdbTarget:
         notes = {
             key: value for key, value in facts.items() if key not in ("machine", "system", "processor", "cores", "x86")
         }
-        return Device(facts.get("machine", ""), facts.get("system", ""), facts.get("processor", "").strip(), notes)
+        system = facts.get("system", "")
+        if _ABI in facts:
+            release, api = facts.get("ro.build.version.release", "?"), facts.get("ro.build.version.sdk", "?")
+            system = f"Android {release} (API {api}){', emulator' if self.emulated else ''}, {system}"
+        return Device(facts.get("machine", ""), system, facts.get("processor", "").strip(), notes)
 
     def push(self, path: Path) -> str:
         there = self._folder / path.name
         if path.is_dir():  # into a folder of that name, which a failed run left, adb would put it
             self._shell(f"rm -rf {shlex.quote(str(there))}")
         self._client("push", str(path), str(there))
-        if path.suffix == ".tflite" and not self._with_litert:
-            self._with_litert = True
-            for library in litert_libraries(self._build):
+        if path.suffix in self._build.libraries and path.suffix not in self._pushed:
+            self._pushed.add(path.suffix)
+            for library in self._build.libraries[path.suffix]:
                 self.push(library)
         return str(there)
 
@@ -125,7 +115,6 @@ class AdbTarget:
 
     def run(self, arguments: Sequence[str], *, fresh: bool = False) -> RunnerOutput:
         words = [f"./{RUNNER}", *arguments, "--json", "run.json"]
-        words += ["--litert", f"./{LITERT}", "--delegate", f"./{DELEGATE}"] if self._with_litert else []
         command = " ".join(map(shlex.quote, words))
         self._shell(f"cd {self._folder} && rm -f run.json && LD_LIBRARY_PATH=. {command}")
         done = self._shell(f"cat {self._folder}/run.json")
@@ -190,7 +179,23 @@ def battery_celsius(facts: dict[str, str]) -> float | None:
     return int(tenths) / 10 if tenths.lstrip("-").isdigit() else None
 
 
-def _is_emulated(facts: dict[str, str]) -> bool:
+def is_emulated(facts: dict[str, str]) -> bool:
     """Whether times mean nothing: an Android emulator, or an arm64 userland whose kernel runs on another processor."""
     names = f"{facts.get('ro.product.model', '')} {facts.get('processor', '')}".lower()
-    return any(word in names for word in ("sdk", "emulat", "qemu")) or facts.get("x86", "0") != "0"
+    emulator = facts.get("ro.hardware") in ("ranchu", "goldfish") or "1" in (
+        facts.get("ro.kernel.qemu"),
+        facts.get("ro.boot.qemu"),
+    )
+    foreign = "x86" not in facts.get(_ABI, "") and facts.get("x86", "0") != "0"
+    return emulator or foreign or any(word in names for word in ("sdk", "emulat", "qemu"))
+
+
+def _build_for(serial: str, facts: dict[str, str]) -> DeviceBuild:
+    """The runner for what the device says of itself: Android by its ABI, Linux by its machine."""
+    abi, machine = facts.get(_ABI), facts.get("machine", "unknown")
+    if abi in ANDROID_ABIS:
+        return android_build(abi)
+    if abi is None and machine == LINUX_MACHINE:
+        return linux_build()
+    expected = f"{LINUX_MACHINE}" if abi is None else f"one of {', '.join(ANDROID_ABIS)}"
+    raise TargetError(f"the device {serial} is {abi or machine}, expected {expected}: name another device")

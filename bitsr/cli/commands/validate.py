@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 def validate(
     source: Annotated[Path, typer.Argument(help="Folder of an export, or one artifact.")],
     on: Annotated[
-        str, typer.Option("--on", help="Targets, separated by commas: host, native, qemu, qemu:CPU, adb:SERIAL.")
+        str, typer.Option("--on", help="Targets, comma-separated: host, native, qemu, qemu:CPU, unidbg, adb:SERIAL.")
     ] = "host",
     images: Annotated[
         Path | None, typer.Option("--images", help="Folder of original pictures, or one picture.")
