@@ -152,7 +152,7 @@ MAVEN_CENTRAL ?= https://repo1.maven.org/maven2
 NPM_REGISTRY ?= https://registry.npmjs.org
 
 .PHONY: android-runtimes
-android-runtimes: $(STAMP)/venv  ## TensorFlow Lite and ExecuTorch for Android in build/android/runtimes
+android-runtimes: $(STAMP)/packages  ## TensorFlow Lite and ExecuTorch for Android in build/android/runtimes
 	@$(BIN)/python runtime/android/fetch.py $(ANDROID)/runtimes --maven $(MAVEN_CENTRAL) --npm $(NPM_REGISTRY)
 
 $(STAMP)/zig: $(STAMP)/packages

@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import io
 import shutil
+import ssl
 import sys
 import tarfile
 import urllib.error
@@ -17,6 +18,8 @@ import urllib.request
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+import certifi
 
 MAVEN, NPM = "https://repo1.maven.org/maven2", "https://registry.npmjs.org"
 ABIS = ("arm64-v8a", "x86_64")
@@ -71,8 +74,11 @@ PACKAGES = (
 
 def download(url: str, sha256: str) -> bytes:
     """The bytes at ``url``; ends the program where it can not be reached or is another file."""
+    # The system's certificates, and those of the package certifi: a bare machine has none of its own.
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
     try:
-        with urllib.request.urlopen(url, timeout=_SECONDS) as answer:
+        with urllib.request.urlopen(url, timeout=_SECONDS, context=context) as answer:
             content: bytes = answer.read()
     except (urllib.error.URLError, OSError) as error:
         reason = getattr(error, "reason", error)

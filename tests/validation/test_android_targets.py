@@ -97,6 +97,29 @@ def test_the_abi_chooses_the_build(
     assert [path.name for path in device.iterdir()] == ["bin"]
 
 
+def test_a_linux_device_gets_the_linux_build(device: Path, tmp_path: Path) -> None:
+    """It has no `getprop`; LiteRT goes there with a .tflite."""
+    says(device, "aarch64", {})
+    (device / "bin" / "getprop").unlink()
+    build = tmp_path / "build" / "arm64"
+    executable(build / "runner" / "bitsr-run", RUNNER.replace("$(cat abi)", "linux"))
+    (build / "tflite").mkdir()
+    (build / "tflite" / "libbitsr_tflite.so").touch()
+    (build / "libLiteRt.so").touch()
+    (build / "CMakeCache.txt").write_text(f"BITSR_LITERT_DIR:PATH={build}\n")
+    artifact = tmp_path / "net.tflite"
+    artifact.touch()
+    target = AdbTarget("SERIAL")
+    try:
+        (run,) = target.run([target.push(artifact), "--info"]).models
+        assert run.device.machine == "linux"
+        target.pull(target.path("listing"), tmp_path / "listing")
+        wanted = {"bitsr-run", "net.tflite", "libLiteRt.so", "libbitsr_tflite.so"}
+        assert wanted <= set((tmp_path / "listing").read_text().split())
+    finally:
+        target.close()
+
+
 @pytest.mark.parametrize("abi", ["armeabi-v7a", "x86", "riscv64"])
 def test_another_abi_is_refused(device: Path, abi: str) -> None:
     says(device, "armv8l", {**PHONE, "ro.product.cpu.abi": abi})
