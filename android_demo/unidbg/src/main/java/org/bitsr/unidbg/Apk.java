@@ -8,9 +8,12 @@ import com.github.unidbg.linux.android.dvm.DvmObject;
 import com.github.unidbg.linux.android.dvm.VaList;
 import com.github.unidbg.linux.android.dvm.array.ByteArray;
 import com.github.unidbg.linux.android.dvm.array.IntArray;
+import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.stream.Stream;
 
 /**
  * The engine of a built APK, its own arm64 libraries and its own models, in an Android process:
@@ -36,10 +39,19 @@ public final class Apk {
             failure.printStackTrace();
             code = GRIEF;
         }
-        if (root != null) root.toFile().delete();
+        delete(root);
         System.out.flush();
         System.err.flush();
         Runtime.getRuntime().halt(code);
+    }
+
+    private static void delete(Path folder) {
+        if (folder == null) return;
+        try (Stream<Path> files = Files.walk(folder)) {
+            files.sorted(Comparator.reverseOrder()).forEach(path -> path.toFile().delete());
+        } catch (IOException left) {
+            System.err.println("left behind: " + folder + ": " + left);
+        }
     }
 
     private static void run(Path root, String[] words) throws Exception {
