@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from bitsr.common.errors import BitsrError, TrainingError, UsageError
@@ -17,6 +16,7 @@ from bitsr.training.binarizers.baselines import progressive_modules
 from bitsr.training.data import PairFolder, batches
 from bitsr.training.distillation import Distillation
 from bitsr.training.evaluate import check_set, evaluate
+from bitsr.training.event_files import event_logger
 from bitsr.training.interrupt import StopRequest
 from bitsr.training.models import SuperResolutionModel, create_model
 from bitsr.training.optimizers import make_optimizers
@@ -174,7 +174,7 @@ def _fabric(recipe: Recipe, folder: Path) -> Fabric:
             devices=recipe.devices,
             num_nodes=recipe.nodes,
             precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
-            loggers=TensorBoardLogger(folder, name="", version="tensorboard") if recipe.tensorboard else None,
+            loggers=event_logger(folder) if recipe.tensorboard else None,
         )
     except (RuntimeError, ValueError, MisconfigurationException) as error:
         raise UsageError(

@@ -134,4 +134,5 @@ def _take_state(run: RunFolder, state: Path, *, done: int) -> None:
 def _device(threads: int) -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"CPU with {torch.backends.cpu.get_cpu_capability()}, {threads or torch.get_num_threads()} threads"
+    count = threads or torch.get_num_threads()
+    return f"CPU with {torch.backends.cpu.get_cpu_capability()}, {count} thread{'s' if count > 1 else ''}"
