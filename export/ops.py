@@ -1,6 +1,7 @@
 """The ops of the deploy form: namespace ``bitsr``, schema, eager reference and fake kernel.
 
-The eager reference is what every runtime is compared with. Maps are float32 (N, C, H, W) in any dense memory format;
+The eager reference is what every runtime is compared with, bit for bit: its float steps are those of ARCHITECTURE.md,
+laws 5 and 6 (:mod:`bitsr.export.arithmetic`). Maps are float32 (N, C, H, W) in any dense memory format;
 an output map has the memory format of ``x``. The fake kernels give the strides of the eager ones, because the
 dimension order that an exporter writes comes from them.
 """
@@ -9,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bitsr.export.arithmetic import fully_connected, fused_multiply_add, gate_sums, picture_mean
+from bitsr.export.arithmetic import sigmoid as _sigmoid
 from bitsr.export.packing import unpack_weight
 
 
@@ -20,24 +23,6 @@ def memory_format(x: Tensor) -> torch.memory_format:
     _, channels, height, width = x.shape
     channels_last = channels > 1 and x.stride(1) == 1 and not (height == 1 and width == 1)
     return torch.channels_last if channels_last else torch.contiguous_format
-
-
-def _fused_multiply_add(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    """``a * b + c`` with one rounding to float32, as the kernels do.
-
-    The product of two float32 is exact in float64. The sum is rounded to float64 and then to float32; only where the
-    first rounding ends in the middle between two float32 can the second go wrong, so there it is moved off the middle
-    to the side of the exact sum. (Left out: below float32's normal range, 1.2e-38, where the middle is another one.)
-    """
-    product, addend = a.double() * b.double(), c.double()
-    total = product + addend
-    middle = (total.view(torch.int64) & 0x1FFFFFFF) == 0x10000000  # of the 52 bits, float32 keeps the upper 23
-    if bool(middle.any()):
-        shadow = total - product  # the error of the sum, exact (Knuth's two-sum)
-        error = (product - (total - shadow)) + (addend - shadow)
-        moved = torch.nextafter(total, torch.copysign(torch.full_like(total, torch.inf), error))
-        total = torch.where(middle & (error != 0), moved, total)
-    return total.float()
 
 
 def _per_channel(vector: Tensor) -> Tensor:
@@ -91,7 +76,7 @@ def binary_conv2d(
     for plane in range(planes):
         # The dot product is an integer; round() removes what a Winograd convolution may have added.
         dot = F.conv2d(bits, signs[plane], padding=kernel // 2).round()
-        z = _fused_multiply_add(dot, _per_channel(scale[plane]), z)
+        z = fused_multiply_add(dot, _per_channel(scale[plane]), z)
     if inner_slope is not None:
         z = torch.where(z < 0, z * _per_channel(inner_slope), z)
     if inner_shift is not None:
@@ -128,7 +113,8 @@ def _(
 
 
 def _gate_vector(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
-    return F.linear(F.relu(F.linear(x.mean(dim=(2, 3)), w1, b1)), w2, b2)
+    hidden = fully_connected(picture_mean(x), w1, b1)
+    return fully_connected(torch.where(hidden > 0, hidden, 0.0), w2, b2)
 
 
 @torch.library.custom_op("bitsr::channel_shift_gate", mutates_args=())
@@ -147,7 +133,7 @@ def channel_shift_gate(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor
     shift, gain = (
         half.clone(memory_format=torch.contiguous_format) for half in _gate_vector(x, w1, b1, w2, b2).chunk(2, 1)
     )
-    return shift, gain.sigmoid()
+    return shift, _sigmoid(gain)
 
 
 @channel_shift_gate.register_fake
@@ -170,7 +156,7 @@ def channel_gate(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, sigm
         (N, K).
     """
     v = _gate_vector(x, w1, b1, w2, b2)
-    return v.sigmoid() if sigmoid else v
+    return _sigmoid(v) if sigmoid else v
 
 
 @channel_gate.register_fake
@@ -190,7 +176,7 @@ def spatial_gate(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     Returns:
         (N, 1, H, W) in (0, 1), contiguous.
     """
-    return torch.sigmoid(F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)).contiguous()
+    return _sigmoid(gate_sums(x, weight) + bias).contiguous()
 
 
 @spatial_gate.register_fake
@@ -223,7 +209,7 @@ def quantized_spatial_gate(
     q = torch.where(v < positive, v, float(positive)).round()
     # In float64 every product and sum of these integers is exact.
     dot = F.conv2d(q.double(), weight.double(), padding=weight.shape[-1] // 2).float()
-    return torch.sigmoid(_fused_multiply_add(dot, scale, bias)).contiguous()
+    return _sigmoid(fused_multiply_add(dot, scale, bias)).contiguous()
 
 
 @quantized_spatial_gate.register_fake

@@ -1,4 +1,4 @@
-"""``results.json``: what a validation found, version 2.
+"""``results.json``: what a validation found, version 3.
 
 One file holds every artifact on every target. Times are milliseconds, PSNR dB; infinite PSNR (nothing differs) is
 null. A list of positions is (n, c, h, w).
@@ -15,7 +15,7 @@ from bitsr.common.files import atomic_write
 from bitsr.validation.errors import ResultsError
 
 FORMAT: Literal["bitsr-validation"] = "bitsr-validation"
-VERSION: Literal[2] = 2
+VERSION: Literal[3] = 3
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -52,30 +52,23 @@ class Artifact(_Part):
 
 
 class Worst(_Part):
-    """The element that is furthest beyond its bound (or nearest to it): where, what was expected, what came."""
+    """The element that is furthest from the reference's: where, what was expected, what came (``None``: no number)."""
 
     at: list[int]
     expected: Finite
     got: float | None
-    bound: NonNegative
 
 
 class OpResult(_Part):
-    """One check of one op.
-
-    ``index`` counts the artifact's ops; ``wrong`` of ``elements`` values are beyond their bound; ``share`` is the
-    largest error as a share of its bound (0 where an exact check is exact).
-    """
+    """One check of one op: ``index`` counts the artifact's ops; ``wrong`` of ``elements`` are not the reference's."""
 
     index: Count
     kind: str
     module: str
     check: str
     elements: Count
-    exact: bool
     wrong: Count
     largest_error: NonNegative | None
-    share: NonNegative | None
     worst: Worst | None
 
 
@@ -273,7 +266,7 @@ class Results(_Part):
     """The whole file; ``load_average`` is this machine's over the minute before."""
 
     format: Literal["bitsr-validation"] = FORMAT
-    version: Literal[2] = VERSION
+    version: Literal[3] = VERSION
     date: str
     command: str
     seed: int

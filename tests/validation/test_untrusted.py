@@ -230,7 +230,7 @@ def test_maps_of_another_size_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value", "words"),
-    [("version", 3, "update bitsr"), ("version", 1, "version"), ("format", "x", "expected format")],
+    [("version", 4, "update bitsr"), ("version", 2, "version"), ("format", "x", "expected format")],
 )
 def test_other_versions_of_results_are_refused(tmp_path: Path, field: str, value: object, words: str) -> None:
     write_results(tmp_path / "r.json", outcome().results)

@@ -110,7 +110,7 @@ def first_divergence(calls: list[OpCall], maps: Mapping[Key, Map], *, picture: s
         module=call.module,
         differing=float((got != reference).mean()),
         largest_error=finite(float(error.max())),
-        worst=Worst(at=list(at), expected=float(reference[at]), got=finite(float(got[at])), bound=0.0),
+        worst=Worst(at=list(at), expected=float(reference[at]), got=finite(float(got[at]))),
         flipped=flipped,
         signs=signs,
         first_flip=first_flip,

@@ -5,14 +5,11 @@ gives three kinds of cases: its integer accumulators (one weight plane, scale 1,
 and its values with everything fused.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from bitsr.artifact.program import OPS, Op, Operand, OpKind, Program, Value, ValueKind
@@ -23,23 +20,10 @@ from bitsr.export.parity.recording import OpCall
 from bitsr.validation.errors import TargetError
 from bitsr.validation.targets.runner_files import Map
 
-# Half the distance of 1 and the next float32: the largest relative error of one rounded operation.
-UNIT = 2.0**-24
-# Of our sigmoid, absolute: a dozen roundings of a polynomial, damped by the slope of at most 1/4.
-SIGMOID_ERROR = 3e-7
-
-
-@dataclass(frozen=True)
-class Expected:
-    """One output: the reference, and how far a value may be from it (0: bit for bit)."""
-
-    values: Map
-    bound: NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class OpCase:
-    """One replay: ``index`` counts the artifact's ops, ``check`` says what is compared."""
+    """One replay: ``index`` counts the artifact's ops, ``check`` says what is compared, bit for bit."""
 
     index: int
     kind: OpKind
@@ -47,7 +31,7 @@ class OpCase:
     check: str
     program: Program
     inputs: tuple[Map, ...]
-    expected: tuple[Expected, ...]
+    expected: tuple[Map, ...]
 
 
 def make_op_cases(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
@@ -90,23 +74,17 @@ def _program(op: Op, inputs: list[Tensor | None], outputs: list[Tensor | None]) 
 
 
 def _case(
-    index: int, own: ArtifactOp, call: OpCall, check: str, op: Op, inputs: list[Tensor | None], expected: Any
+    index: int,
+    own: ArtifactOp,
+    call: OpCall,
+    check: str,
+    op: Op,
+    inputs: list[Tensor | None],
+    expected: Sequence[Tensor | None],
 ) -> OpCase:
-    pairs: list[tuple[Tensor | None, Tensor | float]] = expected
-    program = _program(op, inputs, [values for values, _ in pairs])
-    return OpCase(
-        index,
-        own.op.kind,
-        call.module,
-        check,
-        program,
-        tuple(_array(tensor) for tensor in inputs if tensor is not None),
-        tuple(
-            Expected(_array(values), np.broadcast_to(np.asarray(bound, np.float64), values.shape))
-            for values, bound in pairs
-            if values is not None
-        ),
-    )
+    program = _program(op, inputs, list(expected))
+    given, results = ([_array(tensor) for tensor in some if tensor is not None] for some in (inputs, expected))
+    return OpCase(index, own.op.kind, call.module, check, program, tuple(given), tuple(results))
 
 
 def _array(tensor: Tensor) -> Map:
@@ -129,14 +107,14 @@ def _binary_conv2d(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
         dot = ops.binary_conv2d(x, threshold, bits[plane : plane + 1].contiguous(), torch.ones_like(scale[:1]))
         constants = (op.constants[0], packed[plane : plane + 1], ones, None, None, None, None)
         accumulator = Op(op.kind, op.inputs, op.outputs, constants, (out_channels, kernel, 1))
-        cases.append(_case(index, own, call, f"accumulators of plane {plane}", accumulator, plain, [(dot, 0.0)]))
+        cases.append(_case(index, own, call, f"accumulators of plane {plane}", accumulator, plain, [dot]))
 
     signs = torch.where(x >= threshold.reshape(-1, x.shape[1], 1, 1), 1.0, -1.0)
-    cases.append(_case(index, own, call, "packed bits", _sign_probe(own), plain, [(signs, 0.0)]))
+    cases.append(_case(index, own, call, "packed bits", _sign_probe(own), plain, [signs]))
 
     # Every rounding of the epilogue is fixed (law 5), so that the values are exact as well.
     inputs = [x, per_picture, a["channel_gain"], a["spatial_gain"], a["residual"]]
-    cases.append(_case(index, own, call, "values", op, inputs, [(call.results[0], 0.0)]))
+    cases.append(_case(index, own, call, "values", op, inputs, call.results))
     return cases
 
 
@@ -157,54 +135,12 @@ def _sign_probe(own: ArtifactOp) -> Op:
     return Op(op.kind, inputs, op.outputs, constants, (channels, 1, 2))
 
 
-def _channel_gate(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
-    """Expected in float64, so that the bound is that of the kernels' own sums (law 6) alone."""
-    x, w1, b1, w2, b2 = (call.arguments[name].double() for name in ("x", "w1", "b1", "w2", "b2"))
-    height, width = x.shape[2:]
-    mean, mean_error = x.mean((2, 3)), (height + width) * UNIT * x.abs().mean((2, 3))
-
-    def linear(v: Tensor, error: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        terms = F.linear(v.abs() + error, weight.abs(), bias.abs())
-        return F.linear(v, weight, bias), F.linear(error, weight.abs()) + (weight.shape[1] + 1) * UNIT * terms
-
-    hidden, error = linear(mean, mean_error, w1, b1)
-    v, error = linear(hidden.relu(), error, w2, b2)
-    count = own.op.attributes[2]
-    halves: list[tuple[Tensor | None, Any]] = [
-        (v[:, :count] if count else None, error[:, :count]),
-        # A sigmoid is at most a quarter as steep as its argument.
-        (v[:, count:].sigmoid() if count < v.shape[1] else None, error[:, count:] / 4 + SIGMOID_ERROR),
-    ]
-    return [_case(index, own, call, "values", own.op, [call.arguments["x"]], halves)]
-
-
-def _spatial_gate(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
-    """As :func:`_channel_gate`; the kernels add k * ceil(C / 16) products a lane, then 4 + k sums (law 6)."""
-    x, weight, bias = (call.arguments[name].double() for name in ("x", "weight", "bias"))
-    kernel = weight.shape[-1]
-    depth = kernel * -(-x.shape[1] // 16) + 4 + kernel
-    terms = F.conv2d(x.abs(), weight.abs(), bias.abs(), padding=kernel // 2)
-    value = F.conv2d(x, weight, bias, padding=kernel // 2).sigmoid()
-    bound = depth * UNIT * terms / 4 + SIGMOID_ERROR
-    return [_case(index, own, call, "values", own.op, [call.arguments["x"]], [(value, bound)])]
-
-
-def _quantized_spatial_gate(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
-    """Both sides have the same argument, an integer sum and one rounding: the errors of two sigmoids remain."""
-    return [_case(index, own, call, "values", own.op, [call.arguments["x"]], [(call.results[0], 2 * SIGMOID_ERROR)])]
-
-
-def _exact(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
-    """Additions and shuffles: at most one rounding, the same on both sides."""
+def _values(index: int, own: ArtifactOp, call: OpCall) -> list[OpCase]:
+    """Every rounding is fixed (law 6), so that the values are all there is to compare."""
     inputs = [call.arguments[operand.name] for operand in OPS[own.op.kind].inputs]
-    return [_case(index, own, call, "values", own.op, inputs, [(call.results[0], 0.0)])]
+    return [_case(index, own, call, "values", own.op, inputs, call.results)]
 
 
 _CASES: dict[OpKind, Callable[[int, ArtifactOp, OpCall], list[OpCase]]] = {
-    OpKind.BINARY_CONV2D: _binary_conv2d,
-    OpKind.CHANNEL_GATE: _channel_gate,
-    OpKind.SPATIAL_GATE: _spatial_gate,
-    OpKind.QUANTIZED_SPATIAL_GATE: _quantized_spatial_gate,
-    OpKind.ADD: _exact,
-    OpKind.PIXEL_SHUFFLE: _exact,
+    kind: _binary_conv2d if kind is OpKind.BINARY_CONV2D else _values for kind in OPS
 }

@@ -16,7 +16,7 @@ from bitsr.export.parity.artifact_ops import ArtifactOp
 from bitsr.export.parity.matching import pair
 from bitsr.export.parity.recording import OpCall
 from bitsr.validation.errors import TargetError
-from bitsr.validation.parity.op_cases import Expected, OpCase, make_op_cases
+from bitsr.validation.parity.op_cases import OpCase, make_op_cases
 from bitsr.validation.results import OpResult, Worst, finite
 from bitsr.validation.targets.base import Target
 from bitsr.validation.targets.runner_files import Map, ReplayCase, read_map, write_cases, write_map
@@ -68,7 +68,7 @@ def replay(target: Target, cases: Sequence[OpCase]) -> list[OpResult]:
         return [
             judge(
                 case,
-                [read_map(results / name, e.values.shape) for name, e in zip(file.outputs, case.expected, strict=True)],
+                [read_map(results / name, e.shape) for name, e in zip(file.outputs, case.expected, strict=True)],
             )
             for case, file in zip(cases, files, strict=True)
         ]
@@ -91,41 +91,27 @@ def write_case(folder: Path, number: int, case: OpCase) -> ReplayCase:
 
 
 def judge(case: OpCase, outputs: Sequence[Map]) -> OpResult:
-    """Compare the outputs of a case with what was expected."""
-    errors = [np.abs(got.astype(np.float64) - e.values) for got, e in zip(outputs, case.expected, strict=True)]
-    wrong = sum(int((~(error <= e.bound)).sum()) for error, e in zip(errors, case.expected, strict=True))
-    output, at = _worst(errors, case.expected)
-    expected, got = case.expected[output], outputs[output]
-    bound = float(expected.bound[at])
+    """Compare the outputs of a case with what was expected, bit for bit (0 and -0 are one value)."""
+    pairs = list(zip(outputs, case.expected, strict=True))
+    errors = [_errors(got, expected) for got, expected in pairs]
+    number = max(range(len(errors)), key=lambda i: float(errors[i].max()))
+    at = tuple(int(i) for i in np.unravel_index(int(errors[number].argmax()), errors[number].shape))
+    got, expected = pairs[number]
     return OpResult(
         index=case.index,
         kind=case.kind.name.lower(),
         module=case.module,
         check=case.check,
-        elements=sum(e.values.size for e in case.expected),
-        exact=all(not e.bound.any() for e in case.expected),
-        wrong=wrong,
-        largest_error=finite(max(float(np.max(e)) for e in errors)),
-        share=finite(max(_share(error, e) for error, e in zip(errors, case.expected, strict=True))),
-        worst=Worst(
-            at=[int(i) for i in at], expected=float(expected.values[at]), got=finite(float(got[at])), bound=bound
-        ),
+        elements=sum(expected.size for expected in case.expected),
+        wrong=sum(int((error > 0).sum()) for error in errors),
+        largest_error=finite(float(errors[number][at])),
+        worst=Worst(at=list(at), expected=float(expected[at]), got=finite(float(got[at]))),
     )
 
 
-def _share(error: NDArray[np.float64], expected: Expected) -> float:
-    """Largest error as a share of its bound; infinite for any error where none is allowed."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shares = np.where(error == 0, 0.0, error / expected.bound)
-    return float(np.nan_to_num(shares, nan=np.inf).max())
-
-
-def _worst(errors: Sequence[NDArray[np.float64]], expected: Sequence[Expected]) -> tuple[int, tuple[int, ...]]:
-    """Output and position of the element that is furthest beyond its bound; NaN is further than anything."""
-    best: tuple[float, int, tuple[int, ...]] = (-np.inf, 0, ())
-    for number, (error, e) in enumerate(zip(errors, expected, strict=True)):
-        excess = np.nan_to_num(error - e.bound, nan=np.inf)
-        at = tuple(int(i) for i in np.unravel_index(int(excess.argmax()), excess.shape))
-        if float(excess[at]) > best[0] or not best[2]:
-            best = (float(excess[at]), number, at)
-    return best[1], best[2]
+def _errors(got: Map, expected: Map) -> NDArray[np.float64]:
+    """Distance of every element; NaN where only one is, and infinities of other signs, are infinitely far."""
+    with np.errstate(invalid="ignore"):
+        error = np.abs(got.astype(np.float64) - expected)
+    same = (got == expected) | (np.isnan(got) & np.isnan(expected))
+    return np.where(same, 0.0, np.nan_to_num(error, nan=np.inf))

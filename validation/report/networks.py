@@ -1,6 +1,5 @@
 """A network of the report: the artifacts of the same weights together, because their pictures are the same."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -139,14 +138,12 @@ def _run(run: Run) -> dict[str, Any]:
         )
     elif run.layers:
         text = "On the picture that agrees least every op of our kernels is bit-identical to PyTorch's."
-    counts = Counter("exact" if op.exact else "bounded" for op in run.ops if not op.wrong)
     return {
         "run": run,
         "plot": Markup(_replay_plot(run.ops)) if run.ops else "",
         "layers": Markup(_layer_plot(run.layers)) if run.layers else "",
         "divergence": text,
-        "exact": counts["exact"],
-        "bounded": counts["bounded"],
+        "exact": sum(not op.wrong for op in run.ops),
     }
 
 
@@ -167,9 +164,10 @@ def _replay_plot(ops: Sequence[OpResult]) -> str:
     for op in ops:
         style = "bad" if op.wrong else _CHECKS.get(op.check, "integer")
         error = "no number" if op.largest_error is None else f"largest error {op.largest_error:.3g}"
-        value = (op.share if op.share is None or op.share > 0 else 0.0) if op.wrong else (op.share or 0.0)
-        points.append(Point(op.index, value, style, f"op {op.index}, {op.kind}, {op.module}: {op.check}, {error}"))
-    return op_plots(points, low=1e-4, high=100.0, limit=1.0, label="Error of each op as a share of its bound")
+        points.append(
+            Point(op.index, op.largest_error, style, f"op {op.index}, {op.kind}, {op.module}: {op.check}, {error}")
+        )
+    return op_plots(points, low=1e-9, high=100.0, label="Largest error of each op")
 
 
 def _layer_plot(layers: Sequence[LayerError]) -> str:
@@ -187,7 +185,6 @@ def _layer_plot(layers: Sequence[LayerError]) -> str:
         points,
         low=1e-9,
         high=1.0,
-        limit=None,
         label="Relative error of each op's result in the whole network",
     )
 

@@ -68,7 +68,6 @@ def _summary(run: Run) -> dict[str, Any]:
     return {
         "run": run,
         "ops": f"{len(run.ops) - len(wrong)} of {len(run.ops)}" if run.ops else "",
-        "exact": f"{sum(op.exact for op in run.ops if not op.wrong)} exactly" if run.ops else "",
         "ops_ok": not wrong,
         "parity": agreement([*run.pictures, *run.steps]),
         "psnr": f"{np.mean([picture.psnr for picture in run.pictures]):.2f} dB" if run.pictures else "",

@@ -25,20 +25,13 @@ class Point:
     title: str
 
 
-def op_plots(points: Sequence[Point], *, low: float, high: float, limit: float | None, label: str) -> str:
+def op_plots(points: Sequence[Point], *, low: float, high: float, label: str) -> str:
     """:func:`op_plot` twice, for a wide and a narrow page; the style sheet shows one of them."""
-    return "".join(
-        op_plot(points, low=low, high=high, limit=limit, label=label, width=width) for width in (_WIDE, _NARROW)
-    )
+    return "".join(op_plot(points, low=low, high=high, label=label, width=width) for width in (_WIDE, _NARROW))
 
 
-def op_plot(
-    points: Sequence[Point], *, low: float, high: float, limit: float | None, label: str, width: int = _WIDE
-) -> str:
-    """Values on a logarithmic scale from ``low`` to ``high`` over the ops' indices, exact ones on a lane below it.
-
-    ``limit`` is drawn as a line.
-    """
+def op_plot(points: Sequence[Point], *, low: float, high: float, label: str, width: int = _WIDE) -> str:
+    """Values on a logarithmic scale from ``low`` to ``high`` over the ops' indices, exact ones on a lane below it."""
     last = max((point.index for point in points), default=0) or 1
     bottom = _HEIGHT - _BOTTOM - _LANE
 
@@ -70,12 +63,6 @@ def op_plot(
     parts.append(
         f'<text class="tick" x="{middle:.0f}" y="{_HEIGHT - 5}" text-anchor="middle">op of the artifact</text>'
     )
-    if limit is not None:
-        level = y(limit)
-        parts.append(f'<line class="limit" x1="{_LEFT}" x2="{width - _RIGHT}" y1="{level:.1f}" y2="{level:.1f}"/>')
-        parts.append(
-            f'<text class="tick limit-text" x="{width - _RIGHT}" y="{level - 5:.1f}" text-anchor="end">bound</text>'
-        )
     for point in points:
         at = f'cx="{x(point.index):.1f}" cy="{y(point.value, _SHIFTS.get(point.style, 0)):.1f}" r="3.2"'
         parts.append(f'<circle class="{escape(point.style)}" {at}><title>{escape(point.title)}</title></circle>')

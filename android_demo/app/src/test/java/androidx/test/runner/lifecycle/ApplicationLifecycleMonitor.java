@@ -1,4 +1,0 @@
-package androidx.test.runner.lifecycle;
-
-/** What Robolectric uses of androidx.test, which Maven Central holds as AAR only. */
-public interface ApplicationLifecycleMonitor {}
