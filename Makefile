@@ -123,7 +123,7 @@ lint: $(STAMP)/packages  ## ruff, mypy and clang-format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $(filter %.cpp %.h %.inc,$(NATIVE_SOURCES))
+	$(BIN)/clang-format --dry-run --Werror $(filter %.cpp %.h %.inc,$(NATIVE_SOURCES)) $(wildcard android_demo/engine/src/main/jni/*.[ch]*)
 
 # The aarch64 wheels of both runtimes, unpacked: their libraries are linked and run under QEMU, never imported.
 BITSR_ARM64_WHEELS ?= build/arm64-wheels
@@ -196,6 +196,41 @@ $(ANDROID)/unidbg/.built: android_demo/unidbg/pom.xml $(shell find android_demo/
 
 .PHONY: android-unidbg
 android-unidbg: $(ANDROID)/unidbg/.built  ## an Android 6 process on an emulated processor, in build/android/unidbg
+
+# ---- The Android app: engine and app tested in this machine's JVM, APKs of both flavours, no Android SDK ----
+APP := build/android
+APP_PACKAGES := openjdk-17-jdk-headless maven aapt zipalign apksigner dexdump
+APP_MODELS := ebsr_light_plus_x2 ebsr_light_plus_x3 ebsr_light_plus_x4
+APP_ASSETS := $(APP)/assets/.made
+MVN := mvn --batch-mode --quiet --no-transfer-progress --file android_demo/pom.xml -Dbitsr.build=$(CURDIR)/build \
+  -Dbitsr.python=$(CURDIR)/$(BIN)/python
+
+$(STAMP)/debian-app: Makefile $(STAMP)/venv
+	@$(call debian,$(APP_PACKAGES),the Android app)
+	@touch $@
+
+$(APP_ASSETS): $(wildcard training/weights/*.safetensors) $(shell find bitsr/artifact export training validation/parity -name '*.py') \
+  validation/app_assets.py $(shell find android_demo/app/src/main/assets -type f | tr ' ' '?') | build
+	for model in $(APP_MODELS); do $(BIN)/bitsr export $$model --android --output $(@D) --overwrite; done
+	rm -rf $(@D)/licences && cp -r android_demo/app/src/main/assets/licences $(@D)/licences
+	@touch $@
+
+$(APP)/host/libbitsr_jni.so: $(wildcard android_demo/engine/src/main/jni/*) build/native/.built $(STAMP)/debian-app
+	@mkdir -p $(@D)
+	java="$$(dirname "$$(dirname "$$(readlink -f "$$(command -v javac)")")")"; \
+	$(CXX) -std=c++17 -O2 -fPIC -shared -fvisibility=hidden -Wall -Wextra -Werror -I"$$java/include" -I"$$java/include/linux" \
+	  -Iruntime/capi/include $(filter %.cpp,$^) -Lbuild/native/capi -lbitsr -Wl,-rpath,$(CURDIR)/build/native/capi -o $@
+
+# Fetches what Maven needs, so that the tests need no network: they run with --offline.
+.PHONY: android-host
+android-host: build $(STAMP)/debian-app $(APP)/host/libbitsr_jni.so $(APP_ASSETS)  ## what the tests of the Android app need
+	$(MVN) test -Dtest=NothingToRun -Dsurefire.failIfNoSpecifiedTests=false
+
+.PHONY: android
+android: android-host android-runner  ## the Android app: all of its tests, and APKs of both flavours in build/android
+	$(MVN) --offline test
+	$(BIN)/python android_demo/tools/apk.py --flavour tflite --build $(APP) --output $(APP)/bitsr-tflite.apk
+	$(BIN)/python android_demo/tools/apk.py --flavour both --build $(APP) --output $(APP)/bitsr-both.apk
 
 # Debian's adbd for arm64, unpacked: with it `make test` tries the adb target on a device of its own.
 .PHONY: adb-device

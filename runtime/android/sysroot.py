@@ -45,21 +45,17 @@ NUMBERS = {
 # Bionic's locales have the categories of glibc, so that its mask of all of them is another one.
 LOCALE_MASK = 0x1FBF
 START = """
-typedef void (*Function)(void);
 extern int main(int, char**, char**);
 extern void __libc_init(void* arguments, void* on_exit, int (*main)(int, char**, char**), void* arrays);
-/* The dynamic linker has run the constructors; the list of destructors starts with -1 and ends with 0. */
-static Function none[] = {(Function)-1, 0};
-struct Arrays {
-  Function *before, *constructors, *destructors;
-};
-__attribute__((used)) static void bitsr_start(void* arguments) {
-  struct Arrays arrays = {none, none, none};
-  __libc_init(arguments, 0, main, &arrays);
-}
-__asm__(".globl _start\\n.type _start,%function\\n_start:\\n" JUMP);
+/* Lists of constructors, which the dynamic linker has run, and of destructors, which C++ hands over by itself. */
+static void* none[8];
+__attribute__((used)) static void bitsr_start(void* arguments) { __libc_init(arguments, 0, main, none); }
+__asm__(".text\\n.globl _start\\n.type _start,%function\\n_start:\\n" JUMP);
 """
-JUMPS = {"aarch64": "mov x0, sp\\nb bitsr_start\\n", "x86_64": "mov %rsp, %rdi\\nandq $-16, %rsp\\ncall bitsr_start\\n"}
+JUMPS = {
+    "aarch64": "mov x29, #0\\nmov x30, #0\\nmov x0, sp\\nb bitsr_start\\n",
+    "x86_64": "xorl %ebp, %ebp\\nmov %rsp, %rdi\\nandq $-16, %rsp\\ncall bitsr_start\\n",
+}
 
 
 def exported(library: Path) -> dict[str, str]:

@@ -4,6 +4,7 @@
 #define BITSR_ISA avx2
 #include <cstring>
 
+#include "cpu_x86.h"
 #include "lanes_avx2.h"
 #include "row_kernels.h"
 
@@ -161,7 +162,5 @@ struct Popcount {
 #include "row_kernels.inc"
 
 namespace bitsr {
-const RowKernels* avx2_kernels() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &avx2::kKernels : nullptr;
-}
+const RowKernels* avx2_kernels() { return x86_features().avx2_fma ? &avx2::kKernels : nullptr; }
 }  // namespace bitsr

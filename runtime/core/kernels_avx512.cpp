@@ -7,6 +7,7 @@
 #define BITSR_ISA avx512
 #include <cstring>
 
+#include "cpu_x86.h"
 #include "lanes_avx512.h"
 #include "row_kernels.h"
 
@@ -173,9 +174,5 @@ struct Popcount {
 #include "row_kernels.inc"
 
 namespace bitsr {
-const RowKernels* avx512_kernels() {
-  const bool here = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vpopcntdq");
-  return here ? &avx512::kKernels : nullptr;
-}
+const RowKernels* avx512_kernels() { return x86_features().avx512 ? &avx512::kKernels : nullptr; }
 }  // namespace bitsr

@@ -3,7 +3,6 @@
 An x86-64 build runs here as it is: `bionic/` gives it the C library's names with glibc behind them.
 """
 
-import platform
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bitsr.runtime import isa_names
 from bitsr.validation.errors import TargetError
 from bitsr.validation.parity.pictures import run_network
 from bitsr.validation.targets.base import Device, Target
@@ -23,6 +23,7 @@ from bitsr.validation.targets.open import open_target
 from bitsr.validation.validate import validate
 
 Cases = dict[str, Any]  # what the fixture `golden` gives
+LINKER = Path("/lib64/ld-linux-x86-64.so.2")
 SHIM = Path(__file__).parent / "bionic" / "shim.py"
 
 
@@ -35,12 +36,11 @@ def needs_unidbg(android: Path) -> None:
 @pytest.fixture(scope="session")
 def on_glibc(android: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The command that is bitsr-run of the x86-64 build."""
-    if platform.machine() != "x86_64" or shutil.which("cc") is None:
+    if not LINKER.is_file() or shutil.which("cc") is None:
         pytest.skip("needs an x86-64 Linux with a C compiler")
     folder = tmp_path_factory.mktemp("bionic")
     subprocess.run([sys.executable, str(SHIM), str(android / "runtimes"), str(folder)], check=True)
-    libraries = f"LD_LIBRARY_PATH={folder}:{android / 'x86_64'}"
-    return ["env", libraries, str(folder / "run"), str(android / "x86_64" / "emulated" / "libbitsr_run.so")]
+    return [str(LINKER), "--library-path", f"{folder}:{android / 'x86_64'}", str(android / "x86_64" / "bitsr-run")]
 
 
 @pytest.fixture(params=["unidbg:cortex-a53", "unidbg:cortex-a76", "x86_64"])
@@ -83,6 +83,8 @@ def test_facts_of_the_processor_and_the_runtimes(target: Target, golden: Cases) 
         assert run.device.kernel == run.device.isa[0]
         assert run.device.isa[-1] == "portable"
         assert run.build.compiler.startswith("clang")
+    if machine == "x86_64":
+        assert tflite.device.isa == list(isa_names())
     if machine == "aarch64":
         assert tflite.device.isa == ["neon", "portable"]
         assert tflite.device.processor == f"emulated {target.describe().processor.removeprefix('emulated ')}"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -191,10 +192,34 @@ def test_evaluate_writes_the_figures(bitsr: Bitsr, tmp_path: Path, weights: Path
     report = tmp_path / "figures.json"
     outcome = bitsr("evaluate", weights, "--images", folder, "-o", report)
     assert outcome.code == 0
-    figures = json.loads(report.read_text())
+    (figures,) = json.loads(report.read_text())["models"]
     assert figures["model"] == "test_ebsr_plus_x2"
     assert set(figures["sets"]["set"]["pictures"]) == {"a", "b"}
     assert f"{figures['sets']['set']['bicubic_psnr']:.2f}" in outcome.out
+
+
+def test_evaluate_writes_a_table_of_models(bitsr: Bitsr, tmp_path: Path, weights: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    Image.fromarray(noise(33, 41)).save(folder / "a.png")
+    for suffix in ("md", "csv"):
+        table = tmp_path / f"table.{suffix}"
+        outcome = bitsr("evaluate", weights, weights, "--runtime", "eager", "--images", folder, "-o", table)
+        assert outcome.code == 0
+        rows = [[c.strip() for c in re.split("[|,]", line.strip("|"))] for line in table.read_text().splitlines()]
+        rows = [row for row in rows if not row[0].startswith("---")]
+        assert [row[0] for row in rows] == ["model", "bicubic", "test_ebsr_plus_x2", "test_ebsr_plus_x2"]
+        assert rows[0][1:] == ["scale", "set PSNR", "set SSIM"]
+        assert rows[2][2] in outcome.out
+
+
+def test_evaluate_refuses_other_tables_and_devices(bitsr: Bitsr, tmp_path: Path, weights: Path) -> None:
+    outcome = bitsr("evaluate", weights, "--images", tmp_path, "-o", tmp_path / "table.xlsx")
+    assert (outcome.code, "is no .json, .md, .csv" in outcome.error) == (2, True)
+    outcome = bitsr("evaluate", weights, "--images", tmp_path, "--device", "abacus")
+    assert (outcome.code, "cannot compute on 'abacus'" in outcome.error) == (2, True)
+    outcome = bitsr("evaluate", weights, "--images", tmp_path, "--images", tmp_path / ".")
+    assert (outcome.code, "have one name" in outcome.error) == (2, True)
 
 
 def test_train_and_go_on(bitsr: Bitsr, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_evaluate_an_artifact_with_pictures_beyond_its_budget(weights: Path, pho
     for model in (tmp_path / f"{weights.stem}.pte", weights):
         figures = tmp_path / f"{model.suffix}.json"
         assert main(["evaluate", str(model), "--images", str(tmp_path / "set"), "-o", str(figures)]) == 0
-        psnr.append(json.loads(figures.read_text())["sets"]["set"]["psnr"])
+        psnr.append(json.loads(figures.read_text())["models"][0]["sets"]["set"]["psnr"])
     # A local network: tiles change nothing but the order of the float sums of head and tail.
     assert psnr[0] == pytest.approx(psnr[1], abs=0.05)
 

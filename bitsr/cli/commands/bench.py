@@ -23,7 +23,10 @@ def register(app: typer.Typer) -> None:
     app.command(
         "bench",
         short_help="Time our kernels against the stock runtimes.",
-        epilog=example("bitsr bench --case network --threads 1,2 -o build/bench"),
+        epilog=example(
+            "bitsr bench --case network --threads 1,2 -o build/bench",
+            "bitsr bench --on adb:emulator-5554 --app --model ebsr_light_plus_x4 -o build/phone",
+        ),
     )(bench)
 
 
@@ -48,6 +51,11 @@ def bench(
     rounds: Annotated[
         int, typer.Option(min=1, help="Timed rounds of a whole network; a layer has five times more.")
     ] = 9,
+    on: Annotated[
+        str | None, typer.Option("--on", help="With --app: the device, adb:SERIAL.", show_default="this machine")
+    ] = None,
+    in_app: Annotated[bool, typer.Option("--app", help="Time --model in the Android app there.")] = False,
+    model: Annotated[str | None, typer.Option(help="With --app: id of a model that the app holds.")] = None,
 ) -> None:
     """Time our kernels against float32 and int8 in the stock runtimes: one layer and whole networks, in one run.
 
@@ -55,6 +63,9 @@ def bench(
     results.partial.json then, so that an earlier complete results.json stays.
     """
     counts = _counts(threads)
+    if in_app or on is not None:
+        _bench_app(on, model, in_app=in_app, runtimes=_names(runtime), counts=counts, runs=rounds, folder=folder)
+        return
     photos = picture or _PHOTOS if int8 else None
     missing = next((path for path in photos or [] if not path.is_file()), None)
     if missing is not None:
@@ -89,6 +100,57 @@ def bench(
         count = len(result.failures)
         others = f", and {count - 1} more" if count > 1 else ""
         raise BitsrError(f"not everything was timed: {first.line}{others}; --debug shows where") from first.error
+
+
+def _bench_app(
+    on: str | None,
+    model: str | None,
+    *,
+    in_app: bool,
+    runtimes: tuple[str, ...],
+    counts: tuple[int, ...],
+    runs: int,
+    folder: Path,
+) -> None:
+    """Times of the app, and its own results in results.json: of one run its object, of several a list."""
+    from statistics import median
+
+    from bitsr.artifact.formats import FORMATS
+    from bitsr.validation.bench.app import AppOnDevice
+
+    if not in_app:
+        raise UsageError("--on times the Android app; add --app, or time bitsr-run there with: bitsr validate --on ...")
+    if on is None or model is None:
+        raise UsageError("--app takes the device and the model: --on adb:SERIAL --app --model ebsr_light_plus_x4")
+    kinds = {form.runtime.lower(): kind for kind, form in FORMATS.items()}
+    unknown = [name for name in runtimes if name not in kinds]
+    if unknown:
+        raise UsageError(f"the runtime is '{', '.join(unknown)}'; expected some of: {', '.join(kinds)}")
+    _check_output(folder)
+    app = AppOnDevice.find(on)
+    found = [app.time(model, kinds[name], runs=runs, threads=count) for name in runtimes for count in counts]
+    contents = [one.content for one in found]
+    with atomic_write(folder / COMPLETE) as temporary:
+        content = contents[0] if len(contents) == 1 else {"schema": 1, "models": contents}
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    table(
+        f"{model} in the app, 128x128, medians of {runs}",
+        ("runtime", "kernel", "threads", "ms", "least", "processor"),
+        [
+            (
+                ", ".join(f"{name} {number}" for name, number in one.run.versions.items()),
+                one.run.device.kernel,
+                str(one.run.device.threads),
+                f"{median(one.run.samples_ms):.2f}",
+                f"{min(one.run.samples_ms):.2f}",
+                f"{median(one.run.samples_cpu_ms):.2f}",
+            )
+            for one in found
+        ],
+        left=2,
+    )
+    note(f"device: {found[0].run.device.processor} ({found[0].run.device.machine})")
+    closing([folder / COMPLETE], then=[])
 
 
 def _print(rows: "list[Row]", content: dict[str, Any]) -> None:

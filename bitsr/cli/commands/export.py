@@ -7,13 +7,17 @@ import typer
 
 from bitsr.cli.console import closing, note, table
 from bitsr.cli.options import example
+from bitsr.common.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
     app.command(
         "export",
         short_help="Write the artifacts that run on the phone.",
-        epilog=example("bitsr export ebsr_light_plus_x4 -o build/x4 --format pte,tflite"),
+        epilog=example(
+            "bitsr export ebsr_light_plus_x4 -o build/x4 --format pte,tflite",
+            "bitsr export ebsr_light_plus_x4 -o app/src/main/assets --android",
+        ),
     )(export)
 
 
@@ -27,31 +31,58 @@ class _Lines:
 def export(
     model: Annotated[str, typer.Argument(help="Model id, or weights file.")],
     folder: Annotated[Path, typer.Option("--output", "-o", help="Folder of the artifacts.")],
-    formats: Annotated[str, typer.Option("--format", "-f", help="Formats, separated by commas: pte, tflite.")] = "pte",
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="Formats, separated by commas: pte, tflite.",
+            show_default="pte; an app gets both",
+        ),
+    ] = None,
     stock_ops: Annotated[
         bool, typer.Option("--stock-ops", help="Beside the .tflite NAME_stock.tflite, which runs without our delegate.")
     ] = False,
     max_pixels: Annotated[
         int | None, typer.Option(min=1024, help="Most input pixels of one call; larger pictures are tiled.")
     ] = None,
+    android: Annotated[
+        bool,
+        typer.Option("--android", help="The folder is an app's assets: models/, and golden inputs in golden/."),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace artifacts that exist.")] = False,
 ) -> None:
     """Fold a trained model and write the artifacts that run on the phone."""
-    from bitsr.artifact.formats import sidecar_path
+    from bitsr.artifact.formats import FORMATS, sidecar_path
     from bitsr.export.export import export_model
     from bitsr.inference.load import find_weights
 
+    if android and stock_ops:
+        raise UsageError("an app runs our kernels, not stock ops; leave out --android or --stock-ops")
     weights, model_id = find_weights(model)
-    result = export_model(
-        model_id,
-        weights=weights,
-        output=folder,
-        formats=tuple(formats.split(",")),
-        max_pixels=max_pixels,
-        overwrite=overwrite,
-        stock_ops=stock_ops,
-        progress=_Lines(),
-    )
+    if android:
+        from bitsr.validation.app_assets import write_app_assets
+
+        result = write_app_assets(
+            model_id,
+            weights=weights,
+            folder=folder,
+            formats=tuple(formats.split(",")) if formats else tuple(FORMATS),
+            max_pixels=max_pixels,
+            overwrite=overwrite,
+            progress=_Lines(),
+        )
+    else:
+        result = export_model(
+            model_id,
+            weights=weights,
+            output=folder,
+            formats=tuple((formats or "pte").split(",")),
+            max_pixels=max_pixels,
+            overwrite=overwrite,
+            stock_ops=stock_ops,
+            progress=_Lines(),
+        )
     for file in result.files.values():
         table(
             f"{file.path.name}: where the ops run",

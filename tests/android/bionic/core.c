@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,34 @@ static FILE* file_of(void* file) {
   for (int i = 0; i < 3; ++i)
     if (old_files != NULL && (char*)file == old_files + i * kFileBytes) return standard[i];
   return file;
+}
+
+// The first object is the program. Android's dynamic linker runs its constructors; glibc's leaves them to the program.
+static int run_constructors(struct dl_phdr_info* program, size_t size, void* arguments) {
+  (void)size;
+  char** const* words = arguments;
+  void (**constructors)(int, char**, char**) = NULL;
+  size_t bytes = 0;
+  for (int i = 0; i < program->dlpi_phnum; ++i) {
+    if (program->dlpi_phdr[i].p_type != PT_DYNAMIC) continue;
+    const ElfW(Dyn)* entry = (const ElfW(Dyn)*)(program->dlpi_addr + program->dlpi_phdr[i].p_vaddr);
+    for (; entry->d_tag != DT_NULL; ++entry) {
+      if (entry->d_tag == DT_INIT_ARRAY) constructors = (void*)(program->dlpi_addr + entry->d_un.d_ptr);
+      if (entry->d_tag == DT_INIT_ARRAYSZ) bytes = entry->d_un.d_val;
+    }
+  }
+  for (size_t i = 0; i < bytes / sizeof(*constructors); ++i) constructors[i](0, words[0], words[1]);
+  return 1;
+}
+
+// `stack` is what the kernel left: the number of words, the words, a null, the environment.
+void bionic___libc_init(void* stack, void* on_exit, int (*program)(int, char**, char**), void* arrays) {
+  (void)on_exit;
+  (void)arrays;
+  const int count = (int)*(long*)stack;
+  char** words[2] = {(char**)stack + 1, (char**)stack + 1 + count + 1};
+  dl_iterate_phdr(run_constructors, words);
+  exit(program(count, words[0], words[1]));
 }
 
 int* bionic___errno(void) { return &errno; }

@@ -1,8 +1,7 @@
 """Build a stand-in for bionic on this machine: ``shim.py RUNTIMES FOLDER``.
 
-FOLDER gets libc.so, libm.so, libdl.so and liblog.so, which export what Android 6's do, an empty libandroid.so, and the
-program ``run``. With FOLDER and the libraries of an x86-64 Android build in LD_LIBRARY_PATH, ``run LIBRARY
-ARGUMENT...`` calls the main() of one of them.
+FOLDER gets libc.so, libm.so, libdl.so and liblog.so, which export what Android 6's do, and an empty libandroid.so. A
+program of an x86-64 Android build then runs as it is: `ld-linux-x86-64.so.2 --library-path FOLDER:LIBRARIES PROGRAM`.
 """
 
 import subprocess
@@ -60,7 +59,6 @@ def main(runtimes: Path, folder: Path) -> None:
         subprocess.run(["cc", *map(str, arguments)], check=True)
 
     cc("-O1", "-shared", "-fPIC", HERE / "core.c", "-o", folder / "libbitsr_bionic.so")
-    cc("-O1", HERE / "run.c", "-o", folder / "run")
     names = {LATER: False}
     for library in LIBRARIES:
         names |= exported(runtimes / "bionic" / f"lib{library}.so")

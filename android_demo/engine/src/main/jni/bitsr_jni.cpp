@@ -167,6 +167,14 @@ JNIEXPORT jbyteArray JNICALL Java_org_bitsr_engine_jni_Native_version(JNIEnv* en
   return bytes_of(env, bitsr_version());
 }
 
+JNIEXPORT jbyteArray JNICALL Java_org_bitsr_engine_jni_Native_compiler(JNIEnv* env, jclass) {
+#if defined(__clang__)
+  return bytes_of(env, "clang " __clang_version__);
+#else
+  return bytes_of(env, "gcc " __VERSION__);
+#endif
+}
+
 JNIEXPORT jbyteArray JNICALL Java_org_bitsr_engine_jni_Native_isaNames(JNIEnv* env, jclass) {
   return bytes_of(env, bitsr_isa_names());
 }

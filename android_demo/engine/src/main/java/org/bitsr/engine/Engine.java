@@ -20,6 +20,12 @@ public final class Engine {
         return Text.of(Native.version());
     }
 
+    /** What built the native side: name and version of the compiler. */
+    public static String compiler() throws UnsupportedException {
+        require();
+        return Text.of(Native.compiler());
+    }
+
     /** The instruction sets with kernels that this processor has, the fastest first. */
     public static String[] instructionSets() throws UnsupportedException {
         require();

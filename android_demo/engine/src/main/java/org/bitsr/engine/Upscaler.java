@@ -191,7 +191,10 @@ public final class Upscaler implements Closeable {
         int[] argb;
         try {
             argb = new int[Math.multiplyExact(width, height)];
-            picture.getPixels(argb, 0, width, 0, 0, width, height);
+            // The pixels of a bitmap in the graphics memory can not be read where they are.
+            Bitmap readable = picture.getConfig() == Bitmap.Config.HARDWARE
+                    ? picture.copy(Bitmap.Config.ARGB_8888, false) : picture;
+            readable.getPixels(argb, 0, width, 0, 0, width, height);
         } catch (OutOfMemoryError | ArithmeticException error) {
             throw new NotEnoughMemoryException("the pixels of the picture (" + width + "x" + height
                     + ") do not fit into memory; make it smaller");

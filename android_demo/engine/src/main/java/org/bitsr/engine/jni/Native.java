@@ -47,6 +47,8 @@ public final class Native {
 
     public static native byte[] version();
 
+    public static native byte[] compiler();
+
     /** Instruction sets of this processor, the fastest first, separated by commas. */
     public static native byte[] isaNames();
 

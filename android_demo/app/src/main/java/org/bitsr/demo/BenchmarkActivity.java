@@ -1,0 +1,122 @@
+package org.bitsr.demo;
+
+import android.content.Context;
+import android.content.Intent;
+import android.os.Bundle;
+import android.os.Handler;
+import android.os.Looper;
+import android.util.Log;
+import android.view.WindowManager;
+
+import java.io.File;
+import java.util.List;
+import java.util.Locale;
+
+import org.json.JSONObject;
+
+/**
+ * Times a model when a computer asks for it: {@code adb shell am start -n org.bitsr.demo/.BenchmarkActivity} with the
+ * extras model, format (texts), runs, warmup, threads, height, width (numbers). The end stands in the log, tag bitsr.
+ */
+public final class BenchmarkActivity extends PageActivity {
+    /** A run, which outlives the activity; changed on the main thread alone. */
+    static final class Run {
+        private final Handler main = new Handler(Looper.getMainLooper());
+        BenchmarkActivity shown;
+        String text = "";
+        boolean over, passed;
+
+        void start(Context context, Intent intent) {
+            new Thread(() -> {
+                File target = Benchmark.target(context);
+                try {
+                    // Nobody may take an older file for this run's.
+                    target.delete();
+                    Models models = new Models(new Content(context));
+                    Benchmark.Request request = request(models, intent);
+                    JSONObject results = Benchmark.run(models, request,
+                            number -> say(context.getString(R.string.benchmark_running,
+                                    request.model + "." + request.format, number, request.runs), false, false));
+                    Benchmark.write(target, results);
+                    double median = Benchmark.median(results.getJSONArray("samples_ms"));
+                    Log.i("bitsr", String.format(Locale.ROOT, "benchmark: median %.3f ms, %s", median, target));
+                    say(context.getString(R.string.benchmark_done, median, target.getPath()), true, true);
+                } catch (Exception | OutOfMemoryError error) {
+                    Log.e("bitsr", "benchmark: failed: " + error.getMessage());
+                    Benchmark.writeError(target, String.valueOf(error.getMessage()));
+                    say(context.getString(R.string.benchmark_failed, String.valueOf(error.getMessage())), true, false);
+                }
+            }, "bitsr-benchmark").start();
+        }
+
+        private static Benchmark.Request request(Models models, Intent intent) throws Benchmark.RequestException {
+            List<String> names = models.names();
+            if (names.isEmpty()) {
+                throw new Benchmark.RequestException("this app was built without models");
+            }
+            String model = text(intent, "model", names.get(0));
+            if (!names.contains(model)) {
+                throw new Benchmark.RequestException(
+                        "there is no model '" + model + "', expected one of " + String.join(", ", names));
+            }
+            List<String> formats = models.formats(model);
+            String format = text(intent, "format", formats.get(0));
+            if (!formats.contains(format)) {
+                throw new Benchmark.RequestException(
+                        "there is no " + model + "." + format + ", expected one of " + String.join(", ", formats));
+            }
+            return new Benchmark.Request(model, format, intent.getIntExtra("runs", 50), intent.getIntExtra("warmup", 5),
+                    intent.getIntExtra("threads", 1), intent.getIntExtra("height", 128),
+                    intent.getIntExtra("width", 128));
+        }
+
+        private static String text(Intent intent, String key, String otherwise) {
+            String value = intent.getStringExtra(key);
+            return value == null ? otherwise : value;
+        }
+
+        private void say(String next, boolean end, boolean good) {
+            main.post(() -> {
+                text = next;
+                over = end;
+                passed = good;
+                if (shown != null) {
+                    shown.changed();
+                }
+            });
+        }
+    }
+
+    private Run run;
+
+    @Override protected void onCreate(Bundle saved) {
+        super.onCreate(saved);
+        // A screen that goes dark slows the processor.
+        getWindow().addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON);
+        Object kept = getLastNonConfigurationInstance();
+        run = kept instanceof Run ? (Run) kept : new Run();
+        run.shown = this;
+        if (kept == null) {
+            run.start(getApplicationContext(), getIntent());
+        }
+        changed();
+    }
+
+    private void changed() {
+        int icon = !run.over ? R.drawable.ic_wait : run.passed ? R.drawable.ic_pass : R.drawable.ic_fail;
+        summary(icon, run.text, run.over ? "" : getString(R.string.benchmark_started_elsewhere));
+    }
+
+    @Override public Object onRetainNonConfigurationInstance() {
+        return run;
+    }
+
+    @Override protected void onDestroy() {
+        run.shown = null;
+        super.onDestroy();
+    }
+
+    Run run() {
+        return run;
+    }
+}

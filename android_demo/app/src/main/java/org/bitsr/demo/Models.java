@@ -1,0 +1,66 @@
+package org.bitsr.demo;
+
+import android.util.Log;
+
+import java.io.File;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+
+import org.bitsr.engine.ArgumentException;
+import org.bitsr.engine.BitsrException;
+import org.bitsr.engine.Engine;
+import org.bitsr.engine.EngineOptions;
+import org.bitsr.engine.Upscaler;
+
+/** The models, as {@code bitsr export --android} wrote them: nothing about one is known here. */
+final class Models {
+    private static final String FOLDER = "models";
+    /** The formats that the engine opens; what else lies in the folder belongs to one of these files. */
+    private static final List<String> FORMATS = List.of("tflite", "pte");
+
+    private final Content content;
+    private final Map<String, List<String>> formats = new TreeMap<>();
+
+    Models(Content content) {
+        this.content = content;
+        List<String> files = content.list(FOLDER);
+        for (String format : FORMATS) {
+            for (String file : files) {
+                if (file.endsWith("." + format)) {
+                    String name = file.substring(0, file.length() - format.length() - 1);
+                    formats.computeIfAbsent(name, key -> new ArrayList<>()).add(format);
+                }
+            }
+        }
+    }
+
+    List<String> names() {
+        return new ArrayList<>(formats.keySet());
+    }
+
+    List<String> formats(String name) {
+        return formats.getOrDefault(name, Collections.emptyList());
+    }
+
+    /**
+     * A .pte of several threads uses the pool of the process, which gets their number first; where another such model
+     * is open the pool stays as it is, and {@code info().threads} says how large that is.
+     */
+    Upscaler open(String name, String format, int threads) throws IOException, BitsrException {
+        EngineOptions options = new EngineOptions().threads(threads);
+        if (format.equals("pte") && threads > 1) {
+            try {
+                Engine.setProcessThreads(threads, options);
+            } catch (ArgumentException inUse) {
+                Log.i("bitsr", "the pool of ExecuTorch stays as it is", inUse);
+            }
+        }
+        String path = FOLDER + "/" + name + "." + format;
+        File file = content.file(path);
+        return file != null ? Upscaler.open(file, options) : Upscaler.open(content.assets, path, options);
+    }
+}

@@ -1,0 +1,171 @@
+package org.bitsr.demo;
+
+import android.app.ActivityManager;
+import android.content.ContentResolver;
+import android.content.Context;
+import android.database.Cursor;
+import android.graphics.Bitmap;
+import android.graphics.BitmapFactory;
+import android.graphics.ColorSpace;
+import android.graphics.ImageDecoder;
+import android.graphics.Matrix;
+import android.media.ExifInterface;
+import android.net.Uri;
+import android.os.Build;
+import android.provider.OpenableColumns;
+
+import java.io.File;
+import java.io.FileInputStream;
+import java.io.FileNotFoundException;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+
+/** Reads pictures of others: first a copy of the file, so that nothing depends on a permission that ends. */
+final class Photos {
+    /** Of the memory for Java objects that a picture's pixels may take: the rest is for everything else. */
+    private static final double SHARE_OF_HEAP = 0.6;
+    private static final int BYTES_OF_PIXEL = 4;
+
+    private Photos() {}
+
+    /** The name that the picture has where it comes from; "picture" where it has none. */
+    static String name(Context context, Uri uri) {
+        try (Cursor cursor = context.getContentResolver().query(uri, new String[] {OpenableColumns.DISPLAY_NAME}, null,
+                null, null)) {
+            if (cursor != null && cursor.moveToFirst() && cursor.getString(0) != null) {
+                return cursor.getString(0);
+            }
+        } catch (RuntimeException ignored) {
+            // A provider that can not answer gives a picture without a name.
+        }
+        String last = uri.getLastPathSegment();
+        return last == null || last.isEmpty() ? "picture" : last.substring(last.lastIndexOf('/') + 1);
+    }
+
+    /** Copies what the address leads to; the original is opened for reading alone. */
+    static void copy(Context context, Uri uri, File target) throws Failure {
+        ContentResolver resolver = context.getContentResolver();
+        try (InputStream in = resolver.openInputStream(uri); OutputStream out = new FileOutputStream(target)) {
+            if (in == null) {
+                throw new FileNotFoundException(uri.toString());
+            }
+            pour(in, out);
+        } catch (SecurityException error) {
+            throw new Failure(context.getString(R.string.fail_permission), context.getString(R.string.fail_permission_hint),
+                    error);
+        } catch (IOException | RuntimeException error) {
+            if (Failures.noSpace(error)) {
+                throw Failures.ofSaving(context, error, target.length());
+            }
+            throw new Failure(context.getString(R.string.fail_gone), context.getString(R.string.fail_gone_hint), error);
+        }
+    }
+
+    static void pour(InputStream in, OutputStream out) throws IOException {
+        byte[] part = new byte[1 << 16];
+        for (int count = in.read(part); count >= 0; count = in.read(part)) {
+            out.write(part, 0, count);
+        }
+    }
+
+    /** The pixels, upright, in sRGB. */
+    static Bitmap decode(Context context, File file) throws Failure {
+        BitmapFactory.Options bounds = new BitmapFactory.Options();
+        bounds.inJustDecodeBounds = true;
+        BitmapFactory.decodeFile(file.getPath(), bounds);
+        if (bounds.outWidth > 0 && bounds.outHeight > 0) {
+            checkSize(context, (long) bounds.outWidth * bounds.outHeight);
+        }
+        try {
+            Bitmap bitmap = Build.VERSION.SDK_INT >= Build.VERSION_CODES.P ? Newer.decode(file) : decodeOld(file);
+            if (bitmap != null) {
+                return bitmap;
+            }
+        } catch (OutOfMemoryError error) {
+            throw Failures.of(context, error);
+        } catch (IOException | RuntimeException error) {
+            throw undecodable(context, error);
+        }
+        throw undecodable(context, null);
+    }
+
+    private static Failure undecodable(Context context, Throwable cause) {
+        return new Failure(context.getString(R.string.fail_decode), context.getString(R.string.fail_decode_hint), cause);
+    }
+
+    /** The engine takes the pixels as one array, so the memory for Java objects bounds them. */
+    private static void checkSize(Context context, long pixels) throws Failure {
+        double most = mostPixels(context);
+        if (pixels > most) {
+            throw new Failure(context.getString(R.string.fail_large),
+                    context.getString(R.string.fail_large_hint, pixels / 1e6, Math.floor(most / 1e6)), null);
+        }
+    }
+
+    static double mostPixels(Context context) {
+        ActivityManager manager = context.getSystemService(ActivityManager.class);
+        ActivityManager.MemoryInfo memory = new ActivityManager.MemoryInfo();
+        manager.getMemoryInfo(memory);
+        double heap = SHARE_OF_HEAP * Runtime.getRuntime().maxMemory() / BYTES_OF_PIXEL;
+        // Beside that array lie the bitmap and the engine's copy.
+        double free = memory.availMem > 0 ? memory.availMem / (3.0 * BYTES_OF_PIXEL) : heap;
+        return Math.min(heap, free);
+    }
+
+    /** Android 8: its decoder leaves the orientation to the app. */
+    private static Bitmap decodeOld(File file) throws IOException {
+        BitmapFactory.Options options = new BitmapFactory.Options();
+        options.inPreferredConfig = Bitmap.Config.ARGB_8888;
+        options.inPreferredColorSpace = ColorSpace.get(ColorSpace.Named.SRGB);
+        Bitmap bitmap = BitmapFactory.decodeFile(file.getPath(), options);
+        if (bitmap == null) {
+            return null;
+        }
+        Matrix turn = new Matrix();
+        switch (new ExifInterface(file.getPath()).getAttributeInt(ExifInterface.TAG_ORIENTATION, 1)) {
+            case ExifInterface.ORIENTATION_FLIP_HORIZONTAL:
+                turn.setScale(-1, 1);
+                break;
+            case ExifInterface.ORIENTATION_ROTATE_180:
+                turn.setRotate(180);
+                break;
+            case ExifInterface.ORIENTATION_FLIP_VERTICAL:
+                turn.setScale(1, -1);
+                break;
+            case ExifInterface.ORIENTATION_TRANSPOSE:
+                turn.setRotate(90);
+                turn.postScale(-1, 1);
+                break;
+            case ExifInterface.ORIENTATION_ROTATE_90:
+                turn.setRotate(90);
+                break;
+            case ExifInterface.ORIENTATION_TRANSVERSE:
+                turn.setRotate(-90);
+                turn.postScale(-1, 1);
+                break;
+            case ExifInterface.ORIENTATION_ROTATE_270:
+                turn.setRotate(-90);
+                break;
+            default:
+                return bitmap;
+        }
+        return Bitmap.createBitmap(bitmap, 0, 0, bitmap.getWidth(), bitmap.getHeight(), turn, false);
+    }
+
+    @NewerApi
+    private static final class Newer {
+        static Bitmap decode(File file) throws IOException {
+            try (FileInputStream in = new FileInputStream(file); FileChannel channel = in.getChannel()) {
+                ByteBuffer content = channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size());
+                return ImageDecoder.decodeBitmap(ImageDecoder.createSource(content), (decoder, info, source) -> {
+                    decoder.setAllocator(ImageDecoder.ALLOCATOR_SOFTWARE);
+                    decoder.setTargetColorSpace(ColorSpace.get(ColorSpace.Named.SRGB));
+                });
+            }
+        }
+    }
+}

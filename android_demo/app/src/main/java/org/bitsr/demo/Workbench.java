@@ -1,0 +1,311 @@
+package org.bitsr.demo;
+
+import android.content.Context;
+import android.graphics.Bitmap;
+import android.net.Uri;
+import android.os.Handler;
+import android.os.Looper;
+import android.os.SystemClock;
+
+import java.io.BufferedOutputStream;
+import java.io.File;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+
+import org.bitsr.engine.BitsrException;
+import org.bitsr.engine.CancelledException;
+import org.bitsr.engine.Engine;
+import org.bitsr.engine.PngWriter;
+import org.bitsr.engine.Upscaler;
+
+/**
+ * The picture that is worked on: it outlives the activities that show it. Everything that takes time happens on one
+ * thread of its own; what it knows is changed on the main thread alone, and the listener told.
+ */
+final class Workbench {
+    /** EMPTY: no picture. READY: a picture without a result, because the work was cancelled. */
+    enum Stage { EMPTY, LOADING, WORKING, READY, DONE, FAILED }
+
+    interface Listener {
+        void changed();
+    }
+
+    /** What is asked for. */
+    static final class Choice {
+        final String model, format;
+        final int threads;
+
+        Choice(String model, String format, int threads) {
+            this.model = model;
+            this.format = format;
+            this.threads = threads;
+        }
+
+        @Override public boolean equals(Object other) {
+            return other instanceof Choice && model.equals(((Choice) other).model)
+                    && format.equals(((Choice) other).format) && threads == ((Choice) other).threads;
+        }
+
+        @Override public int hashCode() {
+            return model.hashCode() * 31 + format.hashCode() + threads;
+        }
+    }
+
+    /** A finished enlargement: the whole of it as a file, the preview to look at. */
+    static final class Result {
+        final Choice choice;
+        final File file;
+        final Bitmap preview;
+        final int width, height, scale, threads;
+        final boolean reduced;
+        final double milliseconds;
+        final long peakBytes;
+
+        Result(Choice choice, File file, Preview preview, int width, int height, int scale, int threads,
+                double milliseconds, long peakBytes) {
+            this.choice = choice;
+            this.file = file;
+            this.preview = preview.bitmap;
+            reduced = preview.step > 1;
+            this.width = width;
+            this.height = height;
+            this.scale = scale;
+            this.threads = threads;
+            this.milliseconds = milliseconds;
+            this.peakBytes = peakBytes;
+        }
+    }
+
+    private final Context context;
+    final Models models;
+    private final ExecutorService worker = Executors.newSingleThreadExecutor(task -> new Thread(task, "bitsr-work"));
+    private final Handler main = new Handler(Looper.getMainLooper());
+    private Listener listener;
+    /** Counts tasks: what an older one says is not heard. */
+    private volatile int task;
+
+    /** The choice of the work that was begun last. */
+    private Choice asked;
+
+    Stage stage = Stage.EMPTY;
+    String name = "";
+    Bitmap source;
+    Result result;
+    Failure failure;
+    int permille;
+
+    /** Of the worker alone: the open model, and what it is. */
+    private Upscaler upscaler;
+    private Choice opened;
+
+    Workbench(Context context) {
+        this.context = context.getApplicationContext();
+        models = new Models(new Content(context));
+    }
+
+    void setListener(Listener next) {
+        listener = next;
+    }
+
+    Choice asked() {
+        return asked;
+    }
+
+    /** The copy of the picture that is worked on; it survives the end of the process. */
+    File copy() {
+        return new File(context.getCacheDir(), "picture");
+    }
+
+    /** Reads a picture of others, and enlarges it. */
+    void open(Uri uri, Choice choice) {
+        int number = begin(Stage.LOADING);
+        asked = choice;
+        source = null;
+        result = null;
+        changed();
+        run(number, () -> {
+            String from = Photos.name(context, uri);
+            Photos.copy(context, uri, copy());
+            load(number, from, choice);
+        });
+    }
+
+    /** Goes on with {@link #copy} after the process was ended. */
+    void reopen(String from, Choice choice) {
+        int number = begin(Stage.LOADING);
+        asked = choice;
+        changed();
+        run(number, () -> load(number, from, choice));
+    }
+
+    private void load(int number, String from, Choice choice) throws Failure, IOException, BitsrException {
+        Bitmap bitmap = Photos.decode(context, copy());
+        tell(number, () -> {
+            name = from;
+            source = bitmap;
+            stage = Stage.WORKING;
+            permille = 0;
+        });
+        enlarge(number, bitmap, from, choice);
+    }
+
+    /** Enlarges the picture again, by another choice. */
+    void enlarge(Choice choice) {
+        Bitmap bitmap = source;
+        if (bitmap == null) {
+            return;
+        }
+        String from = name;
+        int number = begin(Stage.WORKING);
+        asked = choice;
+        result = null;
+        changed();
+        run(number, () -> enlarge(number, bitmap, from, choice));
+    }
+
+    private void enlarge(int number, Bitmap bitmap, String from, Choice choice)
+            throws Failure, IOException, BitsrException {
+        if (models.names().isEmpty()) {
+            throw new Failure(context.getString(R.string.fail_no_models), context.getString(R.string.fail_no_models_hint),
+                    null);
+        }
+        if (!choice.equals(opened)) {
+            closeModel();
+            upscaler = models.open(choice.model, choice.format, choice.threads);
+            opened = choice;
+        }
+        if (!upscaler.info().upscalesPictures) {
+            throw new Failure(context.getString(R.string.fail_model), context.getString(R.string.fail_no_pictures), null);
+        }
+        int scale = upscaler.info().scale, width = bitmap.getWidth() * scale, height = bitmap.getHeight() * scale;
+        Preview preview = new Preview(width, height, bitmap.hasAlpha());
+        File file = FilesProvider.file(context, resultName(from, scale)), part = new File(context.getCacheDir(), "result.part");
+        long started = SystemClock.elapsedRealtimeNanos();
+        long[] writing = {0};
+        try (PngWriter png = new PngWriter(new BufferedOutputStream(new FileOutputStream(part), 1 << 16), width, height,
+                bitmap.hasAlpha(), Exif.kept(copy()))) {
+            upscaler.upscale(bitmap, Upscaler.TILE_PIXELS, (top, count, argb) -> {
+                long before = SystemClock.elapsedRealtimeNanos();
+                preview.accept(top, count, argb);
+                png.accept(top, count, argb);
+                writing[0] += SystemClock.elapsedRealtimeNanos() - before;
+            }, (done, total) -> {
+                int share = (int) (1000 * done / total);
+                tell(number, () -> permille = share);
+                return number == task;
+            });
+            png.finish();
+        } catch (IOException error) {
+            throw Failures.ofSaving(context, error, part.length());
+        } finally {
+            if (number != task) {
+                part.delete();
+            }
+        }
+        double milliseconds = (SystemClock.elapsedRealtimeNanos() - started - writing[0]) / 1e6;
+        for (File old : file.getParentFile().listFiles()) {
+            if (old.getName().endsWith(".png")) {
+                old.delete();
+            }
+        }
+        if (!part.renameTo(file)) {
+            throw Failures.ofSaving(context, new IOException(file.getName()), part.length());
+        }
+        Result finished = new Result(choice, file, preview, width, height, scale, upscaler.info().threads,
+                milliseconds, Engine.peakMemory());
+        tell(number, () -> {
+            result = finished;
+            stage = Stage.DONE;
+        });
+    }
+
+    /** "photo.jpg" becomes "photo_x4.png", as in the command line. */
+    static String resultName(String from, int scale) {
+        int dot = from.lastIndexOf('.');
+        String stem = (dot > 0 ? from.substring(0, dot) : from).replaceAll("[/\\\\:*?\"<>|\\p{Cntrl}]", "_");
+        return (stem.isEmpty() || stem.startsWith(".") ? "picture" + stem : stem) + "_x" + scale + ".png";
+    }
+
+    /** Ends the work; the picture stays. */
+    void cancel() {
+        if (stage == Stage.LOADING || stage == Stage.WORKING) {
+            begin(source == null ? Stage.EMPTY : Stage.READY);
+            changed();
+        }
+    }
+
+    /** Runs something beside the enlargement, after it. */
+    Future<?> later(Runnable work) {
+        return worker.submit(work);
+    }
+
+    private int begin(Stage next) {
+        task++;
+        stage = next;
+        failure = null;
+        permille = 0;
+        return task;
+    }
+
+    private interface Work {
+        void run() throws Failure, IOException, BitsrException;
+    }
+
+    private void run(int number, Work work) {
+        worker.execute(() -> {
+            if (number != task) {
+                return;
+            }
+            try {
+                work.run();
+            } catch (CancelledException cancelled) {
+                // Whoever cancelled has said what is next.
+            } catch (Exception | OutOfMemoryError error) {
+                Failure failed = Failures.of(context, error);
+                tell(number, () -> {
+                    failure = failed;
+                    stage = Stage.FAILED;
+                });
+            }
+        });
+    }
+
+    private void tell(int number, Runnable change) {
+        main.post(() -> {
+            if (number == task) {
+                change.run();
+                changed();
+            }
+        });
+    }
+
+    private void changed() {
+        if (listener != null) {
+            listener.changed();
+        }
+    }
+
+    private void closeModel() {
+        if (upscaler != null) {
+            upscaler.close();
+            upscaler = null;
+            opened = null;
+        }
+    }
+
+    /** The phone needs memory: an idle model is closed, and opened again when it is needed. */
+    void trim() {
+        if (stage != Stage.WORKING) {
+            worker.execute(this::closeModel);
+        }
+    }
+
+    void end() {
+        begin(Stage.EMPTY);
+        worker.execute(this::closeModel);
+        worker.shutdown();
+    }
+}

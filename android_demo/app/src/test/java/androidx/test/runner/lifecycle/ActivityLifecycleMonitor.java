@@ -1,0 +1,16 @@
+package androidx.test.runner.lifecycle;
+
+import android.app.Activity;
+
+import java.util.Collection;
+
+/** What Robolectric uses of androidx.test, which Maven Central holds as AAR only. */
+public interface ActivityLifecycleMonitor {
+    void addLifecycleCallback(ActivityLifecycleCallback callback);
+
+    void removeLifecycleCallback(ActivityLifecycleCallback callback);
+
+    Stage getLifecycleStageOf(Activity activity);
+
+    Collection<Activity> getActivitiesInStage(Stage stage);
+}

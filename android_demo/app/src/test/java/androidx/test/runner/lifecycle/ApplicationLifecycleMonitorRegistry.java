@@ -1,0 +1,8 @@
+package androidx.test.runner.lifecycle;
+
+/** What Robolectric uses of androidx.test, which Maven Central holds as AAR only. */
+public final class ApplicationLifecycleMonitorRegistry {
+    private ApplicationLifecycleMonitorRegistry() {}
+
+    public static void registerInstance(ApplicationLifecycleMonitor monitor) {}
+}
