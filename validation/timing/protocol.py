@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 COLD_LOADS = 3
 # Timed runs where nobody asks for a number: as many as fit into the time, within these limits.
 MIN_RUNS, MAX_RUNS = 10, 50
-ROUNDS_MS = 6000.0
+ROUNDS_MS = 4000.0
 MAX_WARM_UP = 10
 
 
