@@ -42,6 +42,15 @@ def schema_name(schema: Any) -> str:
     return f"{schema.name}.{schema.overload_name}" if schema.overload_name else str(schema.name)
 
 
+def module_of(node: Any) -> str:
+    """``aten::roll of the module 'body.0'``: what a node of a captured graph calls, and in which module."""
+    schema = getattr(node.target, "_schema", None)
+    name = str(node.target) if schema is None else str(schema.name)
+    paths = [path for path, _ in (node.meta.get("nn_module_stack") or {}).values()]
+    stack = [path for path in paths if path and not path.startswith("_")]
+    return f"{name} of the module '{stack[-1]}'" if stack else name
+
+
 def bind(schema: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """All arguments of a call by their schema name, defaults included."""
     found = {argument.name: kwargs.get(argument.name, argument.default_value) for argument in schema.arguments}

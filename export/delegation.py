@@ -40,6 +40,7 @@ class DelegationTable:
 class Lowered:
     """A lowered model: the artifact's bytes, where its ops run, and the memory that ``max_pixels`` pixels plan.
 
+    ``min_side`` is the least side of an input where sizes are free.
     ``framework_ops`` are those that neither our kernels nor XNNPACK's take, each with the module that calls it.
     """
 
@@ -47,4 +48,5 @@ class Lowered:
     table: DelegationTable
     arena_bytes: int
     max_pixels: int
+    min_side: int = 1
     framework_ops: tuple[str, ...] = ()

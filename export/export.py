@@ -1,6 +1,6 @@
 """From a trained model to artifacts, in numbered steps that end with a check against the deploy form."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,6 +121,8 @@ def export_model(
     given = make_inputs(source.module, in_channels=in_channels, max_pixels=max_pixels)
 
     reference = Reference.of(deployed, given.check_inputs)
+    if not given.diffusion:
+        _check_scale(source.name, source.scale, given.check_inputs[0][0].shape, reference.outputs[0][0].shape)
     height, width = (side // (source.scale if given.diffusion else 1) for side in given.check_inputs[0][0].shape[2:])
     memory = bytes_per_pixel(deployed, given.check_inputs[0], pixels=height * width)
     # All are lowered and compared before the first is written, so that one that fails leaves nothing behind.
@@ -161,7 +163,7 @@ def export_model(
             in_channels=given.channels,
             out_channels=int(reference.outputs[0][0].shape[1]),
             channel_order=source.channel_order,
-            sizes=given.sizes or SizeRules(min_side=1, max_pixels=lowered.max_pixels, multiple=1),
+            sizes=given.sizes or SizeRules(min_side=lowered.min_side, max_pixels=lowered.max_pixels, multiple=1),
             bytes_per_pixel=memory,
             receptive_field_radius=source.radius,
             global_pooling=source.global_pooling,
@@ -177,6 +179,16 @@ def export_model(
         info = FORMATS[kind].write(lowered.content, path, facts)
         files[item] = ExportedFile(path, info, lowered.table, lowered.arena_bytes, verification, not_verified)
     return ExportResult(source.name, files, latent_bytes, binary_layers)
+
+
+def _check_scale(name: str, scale: int, given: Sequence[int], made: Sequence[int]) -> None:
+    """Refuse a network whose output is not ``scale`` times its input: pictures would be put together wrongly."""
+    wanted = [scale * side for side in given[2:]]
+    if list(made[2:]) != wanted:
+        raise UsageError(
+            f"'{name}' makes {made[-1]}x{made[-2]} of {given[3]}x{given[2]} pixels, but is to be exported as x{scale}, "
+            f"which would be {wanted[1]}x{wanted[0]}; name its right scale, or let its maps keep their size"
+        )
 
 
 def _kind(path: Path) -> str:

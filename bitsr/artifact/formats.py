@@ -26,6 +26,7 @@ class ArtifactFormat(ABC):
         package: name of the runtime's package, as it is imported.
         extra: of bitsr, which installs that package; None where bitsr always has it.
         exported_with: distributions whose versions the metadata name.
+        own_threads: whether a session has threads of its own.
     """
 
     name: ClassVar[str]
@@ -34,6 +35,7 @@ class ArtifactFormat(ABC):
     package: ClassVar[str]
     extra: ClassVar[str | None]
     exported_with: ClassVar[tuple[str, ...]]
+    own_threads: ClassVar[bool]
 
     @property
     def suffix(self) -> str:
@@ -92,6 +94,7 @@ class PteFormat(ArtifactFormat):
     package = "executorch"
     extra = "executorch"
     exported_with = ("bitsr", "torch", "executorch")
+    own_threads = False
 
     def read_info(self, content: bytes, path: Path) -> ArtifactInfo:
         sidecar = sidecar_path(path)
@@ -141,6 +144,7 @@ class TfliteFormat(ArtifactFormat):
     package = "ai_edge_litert"
     extra = None
     exported_with = ("bitsr", "torch", "onnx2tf", "tensorflow")
+    own_threads = True
 
     def read_info(self, content: bytes, path: Path) -> ArtifactInfo:
         text = tflite.read_metadata(content, name=str(path))

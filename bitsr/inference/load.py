@@ -1,5 +1,6 @@
 """From what the user names (nothing, a model id, weights, an artifact) to a session."""
 
+import logging
 from pathlib import Path
 
 from bitsr.artifact.artifact import Artifact
@@ -12,6 +13,7 @@ from bitsr.inference.pretrained import pretrained_artifact
 from bitsr.inference.session import Session
 from bitsr.inference.session_info import Sampling
 
+log = logging.getLogger(__name__)
 DEFAULT_SCALE = 4
 EAGER = "eager"
 # The families whose trained weights come with bitsr, best first.
@@ -62,6 +64,7 @@ def load(
             )
         return _artifact_session(Artifact.open(name), scale=scale, threads=threads, sampling=sampling)
     if runtime == EAGER:
+        _note_threads(threads, "PyTorch has one pool for the whole process (torch.set_num_threads)")
         return _eager_session(name, scale=scale, sampling=sampling)
     weights, model_id = find_weights(name)
     kind = FORMATS[runtime] if runtime is not None else default_format()
@@ -154,12 +157,19 @@ def _eager_session(name: str, *, scale: int | None, sampling: Sampling | None) -
 def _artifact_session(
     artifact: Artifact, *, scale: int | None, threads: int | None, sampling: Sampling | None
 ) -> Session:
+    if not artifact.format.own_threads:
+        _note_threads(threads, f"{artifact.format.runtime} has one pool for the whole process")
     if artifact.info.diffusion is not None:
         from bitsr.inference.diffusion import DiffusionSession
 
         return DiffusionSession.of_artifact(artifact, scale=scale, threads=threads, sampling=sampling or Sampling())
     _refuse_sampling(str(artifact.path), sampling)
     return ArtifactSession(artifact, scale=scale, threads=threads)
+
+
+def _note_threads(threads: int | None, reason: str) -> None:
+    if threads is not None:
+        log.warning("threads=%d has no effect: %s, which no session changes", threads, reason)
 
 
 def _refuse_sampling(name: str, sampling: Sampling | None) -> None:

@@ -75,7 +75,10 @@ def upscale_blocks(
 def tiles_of(info: SessionInfo, *, height: int, width: int, tile_pixels: int) -> list[Tile]:
     """The tiles of a picture: what one call of the network gets, in the limits of both."""
     limit = tile_pixels if info.max_pixels is None else min(tile_pixels, info.max_pixels)
-    return plan_tiles(height, width, overlap=info.receptive_field_radius, max_pixels=limit, max_side=info.fixed_side)
+    longest = info.fixed_side
+    if longest is None and info.min_side > 1 and info.max_pixels is not None:
+        longest = info.max_pixels // info.min_side  # a longer tile of few rows would be filled beyond the limit
+    return plan_tiles(height, width, overlap=info.receptive_field_radius, max_pixels=limit, max_side=longest)
 
 
 def _fill(rgb: NDArray[np.uint8], *, min_side: int, multiple: int) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from bitsr.common.errors import BitsrError, first_line
 from bitsr.export.errors import ExportError
 from bitsr.training.layers import BinaryConv2d
 
@@ -39,7 +40,8 @@ def fold(module: nn.Module) -> nn.Module:
     as long as it only calls them.
 
     Raises:
-        ExportError: a binary convolution would remain in its train form because no fold covers its parent.
+        ExportError: a binary convolution would remain in its train form because no fold covers its parent, or a fold
+            fails.
     """
     folded = _fold(module)
     left = [name or type(layer).__name__ for name, layer in folded.named_modules() if isinstance(layer, BinaryConv2d)]
@@ -54,7 +56,15 @@ def fold(module: nn.Module) -> nn.Module:
 def _fold(module: nn.Module) -> nn.Module:
     registered = _FOLDS.get(type(module))
     if registered is not None:
-        return registered(module)
+        try:
+            return registered(module)
+        except BitsrError:
+            raise
+        except Exception as error:
+            raise ExportError(
+                f"the fold '{registered.__name__}' of {type(module).__name__} fails ({type(error).__name__}: "
+                f"{first_line(error)}); correct it"
+            ) from error
     # The copy takes the folded children as it meets the old ones: a child under two names stays one module.
     memo: dict[int, Any] = {id(child): _fold(child) for child in module.children()}
     return copy.deepcopy(module, memo)

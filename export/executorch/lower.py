@@ -12,10 +12,12 @@ import torch.nn.functional as F
 from executorch.exir import EdgeCompileConfig, EdgeProgramManager, to_edge_transform_and_lower
 from executorch.exir.lowered_backend_module import executorch_call_delegate
 from torch import Tensor, nn
-from torch.export import Dim, ExportedProgram, export
+from torch.export import ExportedProgram, export
 
 from bitsr.common.errors import first_line
 from bitsr.common.quiet import quiet
+from bitsr.export.calls import module_of
+from bitsr.export.capture import CAPTURE_ERRORS, capture
 from bitsr.export.delegation import OURS, DelegationTable, Lowered
 from bitsr.export.errors import ExportError
 from bitsr.export.executorch.graph import op_name
@@ -35,30 +37,6 @@ def _largest_side(max_pixels: int) -> int:
     return side
 
 
-def capture(module: nn.Module, *, channels: int, side: int) -> ExportedProgram:
-    """``torch.export`` with dynamic height and width, up to ``side`` each.
-
-    The runtime bounds the number of elements, not the sides: every picture with ``H * W <= side * side`` runs.
-
-    Raises:
-        ExportError: the network does not allow dynamic sizes.
-    """
-    # The example's sides differ, so that the tracer does not take them for the same dimension.
-    example = torch.zeros(1, channels, 24, 32)
-    sizes = {2: Dim("height", min=2, max=side), 3: Dim("width", min=2, max=side)}
-    try:
-        with torch.no_grad(), quiet():
-            program = export(module, (example,), dynamic_shapes=(sizes,), strict=False)
-            _refuse_free_sides(program)
-            # A reshape to the example's size is captured without complaint and fails at the next size.
-            program.module()(torch.zeros(1, channels, 21, 30))
-            return program
-    except (torch._dynamo.exc.UserError, RuntimeError, ValueError, AssertionError) as error:
-        raise ExportError(
-            f"torch.export can not capture {type(module).__name__} with dynamic sizes: {first_line(error)}"
-        ) from error
-
-
 def capture_fixed(module: nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProgram:
     """``torch.export`` for the sizes of ``inputs`` alone, of which there may be several.
 
@@ -68,7 +46,7 @@ def capture_fixed(module: nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProg
     try:
         with torch.no_grad(), quiet():
             return export(module, inputs, strict=False)
-    except (torch._dynamo.exc.UserError, RuntimeError, ValueError, AssertionError) as error:
+    except CAPTURE_ERRORS as error:
         raise ExportError(f"torch.export can not capture {type(module).__name__}: {first_line(error)}") from error
 
 
@@ -81,7 +59,7 @@ def _refuse_free_sides(program: ExportedProgram) -> None:
         if node.target not in _ALONG_SIDES or not _ALONG_SIDES[node.target](node):
             continue
         raise ExportError(
-            f"{_module_of(node)} moves pixels along a side, which ExecuTorch plans for the largest square alone; pad "
+            f"{module_of(node)} moves pixels along a side, which ExecuTorch plans for the largest square alone; pad "
             "with zeros instead, or export to .tflite"
         )
 
@@ -138,10 +116,10 @@ def lower(
     if example_inputs is None:
         side = _largest_side(max_pixels)
         pixels = side * side
-        program = capture(module, channels=channels, side=side)
+        program, min_side = capture(module, channels=channels, side=side, refuse=_refuse_free_sides)
     else:
         pixels = example_inputs[0].shape[2] * example_inputs[0].shape[3]
-        program = capture_fixed(module, example_inputs)
+        program, min_side = capture_fixed(module, example_inputs), 1
     partitioner = BitsrPartitioner()
     partitioners = [partitioner, Xnnpack()] if ours else [Xnnpack()]
     with quiet(), _refusals(module), needed_passes():
@@ -153,7 +131,7 @@ def lower(
     if left:
         details = "; ".join(f"{row.op} x{row.count}: {row.reason}" for row in left)
         raise ExportError(f"not every binary op was lowered to {BACKEND_ID}, so the .pte would not run: {details}")
-    framework_ops = [_module_of(node) for node in _calls(edge.exported_program().graph) if is_kernel(node)]
+    framework_ops = [module_of(node) for node in _calls(edge.exported_program().graph) if is_kernel(node)]
     with quiet(), _refusals(module):
         if needs_contiguous_kernels(edge.exported_program().graph):
             edge = edge.transform([ContiguousKernels()])
@@ -164,6 +142,7 @@ def lower(
         table,
         arena_bytes=sum(arenas),
         max_pixels=pixels,
+        min_side=min_side,
         framework_ops=tuple(dict.fromkeys(framework_ops)),
     )
 
@@ -180,13 +159,6 @@ def _refusals(module: nn.Module) -> Iterator[None]:
             f"ExecuTorch can not lower {type(module).__name__}: {first_line(error)}; write the op that it names with "
             "other ops"
         ) from error
-
-
-def _module_of(node: torch.fx.Node) -> str:
-    """``aten::roll of the module 'body.0'``."""
-    paths = [path for path, _ in (node.meta.get("nn_module_stack") or {}).values()]
-    stack = [path for path in paths if path and not path.startswith("_")]
-    return f"{op_name(node.target)} of the module '{stack[-1]}'" if stack else op_name(node.target)
 
 
 def delegation_table(edge: EdgeProgramManager, refusals: dict[str, str], *, ours: bool = True) -> DelegationTable:

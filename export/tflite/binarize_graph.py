@@ -17,7 +17,7 @@ from bitsr.artifact.flatbuffer import pack, parse_model
 from bitsr.artifact.program import CUSTOM_OPS_VERSION, OPS, OpKind
 from bitsr.export.errors import ExportError
 from bitsr.export.packing import pack_weight
-from bitsr.export.tflite.find_sign import Refusal, Sign, find_sign
+from bitsr.export.tflite.find_sign import Refusal, Sign, chain_names, find_sign
 from bitsr.export.tflite.graph import Graph
 
 _OURS = OPS[OpKind.BINARY_CONV2D]
@@ -27,6 +27,8 @@ _KNOWN = {
     "DEPTHWISE_CONV_2D": "it is depthwise: our kernels sum over all channels",
     "TRANSPOSE_CONV": "it is transposed: our kernels have no such form",
 }
+# Fewer weights a filter may all be of one size in a float layer.
+_CHANCE = 4
 # Place of the operand where it is not the first.
 _OPERAND = {"TRANSPOSE_CONV": 2}
 # (top, bottom, left, right)
@@ -64,6 +66,11 @@ def rewrite(content: bytes, *, name: str) -> Rewritten:
         try:
             operand = _find_operand(graph, op)
             if operand is None:
+                if kind in ("CONV_2D", "FULLY_CONNECTED") and _is_binary(graph.constant(op.inputs[1])):
+                    raise Refusal(
+                        "its weights are binary, but its operand is not made by a step from -1 to +1 that is known "
+                        f"here ({chain_names(graph, int(op.inputs[0]))})"
+                    )
                 continue  # an ordinary float layer
             if kind in _KNOWN:
                 raise Refusal(_KNOWN[kind])
@@ -81,6 +88,14 @@ def rewrite(content: bytes, *, name: str) -> Rewritten:
         )
     graph.replace(new_ops)
     return Rewritten(pack(model), replaced, refused)
+
+
+def _is_binary(weight: NDArray[Any] | None) -> bool:
+    """Weights of -a and +a, one a for each filter, and too many of them for chance."""
+    if weight is None or weight.dtype != np.float32 or weight.ndim < 2 or weight.size < _CHANCE * len(weight):
+        return False
+    sizes = np.abs(weight).reshape(len(weight), -1)
+    return bool((sizes == sizes[:, :1]).all() and (sizes > 0).all() and (weight < 0).any() and (weight > 0).any())
 
 
 @dataclass(frozen=True)
@@ -124,7 +139,7 @@ class _Layer:
         self._operand = operand
         self._name = graph.tensor_name(op.outputs[0])
         weight = graph.constant(op.inputs[1])
-        if weight is None or weight.dtype != np.float32:
+        if weight is None or weight.dtype != np.float32 or list(weight.shape) != graph.shape(op.inputs[1]):
             raise Refusal("its weights are no float constant")
         # (Co, k, k, C), those of a dense layer as of a 1x1 convolution.
         self._weight = weight if weight.ndim == 4 else weight.reshape(weight.shape[0], 1, 1, -1)

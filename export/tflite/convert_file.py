@@ -25,7 +25,7 @@ _OPEN_SIDES = (1, 27, 37, 16)
 class Conversion:
     """What became of the layers, the original's bytes, and how the result agrees with it on inputs of ``shape``.
 
-    ``shape`` is that of the only input, (N, H, W, C) for a picture network, and empty where there are several.
+    ``shape`` is that of the input, (N, H, W, C), of a network from one map to one map, and empty for others.
     """
 
     rewritten: Rewritten
@@ -65,8 +65,9 @@ def convert(source: Path, target: Path, *, overwrite: bool = False) -> Conversio
         )
     with atomic_write(target) as temporary:
         temporary.write_bytes(rewritten.content)
-    shapes = [tuple(x.shape) for x in reference.inputs[0]]
-    return Conversion(rewritten, len(content), found, shapes[0] if len(shapes) == 1 else ())
+    shapes = [tuple(x.shape) for x in (*reference.inputs[0], *reference.outputs[0])]
+    one_map = len(shapes) == 2 and all(len(shape) == 4 for shape in shapes)
+    return Conversion(rewritten, len(content), found, shapes[0] if one_map else ())
 
 
 class _Interpreter:

@@ -19,6 +19,8 @@ Function = Callable[[Array], Array]
 
 # Longest chain: 2 * round(clip(x / 2 + 0.5, 0, 1)) - 1 is 6 ops.
 _MAX_STEPS = 8
+# Of an operand that is no sign so many ops are named.
+_SHOWN = 4
 # Ops that make few values of many; only through these a chain goes on behind a first step.
 _STEPS = {"SIGN", "ROUND", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "SELECT", "SELECT_V2", "CAST"}
 _RELUS = {"RELU", "RELU6", "RELU_0_TO_1"}
@@ -47,6 +49,9 @@ def find_sign(graph: Graph, tensor: int) -> Sign | None:
     shape = graph.shape(tensor)
     if not shape or shape[-1] < 1:
         return None
+    inner = _straight_through(graph, int(tensor))
+    if inner is not None:
+        return find_sign(graph, inner)
     chain: list[Function] = []
     found: Sign | None = None
     at = int(tensor)
@@ -59,9 +64,38 @@ def find_sign(graph: Graph, tensor: int) -> Sign | None:
         chain.insert(0, function)
         if found is not None and graph.name(op) not in _STEPS:
             continue
-        sign = _as_sign(graph, chain, at, shape[-1])
+        sign = _as_sign(graph, chain, at, shape[-1]) or _behind_relu(graph, chain, at, shape[-1])
         found = sign if sign is not None else found
     return found
+
+
+def _straight_through(graph: Graph, tensor: int) -> int | None:
+    """The ``s`` of ``x + (s - x)``, which is how a gradient is led past a sign; it differs from s by a rounding."""
+    op = graph.producer(tensor)
+    if op is None or graph.name(op) != "ADD" or graph.activation(op) != "NONE":
+        return None
+    for x, other in (op.inputs, op.inputs[::-1]):
+        difference = graph.producer(other)
+        if difference is not None and graph.name(difference) == "SUB" and graph.activation(difference) == "NONE":
+            sign, taken = (int(operand) for operand in difference.inputs)
+            if taken == int(x):
+                return sign
+    return None
+
+
+def chain_names(graph: Graph, tensor: int) -> str:
+    """The last ops that make a tensor, ``SUB of DIV of ABS``: what an operand is that is no sign."""
+    names: list[str] = []
+    while len(names) < _SHOWN:
+        op = graph.producer(tensor)
+        if op is None:
+            break
+        names.append(graph.name(op))
+        made = [int(operand) for operand in op.inputs if graph.constant(operand) is None and graph.producer(operand)]
+        if not made:
+            break
+        tensor = made[0]
+    return " of ".join(names) or "an input"
 
 
 def _as_sign(graph: Graph, chain: list[Function], x: int, channels: int) -> Sign | None:
@@ -95,6 +129,13 @@ def _as_sign(graph: Graph, chain: list[Function], x: int, channels: int) -> Sign
     if (starts != ends).any() and _never_negative(graph, x):
         raise Refusal("its sign follows a ReLU, so that it gives 0 and +1 and never -1; binarize what may be negative")
     return Sign(x, threshold, negative=not rising)
+
+
+def _behind_relu(graph: Graph, chain: list[Function], x: int, channels: int) -> Sign | None:
+    """The same where ``x`` comes out of an activation: what the chain does with other values is never seen."""
+    op = graph.producer(x)
+    activation = None if op is None or graph.activation(op) == "NONE" else _ACTIVATIONS.get(graph.activation(op))
+    return None if activation is None else _as_sign(graph, [activation, *chain], x, channels)
 
 
 def _floats(keys: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -153,8 +194,10 @@ def _function(graph: Graph, op: Any, constants: list[Array | None]) -> Function 
             return None
         high, low = yes, no
         return lambda x: np.where(x, high, low)
-    if name == "CAST" and graph.graph.tensors[int(op.outputs[0])].type == graph.S.TensorType.FLOAT32:
-        return lambda x: x.astype(np.float32)
+    # Numbers of a comparison or of a cast before; a float beyond the integers has no cast that is the same everywhere.
+    dtype = graph.dtype(op.outputs[0])
+    if name == "CAST" and dtype is not None and graph.dtype(op.inputs[0]) is not np.float32:
+        return lambda x: x.astype(dtype)
     return None
 
 

@@ -35,7 +35,13 @@ def to_tflite(model: onnx.ModelProto, *, fused: bool) -> bytes:
     with _saved_model(model, fused=fused) as path:
         converter = _converter(path)
         converter.allow_custom_ops = fused
-        return converter.convert()
+        try:
+            return converter.convert()
+        except Exception as error:  # the converter's own class is not public everywhere
+            raise ExportError(
+                f"TensorFlow can not convert the network ({first_line(error)}); write the op that it names with other "
+                "ops, or export the network to .pte"
+            ) from error
 
 
 def to_int8(model: onnx.ModelProto, *, samples: list[NDArray[np.float32]]) -> bytes:
@@ -66,7 +72,7 @@ def _culprit(error: BaseException | None, model: onnx.ModelProto) -> str:
             traceback = traceback.tb_next
         node = next((node for node in model.graph.node if name and node.name == name), None)
         if node is not None:
-            return describe(node)
+            return describe(node, model.graph)
         error = error.__context__
     return "the network"
 
@@ -81,9 +87,8 @@ def _saved_model(model: onnx.ModelProto, *, fused: bool) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="bitsr-") as folder, quiet(), plugins(fused=fused):
         path = Path(folder) / "model.onnx"
         onnx.save(model, path)
-        chatter = StringIO()
         try:
-            with redirect_stdout(chatter):
+            with redirect_stdout(StringIO()):
                 network = onnx2tf.convert(
                     input_onnx_file_path=str(path),
                     output_folder_path=folder,
@@ -97,10 +102,11 @@ def _saved_model(model: onnx.ModelProto, *, fused: bool) -> Iterator[str]:
                 )
         # It reports what it can not do by leaving the process, and what it did not think of by whatever comes first.
         except (SystemExit, Exception) as error:
-            last = chatter.getvalue().strip().splitlines()[-1:]
+            reason = "" if isinstance(error, SystemExit) else f" ({first_line(error)})"
             raise ExportError(
-                f"onnx2tf can not convert {_culprit(error, model)} ({' '.join(last) or first_line(error)}); write it "
-                "with other ops, or export the network to .pte"
+                f"onnx2tf can not convert {_culprit(error, model)}{reason}; write it with other ops: convolutions, "
+                "activations, arithmetic, means, interpolation, padding, slices, chunk and cat, nn.PixelShuffle, "
+                "nn.PixelUnshuffle and nn.ChannelShuffle instead of reshapes; or export the network to .pte"
             ) from error
         signature = [
             tf.TensorSpec(taken.shape, taken.dtype, name=name)
@@ -114,6 +120,8 @@ def _saved_model(model: onnx.ModelProto, *, fused: bool) -> Iterator[str]:
         saved = str(Path(folder) / "saved")
         # Not the Keras model itself, which would write a description of every layer, for longer than all the rest.
         holder = tf.Module()
-        holder.kept = network.variables
-        tf.saved_model.save(holder, saved, signatures=serve.get_concrete_function())
+        function = serve.get_concrete_function()
+        # A grouped convolution has a variable that is none of the network's.
+        holder.kept, holder.stray = network.variables, function.variables
+        tf.saved_model.save(holder, saved, signatures=function)
         yield saved

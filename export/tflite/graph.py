@@ -1,5 +1,6 @@
 """The graph of a .tflite that can be changed: who makes a tensor, what is constant, new ops, and what is left over."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,17 @@ from bitsr.artifact.flatbuffer import schema
 
 # Version of a custom op's operator code; the framework knows no other.
 _OPERATOR_VERSION = 1
+
+
+# Ops that give one of their operands (by its place) in another shape, as converters write ``ones_like``.
+_SPREADING = {"FILL": 1, "BROADCAST_TO": 0}
+# Ops that converters leave between constants.
+_FOLDED: dict[str, Callable[..., NDArray[Any]]] = {
+    "NEG": np.negative,
+    "ADD": np.add,
+    "SUB": np.subtract,
+    "MUL": np.multiply,
+}
 
 
 class Graph:
@@ -43,6 +55,10 @@ class Graph:
         """The op of the file that writes a tensor, as it was before any change."""
         return self._producers.get(int(tensor))
 
+    def dtype(self, tensor: int) -> Any:
+        """Type of a tensor in NumPy; ``None`` for those that it has not."""
+        return self._dtypes.get(self.graph.tensors[int(tensor)].type)
+
     def activation(self, op: Any) -> str:
         """Name of an op's fused activation, ``NONE`` where it has none."""
         number = getattr(op.builtinOptions, "fusedActivationFunction", 0)
@@ -60,14 +76,22 @@ class Graph:
         return [] if shape is None else [int(side) for side in shape]
 
     def constant(self, tensor: int) -> NDArray[Any] | None:
-        """The constant behind a tensor, float16 and int8 weights as float32; ``None`` if it is computed."""
+        """The constant behind a tensor, float16 and int8 weights as float32; ``None`` if it is computed.
+
+        Constants that only differ in shape are not spread: theirs may be that of one number.
+        """
         op = self.producer(tensor)
         if op is not None and self.name(op) == "DEQUANTIZE":
             inner = self.constant(op.inputs[0])
             return None if inner is None else inner.astype(np.float32)
-        if op is not None and self.name(op) in ("FILL", "NEG"):
-            inner = self.constant(op.inputs[1 if self.name(op) == "FILL" else 0])
-            return None if inner is None else (-inner if self.name(op) == "NEG" else inner)
+        if op is not None and self.name(op) in _SPREADING:
+            return self.constant(op.inputs[_SPREADING[self.name(op)]])
+        if op is not None and self.name(op) == "ZEROS_LIKE":
+            return np.zeros((), self._dtypes.get(self.graph.tensors[int(tensor)].type, np.float32))
+        if op is not None and self.name(op) in _FOLDED and self.activation(op) == "NONE":
+            given = [self.constant(operand) for operand in op.inputs]
+            known = [array for array in given if array is not None]
+            return _FOLDED[self.name(op)](*known) if len(known) == len(given) else None
         found = self.graph.tensors[int(tensor)]
         data = self.model.buffers[found.buffer].data
         if data is None or found.type not in self._dtypes:

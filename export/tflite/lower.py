@@ -40,7 +40,7 @@ def lower(
     side = math.isqrt(max_pixels)
     if example_inputs is None and side < 32:
         raise ExportError(f"the pixel budget is {max_pixels}, expected at least 1024 (32 x 32); raise it")
-    graph = to_onnx(module, channels=channels, max_pixels=max_pixels, example_inputs=example_inputs)
+    graph, min_side = to_onnx(module, channels=channels, max_pixels=max_pixels, example_inputs=example_inputs)
     content = to_tflite(graph, fused=ours)
     ops = graph_ops(content, name="the converted model")
     wanted = Counter(node.op_type for node in graph.graph.node if node.op_type in CUSTOM_OPS) if ours else Counter()
@@ -51,7 +51,7 @@ def lower(
             "install the pinned versions of bitsr[export]"
         )
     pixels = side * side if example_inputs is None else example_inputs[0].shape[2] * example_inputs[0].shape[3]
-    return Lowered(content, delegation_table(ops), arena_bytes=0, max_pixels=pixels)
+    return Lowered(content, delegation_table(ops), arena_bytes=0, max_pixels=pixels, min_side=min_side)
 
 
 def quantize(module: nn.Module, *, channels: int, max_pixels: int, samples: list[Tensor]) -> bytes:
@@ -62,7 +62,7 @@ def quantize(module: nn.Module, *, channels: int, max_pixels: int, samples: list
     Raises:
         ExportError: the module can not be traced or converted, or has an op of ours, which has no int8 form.
     """
-    graph = to_onnx(module, channels=channels, max_pixels=max_pixels)
+    graph, _ = to_onnx(module, channels=channels, max_pixels=max_pixels)
     if any(node.op_type in CUSTOM_OPS for node in graph.graph.node):
         raise ExportError(
             f"{type(module).__name__} has binary layers, which have no int8 form; quantize float networks"

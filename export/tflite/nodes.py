@@ -4,9 +4,19 @@
 DOMAIN = "bitsr"
 ATTENTION = "BitsrAttendPixels"
 CHANNEL_ORDER = "BitsrChannelOrder"
+CIRCULAR_PAD = "BitsrCircularPad"
+CROP = "BitsrCrop"
 ERF = "BitsrErf"
+FLIP = "BitsrFlip"
 GELU = "BitsrGelu"
+PIXEL_UNSHUFFLE = "BitsrPixelUnshuffle"
 REFLECT_PAD = "BitsrReflectPad"
+REPLICATE_PAD = "BitsrReplicatePad"
+ROLL = "BitsrRoll"
+SHUFFLE_CHANNELS = "BitsrShuffleChannels"
 CHANNEL_NORM = "BitsrChannelNorm"
 SHIFT_MASK = "BitsrShiftMask"
 WINDOW_ATTENTION = "BitsrWindowAttention"
+
+# End of a slice that means "to the end".
+OPEN_END = 2**31 - 1

@@ -20,16 +20,36 @@ from onnx2tf.utils.common_functions import (
 from bitsr.artifact.program import CUSTOM_OPS, OpInfo, OpKind
 from bitsr.export.errors import ExportError
 from bitsr.export.tflite import stock_ops
-from bitsr.export.tflite.nodes import ATTENTION, CHANNEL_ORDER, ERF, GELU, REFLECT_PAD
+from bitsr.export.tflite.nodes import (
+    ATTENTION,
+    CHANNEL_ORDER,
+    CIRCULAR_PAD,
+    CROP,
+    ERF,
+    FLIP,
+    GELU,
+    PIXEL_UNSHUFFLE,
+    REFLECT_PAD,
+    REPLICATE_PAD,
+    ROLL,
+    SHUFFLE_CHANNELS,
+)
 from bitsr.export.tflite.swin_tf import LAYERS
 
 # What a node of ours becomes of stock ops, from its operands and attributes.
 _STOCK_LAYERS: dict[str, Callable[..., Any]] = {
     **LAYERS,
     CHANNEL_ORDER: stock_ops.order_channels,
+    CIRCULAR_PAD: stock_ops.circular_pad,
+    CROP: stock_ops.crop,
     ERF: stock_ops.erf,
+    FLIP: stock_ops.flip,
     GELU: stock_ops.gelu,
+    PIXEL_UNSHUFFLE: stock_ops.pixel_unshuffle,
     REFLECT_PAD: stock_ops.reflect_pad,
+    REPLICATE_PAD: stock_ops.replicate_pad,
+    ROLL: stock_ops.roll,
+    SHUFFLE_CHANNELS: stock_ops.shuffle_channels,
 }
 
 

@@ -13,6 +13,7 @@ import torch
 
 from bitsr.artifact.program import OpKind
 from bitsr.export.packing import unpack_weight
+from bitsr.export.tflite.nodes import OPEN_END
 
 
 def binary_conv2d(given: Mapping[str, Any], _attributes: Mapping[str, int]) -> list[tf.Tensor]:
@@ -124,6 +125,54 @@ def erf(x: tf.Tensor) -> tf.Tensor:
 def reflect_pad(x: tf.Tensor, *, left: int, right: int, top: int, bottom: int) -> tf.Tensor:
     """Pixels beside the edge mirrored at it, which is not repeated."""
     return tf.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), mode="REFLECT")
+
+
+def replicate_pad(x: tf.Tensor, *, left: int, right: int, top: int, bottom: int) -> tf.Tensor:
+    """The edge repeated: mirrored with itself, a pixel at a time."""
+    for step in range(max(left, right, top, bottom)):
+        rows, columns = (int(step < top), int(step < bottom)), (int(step < left), int(step < right))
+        x = tf.pad(x, ((0, 0), rows, columns, (0, 0)), mode="SYMMETRIC")
+    return x
+
+
+def circular_pad(x: tf.Tensor, *, left: int, right: int, top: int, bottom: int) -> tf.Tensor:
+    """Pixels of the far edge."""
+    for axis, before, after in ((2, top, bottom), (3, left, right)):
+        parts = [crop(x, axis=axis, start=-before)] if before else []
+        parts += [x, *([crop(x, axis=axis, end=after)] if after else [])]
+        x = tf.concat(parts, axis=axis - 1) if len(parts) > 1 else x
+    return x
+
+
+def crop(x: tf.Tensor, *, axis: int, start: int = 0, end: int = OPEN_END, step: int = 1) -> tf.Tensor:
+    """A slice of (N, H, W, C) along the ``axis`` that is 2 or 3 in (N, C, H, W)."""
+    part = slice(start, None if end == OPEN_END else end, step)
+    return x[:, part] if axis == 2 else x[:, :, part]
+
+
+def roll(x: tf.Tensor, *, rows: int, columns: int) -> tf.Tensor:
+    for axis, shift in ((2, rows), (3, columns)):
+        if shift:
+            x = tf.concat([crop(x, axis=axis, start=-shift), crop(x, axis=axis, end=-shift)], axis=axis - 1)
+    return x
+
+
+def flip(x: tf.Tensor, *, axes: list[int]) -> tf.Tensor:
+    """``axes`` are those of (N, C, H, W)."""
+    for axis in axes:
+        x = tf.reverse(x, axis=[3 if axis == 1 else axis - 1])
+    return x
+
+
+def pixel_unshuffle(x: tf.Tensor, *, factor: int) -> tf.Tensor:
+    """``SPACE_TO_DEPTH``, whose channels (i, j, c) are then ordered as PyTorch's (c, i, j)."""
+    order = np.arange(x.shape[-1] * factor**2).reshape(factor**2, -1).T.reshape(-1)
+    return tf.gather(tf.nn.space_to_depth(x, factor), order, axis=-1)
+
+
+def shuffle_channels(x: tf.Tensor, *, groups: int) -> tf.Tensor:
+    """The first channel of each group, then the second of each."""
+    return tf.gather(x, np.arange(x.shape[-1]).reshape(groups, -1).T.reshape(-1), axis=-1)
 
 
 def _of_pixel(vector: tf.Tensor) -> tf.Tensor:

@@ -9,18 +9,19 @@ from typing import Any
 import onnx
 import torch
 from torch import Tensor, nn
-from torch.export import Dim, ExportedProgram, export
+from torch.export import ExportedProgram, export
 
 import bitsr.export.ops  # noqa: F401 (registers the ops)
 from bitsr.artifact.program import CUSTOM_OPS_VERSION, TORCH_OPS
 from bitsr.common.errors import first_line
 from bitsr.common.quiet import quiet
-from bitsr.export.calls import bind, read_call, schema_name
+from bitsr.export.calls import bind, module_of, read_call, schema_name
+from bitsr.export.capture import CAPTURE_ERRORS, capture
 from bitsr.export.deploy.folds.diffusion import AttendPixels, EveryOther
 from bitsr.export.errors import ExportError
 from bitsr.export.tflite.nodes import ATTENTION, DOMAIN
 from bitsr.export.tflite.onnx_pixel_shuffle import expand_pixel_shuffles
-from bitsr.export.tflite.stock_nodes import STOCK_NODES
+from bitsr.export.tflite.stock_nodes import STOCK_NODES, without_expansions
 from bitsr.export.tflite.swin_onnx import with_window_nodes
 
 _OPSET = 18
@@ -32,23 +33,23 @@ INPUT_NAMES = ("x", "timestep")
 
 def to_onnx(
     module: nn.Module, *, channels: int, max_pixels: int, example_inputs: tuple[Tensor, ...] | None = None
-) -> onnx.ModelProto:
+) -> tuple[onnx.ModelProto, int]:
     """Trace a deploy form with dynamic height and width, or with inputs of ``example_inputs`` size.
+
+    The number is the least side that it takes, 1 where the size is given.
 
     Raises:
         ExportError: it does not allow dynamic sizes, or has an op that ONNX can not hold.
     """
-    if example_inputs is None:
-        side = math.isqrt(max_pixels)
-        # Sides that differ, or the tracer takes them for one dimension.
-        inputs: tuple[Tensor, ...] = (torch.rand(1, channels, 24, 32),)
-        shapes = ({2: Dim("height", min=2, max=side), 3: Dim("width", min=2, max=side)},)
-    else:
-        inputs, shapes = example_inputs, None
     module = _for_onnx2tf(module)
+    min_side = 1
+    if example_inputs is None:
+        program, min_side = capture(module, channels=channels, side=math.isqrt(max_pixels), refuse=_refuse)
+    inputs = example_inputs or (torch.empty(0),)
     try:
         with torch.no_grad(), quiet():
-            program = export(module, inputs, dynamic_shapes=shapes, strict=False)
+            if example_inputs is not None:
+                program = export(module, inputs, strict=False)
             program = _with_our_nodes(program)
             exported = torch.onnx.export(
                 program,
@@ -58,16 +59,34 @@ def to_onnx(
                 dynamo=True,
                 verbose=False,
             )
-    except (torch._dynamo.exc.UserError, torch.onnx.OnnxExporterError, RuntimeError, ValueError) as error:
-        raise ExportError(
-            f"torch.onnx can not export {type(module).__name__}"
-            f"{' with dynamic sizes' if example_inputs is None else ''}: {first_line(error)}"
-        ) from error
+    except (torch.onnx.OnnxExporterError, *CAPTURE_ERRORS) as error:
+        raise ExportError(f"torch.onnx can not export {type(module).__name__}: {first_line(error)}") from error
     assert exported is not None  # it is for dynamo=True
     model: onnx.ModelProto = exported.model_proto
     expand_pixel_shuffles(model.graph)
     _name_same_padding(model.graph)
-    return model
+    return model, min_side
+
+
+# Ops that LiteRT or onnx2tf (1.28.8) have no form of where sides are free, and what does the same or nearly so.
+_REFUSED = {
+    "aten::upsample_bicubic2d": "use mode='bilinear' or 'nearest'",
+    "aten::im2col": "use a convolution, or pad and slices",
+    "aten::grid_sampler": "use F.interpolate, or a convolution",
+    "aten::grid_sampler_2d": "use F.interpolate, or a convolution",
+}
+
+
+def _refuse(program: ExportedProgram) -> None:
+    """Refuse what is known not to be convertible with free sides, before anything is converted."""
+    for node in program.graph.nodes:
+        schema = getattr(node.target, "_schema", None)
+        advice = _REFUSED.get("" if schema is None else schema.name)
+        if advice is not None:
+            raise ExportError(
+                f"{module_of(node)} has no form in LiteRT where height and width are free; {advice}, or export the "
+                "network to .pte"
+            )
 
 
 class _AttentionNode(nn.Module):
@@ -103,6 +122,7 @@ def _for_onnx2tf(module: nn.Module) -> nn.Module:
 
 def _with_our_nodes(program: ExportedProgram) -> ExportedProgram:
     """Replace calls of ``bitsr::`` ops by ONNX nodes, and ATen's pixel shuffle by ours before it is decomposed."""
+    without_expansions(program)
     for node in program.graph.nodes:
         if node.op == "call_function" and node.target == torch.ops.aten.pixel_shuffle.default:
             x, factor = node.args
@@ -149,12 +169,22 @@ def _node_maker(schema: Any) -> Callable[..., Tensor | tuple[Tensor, ...]]:
     return make
 
 
-def describe(node: onnx.NodeProto) -> str:
-    """``Softmax of the module 'body.0'``: a node, and the module that calls it."""
-    scopes = next((item.value for item in node.metadata_props if item.key == "pkg.torch.onnx.name_scopes"), "[]")
-    # From the network to the call itself, which is no module.
-    modules = [scope for scope in ast.literal_eval(scopes)[:-1] if scope]
-    return f"{node.op_type} of the module '{modules[-1]}'" if modules else node.op_type
+def describe(node: onnx.NodeProto, graph: onnx.GraphProto) -> str:
+    """``aten::view of the module 'body.0'``: the call that a node was made for, or the next one that reads it."""
+    while True:
+        found = {item.key: item.value for item in node.metadata_props}
+        # From the network to the call itself, which is no module.
+        scopes = ast.literal_eval(found.get("pkg.torch.onnx.name_scopes", "[]"))
+        modules = [scope for scope in scopes[:-1] if scope and not scope.startswith("_")]
+        if modules:
+            break
+        reader = next((other for other in graph.node if set(other.input) & set(node.output)), None)
+        if reader is None:
+            return node.op_type
+        node = reader
+    called = str(ast.literal_eval(found.get("pkg.torch.onnx.class_hierarchy", "['']"))[-1])
+    name = f"aten::{called.split('.')[1]}" if called.startswith("aten.") else node.op_type
+    return f"{name} of the module '{modules[-1]}'"
 
 
 def _name_same_padding(graph: onnx.GraphProto) -> None:

@@ -84,7 +84,8 @@ Outcome LiteRtNetwork::read_inputs() {
   BITSR_TRY(call(api_.GetModelSignature(model_, 0, &signature), "does not read"));
   BITSR_TRY(call(api_.GetNumSignatureInputs(signature, &inputs), "does not read"));
   BITSR_TRY(call(api_.GetNumSignatureOutputs(signature, &outputs), "does not read"));
-  if (outputs != 1) return failed(ErrorKind::model, "%s has %zu outputs, expected 1", path_.c_str(), outputs);
+  if (outputs != 1)
+    return failed(ErrorKind::model, "%s has %zu outputs, expected 1; %s", path_.c_str(), outputs, kRunElsewhere);
   size_t maps = 0;
   for (size_t i = 0; i < inputs; ++i) {
     litert::TensorType type{};
@@ -108,8 +109,8 @@ Outcome LiteRtNetwork::read_inputs() {
     others.push_back({type.element == litert::kFloat32 ? ElementType::float32 : ElementType::int64, count});
   }
   if (maps != 1)
-    return failed(ErrorKind::model, "%s takes %zu float32 maps (N, H, W, C), expected 1; export it by bitsr",
-                  path_.c_str(), maps);
+    return failed(ErrorKind::model, "%s takes %zu float32 maps (N, H, W, C), expected 1; %s", path_.c_str(), maps,
+                  kRunElsewhere);
   return {};
 }
 
@@ -146,7 +147,7 @@ Outcome LiteRtNetwork::resize(const Shape& shape) {
       call(api_.GetCompiledModelOutputTensorLayouts(compiled_, 0, 1, &out.layout, true), "has no output size for"));
   const int32_t* to = out.layout.dimensions;
   if (out.layout.rank != 4 || to[0] < 1 || to[1] < 1 || to[2] < 1 || to[3] < 1)
-    return failed(ErrorKind::model, "%s gives no map (N, H, W, C); export it by bitsr", path_.c_str());
+    return failed(ErrorKind::model, "%s gives no map (N, H, W, C), expected one; %s", path_.c_str(), kRunElsewhere);
   output_shape_ = {to[0], to[3], to[1], to[2]};
   const auto bytes = [](const Shape& s) { return static_cast<size_t>(s.n * s.c * s.h * s.w) * sizeof(float); };
   for (Handle* buffer : {&in_[map_], &out_}) {

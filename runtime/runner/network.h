@@ -13,6 +13,9 @@
 
 namespace bitsr {
 
+// What to do with networks that are none from a map to a map, such as classifiers that `bitsr convert` rewrote.
+constexpr char kRunElsewhere[] = "run it in its runtime itself, with our delegate (docs/runtimes.md)";
+
 class Network {
  public:
   virtual ~Network() = default;

@@ -218,7 +218,7 @@ Outcome PteNetwork::read_inputs(const et::MethodMeta& meta) {
   }
   const TensorForm& map = forms_[0];
   if (map.sizes.size() != 4 || map.type != ScalarType::Float || !is_layout(map.order, &input_is_nhwc_))
-    return failed(ErrorKind::model, "%s takes no float32 map (N, C, H, W); export it by bitsr", path_.c_str());
+    return failed(ErrorKind::model, "%s takes no float32 map (N, C, H, W); %s", path_.c_str(), kRunElsewhere);
   input = {map.sizes[0], map.sizes[1], 0, 0};
   max_pixels = static_cast<int64_t>(map.sizes[2]) * map.sizes[3];
   return {};
@@ -309,7 +309,7 @@ Outcome PteNetwork::read_output_shape() {
   bool nhwc = false;
   if (!value.isTensor() || value.toTensor().scalar_type() != executorch::aten::ScalarType::Float ||
       !is_layout(value.toTensor().dim_order(), &nhwc))
-    return failed(ErrorKind::model, "%s gives no float32 map (N, C, H, W); export it by bitsr", path_.c_str());
+    return failed(ErrorKind::model, "%s gives no float32 map (N, C, H, W); %s", path_.c_str(), kRunElsewhere);
   const executorch::aten::Tensor& tensor = value.toTensor();
   output = {tensor.size(0), tensor.size(1), tensor.size(2), tensor.size(3)};
   return {};

@@ -97,7 +97,8 @@ Outcome TfliteNetwork::make(const NetworkOptions& options) {
 Outcome TfliteNetwork::read_inputs() {
   const int32_t inputs = api_.InterpreterGetInputTensorCount(interpreter_);
   const int32_t outputs = api_.InterpreterGetOutputTensorCount(interpreter_);
-  if (outputs != 1) return failed(ErrorKind::model, "%s has %d outputs, expected 1", path_.c_str(), outputs);
+  if (outputs != 1)
+    return failed(ErrorKind::model, "%s has %d outputs, expected 1; %s", path_.c_str(), outputs, kRunElsewhere);
   int32_t maps = 0;
   for (int32_t i = 0; i < inputs; ++i) {
     const TfLiteTensor* tensor = api_.InterpreterGetInputTensor(interpreter_, i);
@@ -119,8 +120,8 @@ Outcome TfliteNetwork::read_inputs() {
     others.push_back({tensor->type == kTfLiteFloat32 ? ElementType::float32 : ElementType::int64, count});
   }
   if (maps != 1)
-    return failed(ErrorKind::model, "%s takes %d float32 maps (N, H, W, C), expected 1; export it by bitsr",
-                  path_.c_str(), maps);
+    return failed(ErrorKind::model, "%s takes %d float32 maps (N, H, W, C), expected 1; %s", path_.c_str(), maps,
+                  kRunElsewhere);
   return {};
 }
 
@@ -179,7 +180,7 @@ Outcome TfliteNetwork::execute(const RunHooks& hooks, RunTime* time) {
   const TfLiteTensor* result = api_.InterpreterGetOutputTensor(interpreter_, 0);
   const TfLiteIntArray* sides = result->dims;
   if (result->type != kTfLiteFloat32 || sides->size != 4)
-    return failed(ErrorKind::model, "%s gives no map (N, H, W, C); export it by bitsr", path_.c_str());
+    return failed(ErrorKind::model, "%s gives no map (N, H, W, C), expected one; %s", path_.c_str(), kRunElsewhere);
   output = {sides->data[0], sides->data[3], sides->data[1], sides->data[2]};
   return {};
 }

@@ -91,10 +91,11 @@ Outcome Upscaler::plan() {
                   static_cast<long long>(tile_pixels));
   const bool one_size =
       metadata_.min_side == metadata_.multiple && metadata_.max_pixels == metadata_.min_side * metadata_.min_side;
+  int64_t longest = one_size ? metadata_.min_side : 0;
+  // A longer tile of few rows would be filled beyond the limit.
+  if (!one_size && metadata_.min_side > 1) longest = metadata_.max_pixels / metadata_.min_side;
   return plan_tiles(image_.height, image_.width,
-                    {metadata_.receptive_field_radius, std::min(tile_pixels, metadata_.max_pixels),
-                     one_size ? metadata_.min_side : 0},
-                    &tiles_);
+                    {metadata_.receptive_field_radius, std::min(tile_pixels, metadata_.max_pixels), longest}, &tiles_);
 }
 
 // The network's input is the tile, its last row and column repeated until the network takes the size.

@@ -157,6 +157,18 @@ class LonelyBlock(nn.Module):
         return self.conv(x) + x  # type: ignore[no-any-return]
 
 
+def test_a_fold_that_fails_is_named() -> None:
+    class Misfolded(nn.Module):
+        pass
+
+    @folds(Misfolded)
+    def misfold(module: Misfolded) -> nn.Module:
+        return module.conv
+
+    with pytest.raises(ExportError, match=r"the fold 'misfold' of Misfolded fails .AttributeError: .*conv"):
+        fold(nn.Sequential(Misfolded()))
+
+
 def test_a_binary_layer_without_a_fold_is_refused() -> None:
     with pytest.raises(ExportError, match=r"no fold covers .*'1\.conv'.*bitsr\.export\.deploy\.folds"):
         fold(nn.Sequential(nn.ReLU(), LonelyBlock()))

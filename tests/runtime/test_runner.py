@@ -16,8 +16,11 @@ import numpy as np
 import pytest
 import torch
 
+import bitsr
+from bitsr.artifact.formats import sidecar_path
 from bitsr.artifact.program import Op, OpKind, Program, Value, ValueKind, write_program
 from bitsr.artifact.program.words import words_per_tap
+from bitsr.common.errors import ArtifactError
 from bitsr.export import ops
 from bitsr.export.executorch.lower import lower
 from bitsr.export.export import ExportResult, export_model
@@ -125,6 +128,23 @@ def test_a_tensor_gives_what_python_gives(
     assert min(facts["load_ms"], facts["first_ms"], *facts["samples_ms"]) > 0
     assert facts["input_shape"] == [1, 3, HEIGHT, WIDTH]
     assert sum("binary_conv2d" in row["name"] for row in facts["profile"] if row["kind"] == "bitsr") > 0
+
+
+@pytest.mark.parametrize("key", ["scale", "value_range", "max_pixels", "versions", "model"])
+def test_a_changed_sidecar_is_refused(native_runner: Runner, model: Path, tmp_path: Path, key: str) -> None:
+    """What is written is still whole and plausible; only the digest tells."""
+    shutil.copy(model, tmp_path / "net.pte")
+    text = sidecar_path(model).read_text(encoding="utf-8")
+    start = text.index(f'"{key}"') + len(key) + 2
+    place = next(at for at in range(start, len(text)) if text[at] in "123456789")
+    changed = text[:place] + ("2" if text[place] == "1" else "1") + text[place + 1 :]
+    (tmp_path / "net.json").write_text(changed, encoding="utf-8")
+    done = native_runner(tmp_path / "net.pte", "--info")
+    assert done.returncode == 1
+    assert "the sidecar of" in done.stderr
+    assert "was changed" in done.stderr
+    with pytest.raises(ArtifactError, match="was changed"):
+        bitsr.load(tmp_path / "net.pte")
 
 
 def build_session_tests(native: Any, program: str) -> Path:

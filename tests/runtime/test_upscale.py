@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bitsr.common.pictures import Picture
+from bitsr.cli import main
+from bitsr.common.pictures import Picture, write_picture
 from bitsr.inference.load import load
 from bitsr.inference.session import Session
 from bitsr.inference.upscale import upscale_rows
@@ -164,3 +165,26 @@ def test_the_pixels_are_pythons(
     parts = native_session.upscale_rows(np.ascontiguousarray(pixels), tile_pixels=tile_pixels)
     assert np.array_equal(np.concatenate(parts), expected)
     assert len(parts) > 1 or (height, width) != (90, 61)
+
+
+@pytest.mark.parametrize("kind", ["pte", "tflite"])
+def test_a_tile_larger_than_the_artifact_takes_is_named(
+    kind: str, artifacts: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_picture(tmp_path / "a.png", Picture(np.zeros((8, 9, 3), np.uint8)))
+    for tile, remark in (("2000", True), ("100", False)):
+        words = ["upscale", tmp_path / "a.png", tmp_path / f"{tile}.png", "-m", artifacts[kind], "--tile", tile]
+        capfd.readouterr()
+        assert main([str(word) for word in words]) == 0
+        said = capfd.readouterr().err
+        assert ("--tile 2000 has no effect" in said) is remark
+        assert ("takes tiles of at most 512x512 pixels" in said) is remark
+
+
+def test_threads_that_a_runtime_does_not_take_are_named(
+    artifacts: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    for kind, path in artifacts.items():
+        caplog.clear()
+        load(path, threads=2).close()
+        assert ("threads=2 has no effect" in caplog.text) is (kind == "pte")

@@ -1,5 +1,6 @@
 """Float binary models of others, rewritten to our op."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.export.errors import ExportError
 from bitsr.export.tflite.convert_file import convert
 from bitsr.export.verification import run_tensors
+from bitsr.runtime import find_library
 from bitsr.runtime.litert import TfliteNetwork
 
 CHANNELS = 8
@@ -123,7 +125,8 @@ def test_what_does_not_match_stays_with_its_reason(make_tflite: Callable[..., Pa
     result = convert(make_tflite(layers), tmp_path / "ours.tflite")
     assert len(result.rewritten.replaced) == 2
     reasons = sorted(result.rewritten.refused.values())
-    expected = ["it is depthwise", "its dilation is 2x2", "its sign follows a ReLU", "its weights are not -a and +a"]
+    expected = ["it is depthwise", "its dilation is 2x2", "its sign follows a ReLU"]
+    expected += ["its weights are binary, but its operand is not", "its weights are not -a and +a"]
     assert [reason[: len(start)] for reason, start in zip(reasons, expected, strict=True)] == expected
 
 
@@ -140,15 +143,22 @@ SIGN_FORMS: dict[str, Callable[[Any, Any], Any]] = {
     "turned": lambda tf, x: tf.where(x >= 0.25, -1.0, 1.0),
     "heaviside": lambda tf, x: 2.0 * tf.cast(x >= 0.0, tf.float32) - 1.0,
     "round": lambda tf, x: tf.round(tf.clip_by_value(x * 0.5 + 0.5, 0.0, 1.0)) * 2.0 - 1.0,
+    "ones times": lambda tf, x: tf.ones_like(x) * tf.where(x >= 0.0, 1.0, -1.0),
+    "zeros-like": lambda tf, x: tf.where(x >= tf.zeros_like(x), tf.ones_like(x), tf.ones_like(x) * -1.0),
+    "integers": lambda tf, x: tf.cast(tf.cast(x >= 0.0, tf.int32) * 2 - 1, tf.float32),
+    "floor": lambda tf, x: 2.0 * tf.minimum(1.0, tf.floor(tf.nn.relu(x + 1.0))) - 1.0,
     "shifted": lambda tf, x: tf.clip_by_value(tf.sign(x + 1e-8), -1.0, 1.0),
 }
 
 
+@pytest.mark.parametrize("sides", [(9, 11), (None, None)], ids=["fixed", "free"])
 @pytest.mark.parametrize("form", SIGN_FORMS)
-def test_every_way_to_write_a_sign(form: str, make_tflite: Callable[..., Path], tmp_path: Path) -> None:
+def test_every_way_to_write_a_sign(
+    form: str, sides: tuple[int | None, ...], make_tflite: Callable[..., Path], tmp_path: Path
+) -> None:
     """On integers and thresholds themselves as well, where ``>`` and ``>=`` differ."""
     source = make_tflite(
-        lambda tf, x: tf.nn.conv2d(SIGN_FORMS[form](tf, x), SIGNS, 1, "SAME"), shape=(1, 9, 11, CHANNELS)
+        lambda tf, x: tf.nn.conv2d(SIGN_FORMS[form](tf, x), SIGNS, 1, "SAME"), shape=(1, *sides, CHANNELS)
     )
     target = tmp_path / "ours.tflite"
     assert convert(source, target).rewritten.refused == {}
@@ -160,6 +170,28 @@ def test_every_way_to_write_a_sign(form: str, make_tflite: Callable[..., Path], 
     torch.testing.assert_close(
         run_tensors(TfliteNetwork(target), x), run_tensors(TfliteNetwork(source, delegate=False), x)
     )
+
+
+def test_a_straight_through_estimator_that_was_left_in_the_graph(
+    make_tflite: Callable[..., Path], tmp_path: Path
+) -> None:
+    """``x + (sign(x) - x)`` is a sign but for its rounding."""
+    for number, layers in enumerate(
+        (
+            lambda tf, x: x + tf.stop_gradient(tf.where(x >= 0.0, 1.0, -1.0) - x),
+            lambda tf, x: tf.stop_gradient(_larq(tf, x) - x) + x,
+        )
+    ):
+        source = make_tflite(lambda tf, x, layers=layers: tf.nn.conv2d(layers(tf, x - 0.5), SIGNS, 1, "SAME"))
+        result = convert(source, tmp_path / f"{number}.tflite")
+        assert (len(result.rewritten.replaced), result.rewritten.refused) == (1, {})
+        assert result.verification.psnr > 100
+
+
+def test_binary_weights_behind_what_is_no_sign_are_told(make_tflite: Callable[..., Path], tmp_path: Path) -> None:
+    source = make_tflite(lambda tf, x: tf.nn.conv2d(x / (tf.abs(x) + 1e-3), SIGNS, 1, "SAME"))
+    with pytest.raises(ExportError, match=r"its weights are binary, but its operand is not .* \(DIV of "):
+        convert(source, tmp_path / "ours.tflite")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +223,9 @@ def test_padding_with_ones_behind_the_sign(make_tflite: Callable[..., Path], tmp
 
 
 @pytest.mark.parametrize("batch", [1, 4, None])
-def test_a_classifier_with_dense_layers(batch: int | None, make_tflite: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_classifier_with_dense_layers(
+    batch: int | None, make_tflite: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     dense = np.where(RANDOM.random((8 * 8 * CHANNELS, 10)) < 0.5, -1, 1).astype(np.float32)
 
     def layers(tf: Any, x: Any) -> Any:
@@ -203,6 +237,21 @@ def test_a_classifier_with_dense_layers(batch: int | None, make_tflite: Callable
     result = convert(source, target)
     assert (len(result.rewritten.replaced), result.rewritten.refused) == (2, {})
     assert result.verification.largest_difference < 1e-6
+    # It gives no map, so that bitsr-run is not the way to run it.
+    capfd.readouterr()
+    assert main(["convert", str(source), str(target), "--overwrite"]) == 0
+    said = capfd.readouterr()
+    assert "next:" not in said.out
+    code = said.err.splitlines()[-1].partition("this one runs in LiteRT: ")[2]
+    from ai_edge_litert.interpreter import Interpreter, load_delegate
+
+    interpreter = eval(code, {"Interpreter": Interpreter, "load_delegate": load_delegate})
+    interpreter.allocate_tensors()
+    interpreter.invoke()
+    command = [find_library("bitsr-run"), target, "--shape", f"{batch or 1},{CHANNELS},10,10"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "run it in its runtime itself, with our delegate" in done.stderr
 
 
 @pytest.mark.parametrize("types", ["float16", "int8"])

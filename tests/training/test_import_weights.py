@@ -4,9 +4,11 @@ import argparse
 import logging
 import os
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -123,6 +125,12 @@ def prefixed(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
         lambda state: {"state_dict": prefixed(state, "module."), "epoch": 3, "optimizer": {"state": {0: {}}}},
         lambda state: {"model": prefixed(state, "module._orig_mod.")},
         lambda state: {"checkpoint": {"weights": prefixed(state, "net_g.")}, "arguments": {"lr": 0.1}},
+        lambda state: {
+            "state_dict": state,
+            "args": argparse.Namespace(lr=1),
+            "best": np.float64(31.5),
+            "n": np.int64(3),
+        },
         lambda state: {"anything": state, "step": torch.tensor(3)},
         lambda state: {name: tensor.half() for name, tensor in state.items()},
         lambda state: {name: tensor.double() for name, tensor in state.items()},
@@ -155,8 +163,8 @@ def test_what_is_no_checkpoint_or_could_run_code(tmp_path: Path) -> None:
     target = tmp_path / "a.safetensors"
     cases: list[tuple[Path, str]] = [
         (
-            saved({"args": argparse.Namespace(lr=1), "state_dict": state_of()}, tmp_path / "a.pth"),
-            r"argparse\.Namespace",
+            saved({"args": Fraction(1, 2), "state_dict": state_of()}, tmp_path / "a.pth"),
+            r"fractions\.Fraction",
         ),
         (saved(nn.Conv2d(3, 3, 1), tmp_path / "b.pth"), "could run code, so they are not read"),
         (saved([1, 2], tmp_path / "c.pth"), "holds no tensors by name .it is a list"),

@@ -1,5 +1,7 @@
 """The registry and the models' shapes, sizes and facts."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,6 +11,7 @@ from bitsr.common.errors import UsageError, WeightsError
 from bitsr.training.layers import BinaryConv2d, ChannelShiftRescale
 from bitsr.training.models import create_model, list_models, model_info, register_model
 from bitsr.training.models.backbones import LightBackbone
+from bitsr.training.models.network import SuperResolutionModel
 from bitsr.training.weights import embedded_weights, read_weights
 
 # Small, and no output pixel depends on the whole picture.
@@ -119,6 +122,34 @@ def test_the_plus_models_keep_their_amplification() -> None:
 def test_an_id_is_registered_once() -> None:
     with pytest.raises(ValueError, match="'e2fif_x2' is registered twice"):
         register_model("e2fif_x{scale}", scales=(2,))(lambda scale: create_model("e2fif_x2"))
+
+
+def test_a_builder_that_fails_is_named_with_its_place() -> None:
+    def broken(scale: int) -> LightBackbone:
+        raise KeyError("body")
+
+    def nothing(scale: int) -> Any:
+        return nn.Identity()
+
+    class Unfinished(SuperResolutionModel):
+        def __init__(self) -> None:
+            nn.Module.__init__(self)
+
+    builders: dict[str, Any] = {
+        "broken": broken,
+        "nothing": nothing,
+        "no_argument": lambda: None,
+        "unfinished": lambda _: Unfinished(),
+    }
+    for name, words in (
+        ("broken", r"the builder 'broken' of 'own_broken_x2' \(.*test_models\.py, line \d+\) fails .KeyError: 'body'"),
+        ("nothing", "gives a Identity, expected a SuperResolutionModel"),
+        ("no_argument", "fails .TypeError: .*takes 0 positional arguments"),
+        ("unfinished", "gives a network without scale, channels"),
+    ):
+        register_model(f"own_{name}_x{{scale}}", scales=(2,))(builders[name])
+        with pytest.raises(UsageError, match=words):
+            create_model(f"own_{name}_x2")
 
 
 def test_list_models_by_pattern() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 
-from bitsr.common.errors import UnknownNameError
+from bitsr.common.errors import BitsrError, UnknownNameError, UsageError, first_line
 from bitsr.training.models.network import ModelInfo, SuperResolutionModel
 
 # Networks of one evaluation, and those that sample a picture in many (``training.models.diffusion``).
@@ -31,6 +31,8 @@ class _Registration:
 
 
 _REGISTRY: dict[str, _Registration] = {}
+# What a network says of itself.
+_FACTS = ("scale", "channels", "receptive_field_radius", "global_pooling", "fixed_size")
 
 
 def register_model(
@@ -75,11 +77,12 @@ def create_model(model_id: str, *, pretrained: bool = False, **overrides: Any) -
 
     Raises:
         UnknownNameError: no such id, or no such field of its configuration; the nearest one is named.
+        UsageError: the builder of the id fails, or gives no network.
         WeightsError: ``pretrained``, and no weights of this model come with bitsr, or they do not fit the overrides.
     """
     registration = _lookup(model_id)
     config = _overridden(model_id, registration.config, overrides)
-    model = registration.builder(registration.scale, *(() if config is None else (config,)))
+    model = _built(model_id, registration, config)
     model.info = ModelInfo(
         id=model_id,
         paper=registration.paper,
@@ -103,6 +106,34 @@ def model_info(model_id: str) -> ModelInfo:
     """Facts of a model, without allocating its weights. Errors as :func:`create_model`."""
     with torch.device("meta"):
         return create_model(model_id).info
+
+
+def _built(model_id: str, registration: _Registration, config: Any) -> SuperResolutionModel:
+    """What the builder gives; a builder that fails is a mistake of its file's author, or of the overrides."""
+    builder = registration.builder
+    code = getattr(builder, "__code__", None)
+    where = f"the builder '{getattr(builder, '__name__', builder)}' of '{model_id}'" + (
+        f" ({code.co_filename}, line {code.co_firstlineno})" if code is not None else ""
+    )
+    try:
+        model = builder(registration.scale, *(() if config is None else (config,)))
+    except BitsrError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise UsageError(f"{where} fails ({reason}); correct it, or the settings that it was given") from error
+    if not isinstance(model, SuperResolutionModel):
+        raise UsageError(
+            f"{where} gives a {type(model).__name__}, expected a SuperResolutionModel, such as a LightBackbone around "
+            "a body; correct it"
+        )
+    missing = [name for name in _FACTS if not hasattr(model, name)]
+    if missing:
+        raise UsageError(
+            f"{where} gives a network without {', '.join(missing)}; call super().__init__(scale=..., channels=..., "
+            "receptive_field_radius=...) in it"
+        )
+    return model
 
 
 def _lookup(model_id: str) -> _Registration:

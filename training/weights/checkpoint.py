@@ -1,5 +1,6 @@
 """Checkpoints of other people's trainings: the tensors of a file, whatever stands around them; no code in it is run."""
 
+import argparse
 import pickle
 import warnings
 import zipfile
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from torch import Tensor
@@ -33,6 +35,14 @@ CONTAINERS = (
 )
 # What wrappers put before every name: data parallel, compiled and boxed networks.
 PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.", "net_g.", "netG.", "generator.")
+# Classes of plain data that training scripts keep beside the tensors: numbers of numpy, and their own arguments.
+_DATA: list[Any] = [
+    argparse.Namespace,
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in ("bool", "int32", "int64", "float16", "float32", "float64")},
+    np.float64(0).__reduce__()[0],
+    (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar"),  # its name before numpy 2
+]
 # Containers within containers are looked into so deep.
 _DEPTH = 3
 
@@ -96,7 +106,8 @@ def _read(path: Path) -> Any:
                 return {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118 - no mapping
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an archive of TorchScript, which is an error here
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_DATA):
+                return torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as error:  # PyTorch has no error of its own for a broken file: it is whatever its readers meet

@@ -8,6 +8,7 @@ import typer
 from bitsr.cli.console import closing, note, table
 from bitsr.cli.options import example
 from bitsr.common.extras import needs
+from bitsr.runtime import TFLITE_LIBRARY, find_library
 
 
 def register(app: typer.Typer) -> None:
@@ -33,12 +34,12 @@ def convert(
     table("layers after a sign", ("output", "place", "why not in our kernels"), rows, left=3)
     note(f"size: {result.bytes_before:,} bytes -> {len(result.rewritten.content):,} bytes")
     note(f"compared with the original: {result.verification}")
-    closing([target], then=_next(target, result.shape))
-
-
-def _next(target: Path, shape: tuple[int, ...]) -> list[object]:
-    """The command that runs a file without our metadata, where it takes maps."""
-    if len(shape) != 4:
-        return []
-    number, height, width, channels = shape
-    return ["bitsr-run", target, "--shape", f"{number},{channels},{height},{width}"]
+    if result.shape:
+        number, height, width, channels = result.shape
+        closing([target], then=["bitsr-run", target, "--shape", f"{number},{channels},{height},{width}"])
+        return
+    closing([target])
+    note(
+        "bitsr-run takes networks from one map to one map; this one runs in LiteRT: "
+        f"Interpreter('{target}', experimental_delegates=[load_delegate('{find_library(TFLITE_LIBRARY)}')])"
+    )
