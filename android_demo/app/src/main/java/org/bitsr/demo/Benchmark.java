@@ -2,7 +2,6 @@ package org.bitsr.demo;
 
 import android.content.Context;
 import android.os.Build;
-import android.os.SystemClock;
 import android.util.Log;
 
 import java.io.File;
@@ -72,9 +71,9 @@ final class Benchmark {
 
     static JSONObject run(Models models, Request request, IntConsumer progress)
             throws IOException, BitsrException, JSONException {
-        long start = SystemClock.elapsedRealtimeNanos();
+        long start = System.nanoTime();
         try (Upscaler upscaler = models.open(request.model, request.format, request.threads)) {
-            double load = (SystemClock.elapsedRealtimeNanos() - start) / 1e6;
+            double load = (System.nanoTime() - start) / 1e6;
             float[] input = pattern(CHANNELS * request.height * request.width);
             double[] times = new double[2];
             upscaler.run(input, CHANNELS, request.height, request.width, times);

@@ -33,7 +33,10 @@ final class Content {
         names.addAll(Arrays.asList(files == null ? new String[0] : files));
         try {
             String[] packed = assets.list(path);
-            names.addAll(Arrays.asList(packed == null ? new String[0] : packed));
+            for (String name : packed == null ? new String[0] : packed) {
+                // An emulated framework names files of folders below, too.
+                names.add(name.contains("/") ? name.substring(0, name.indexOf('/')) : name);
+            }
         } catch (IOException none) {
             return new ArrayList<>(names);
         }

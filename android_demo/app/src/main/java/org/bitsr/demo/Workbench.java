@@ -5,7 +5,6 @@ import android.graphics.Bitmap;
 import android.net.Uri;
 import android.os.Handler;
 import android.os.Looper;
-import android.os.SystemClock;
 
 import java.io.BufferedOutputStream;
 import java.io.File;
@@ -183,15 +182,15 @@ final class Workbench {
         int scale = upscaler.info().scale, width = bitmap.getWidth() * scale, height = bitmap.getHeight() * scale;
         Preview preview = new Preview(width, height, bitmap.hasAlpha());
         File file = FilesProvider.file(context, resultName(from, scale)), part = new File(context.getCacheDir(), "result.part");
-        long started = SystemClock.elapsedRealtimeNanos();
+        long started = System.nanoTime();
         long[] writing = {0};
         try (PngWriter png = new PngWriter(new BufferedOutputStream(new FileOutputStream(part), 1 << 16), width, height,
                 bitmap.hasAlpha(), Exif.kept(copy()))) {
             upscaler.upscale(bitmap, Upscaler.TILE_PIXELS, (top, count, argb) -> {
-                long before = SystemClock.elapsedRealtimeNanos();
+                long before = System.nanoTime();
                 preview.accept(top, count, argb);
                 png.accept(top, count, argb);
-                writing[0] += SystemClock.elapsedRealtimeNanos() - before;
+                writing[0] += System.nanoTime() - before;
             }, (done, total) -> {
                 int share = (int) (1000 * done / total);
                 tell(number, () -> permille = share);
@@ -205,7 +204,7 @@ final class Workbench {
                 part.delete();
             }
         }
-        double milliseconds = (SystemClock.elapsedRealtimeNanos() - started - writing[0]) / 1e6;
+        double milliseconds = (System.nanoTime() - started - writing[0]) / 1e6;
         for (File old : file.getParentFile().listFiles()) {
             if (old.getName().endsWith(".png")) {
                 old.delete();
