@@ -107,6 +107,28 @@ TEST_P(Capi, MemoryGivesWhatThePathGives) {
   bitsr_close(from_memory);
 }
 
+TEST_P(Capi, ChangedMetadataAreRefused) {
+  const bool pte = path.size() > 4 && path.substr(path.size() - 4) == ".pte";
+  const std::string content = bytes_of(path);
+  const std::string text = pte ? bytes_of(path.substr(0, path.size() - 4) + ".json") : content;
+  const bitsr_options chosen = options();
+  for (const char* key :
+       {"\"scale\"", "\"value_range\"", "\"max_pixels\"", "\"receptive_field_radius\"", "\"versions\""}) {
+    // The first digit behind the key that is not 0 becomes another one: what is read is still whole and plausible.
+    std::string changed = text;
+    const size_t digit = changed.find_first_of("123456789", changed.find(key));
+    ASSERT_NE(std::string::npos, digit) << key;
+    changed[digit] = changed[digit] == '1' ? '2' : '1';
+    bitsr_session* session = nullptr;
+    const bitsr_status status =
+        pte ? bitsr_open_memory(content.data(), content.size(), changed.c_str(), &chosen, &session)
+            : bitsr_open_memory(changed.data(), changed.size(), nullptr, &chosen, &session);
+    EXPECT_EQ(BITSR_FORMAT, status) << key;
+    EXPECT_EQ(nullptr, session);
+    EXPECT_NE(nullptr, std::strstr(bitsr_last_error(), "export the model again")) << bitsr_last_error();
+  }
+}
+
 TEST_P(Capi, OneSessionServesManyThreads) {
   constexpr int kThreads = 4, kRuns = 40;
   for (const int threads : {1, 2}) {
