@@ -111,7 +111,7 @@ train-next: build  ## go on with the shipped weights' next training for MINUTES=
 	$(BIN)/bitsr train --next --minutes $(MINUTES) --data $(DATA)
 
 .PHONY: test
-test: build arm64 artifacts android-runner android-unidbg android-host  ## all tests, those of arm64 under QEMU
+test: build arm64 artifacts android-runner android-unidbg  ## all tests, those of arm64 under QEMU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_JOBS) --dist=loadfile
 
 .PHONY: bench
@@ -227,8 +227,8 @@ android-host: build $(STAMP)/debian-app $(APP)/host/libbitsr_jni.so $(APP_ASSETS
 	$(MVN) test -Dtest=NothingToRun -Dsurefire.failIfNoSpecifiedTests=false
 
 .PHONY: android
-android: android-host android-runner  ## the Android app: all of its tests, and APKs of both flavours in build/android
-	$(MVN) --offline test
+android: android-host android-runner android-unidbg  ## the Android app: all of its tests, and APKs of both flavours in build/android
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/android
 	$(BIN)/python android_demo/tools/apk.py --flavour tflite --build $(APP) --output $(APP)/bitsr-tflite.apk
 	$(BIN)/python android_demo/tools/apk.py --flavour both --build $(APP) --output $(APP)/bitsr-both.apk
 

@@ -27,7 +27,8 @@ def build(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = repository / "build" / "android"
     folder = tmp_path_factory.mktemp("apk")
     for name in ("maven", "resources", "assets", "tools-java"):
-        assert (made / name).is_dir(), "run: make android-host"
+        if not (made / name).is_dir():
+            pytest.skip("needs the app's classes and assets: make android-host")
         (folder / name).symlink_to(made / name)
     for abi in ABIS:
         (folder / abi).mkdir()

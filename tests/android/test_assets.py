@@ -20,7 +20,8 @@ MODELS = ("ebsr_light_plus_x2", "ebsr_light_plus_x3", "ebsr_light_plus_x4")
 @pytest.fixture(scope="module")
 def assets(repository: Path) -> Path:
     folder = repository / "build" / "android" / "assets"
-    assert folder.is_dir(), "run: make android-host"
+    if not folder.is_dir():
+        pytest.skip("needs the app's assets: make android-host")
     return folder
 
 

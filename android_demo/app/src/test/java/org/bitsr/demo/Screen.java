@@ -143,9 +143,9 @@ final class Screen {
             }
         }
         double pixels = (double) drawn.getWidth() * drawn.getHeight();
-        // JPEG's own loss, and texts of other times: the milliseconds that a run took.
+        // JPEG's own loss, and texts of other times and machines: milliseconds, megabytes, names of instruction sets.
         assertTrue(name + " differs by " + sum / pixels + " levels in the mean", sum / pixels < 4);
-        assertTrue(name + " has " + far + " pixels far off", far / pixels < 0.01);
+        assertTrue(name + " has " + far + " pixels far off", far / pixels < 0.02);
     }
 
     private static void write(Bitmap bitmap, Path path, Bitmap.CompressFormat format) throws IOException {
