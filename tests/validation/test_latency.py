@@ -90,9 +90,9 @@ def test_emulators_have_no_profile() -> None:
 
 
 def test_a_slow_network_has_fewer_runs() -> None:
-    target = Notebook(first_ms=[200.0, 300.0])
+    target = Notebook(first_ms=[130.0, 200.0])
     latency = measure(target, "net.pte", "twin.pte", threads=1, shape=SHAPE, runs=None)
-    assert len(latency.artifact.samples_ms) == 12  # of 500 ms a round
+    assert len(latency.artifact.samples_ms) == 12  # of 330 ms a round
     assert latency.warm_up == 3
 
 
