@@ -10,11 +10,8 @@ from numpy.typing import NDArray
 
 from bitsr.artifact.artifact import read_artifact
 from bitsr.artifact.info import ArtifactInfo
-from bitsr.artifact.weights import WeightsInfo
 from bitsr.export.export import export_model
 from bitsr.inference.load import load
-from bitsr.training.models import create_model
-from bitsr.training.weights import save_weights
 
 MODEL = "test_ebsr_plus_x2"
 HEIGHT, WIDTH = 19, 26
@@ -37,21 +34,6 @@ class Golden:
     info: ArtifactInfo
     given: torch.Tensor
     expected: NDArray[np.float32]
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a tiny network, away from their initial values."""
-    generator = torch.Generator().manual_seed(11)
-    torch.manual_seed(11)
-    model = create_model(MODEL)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() == 1:
-                parameter.add_(torch.empty_like(parameter).uniform_(-0.2, 0.2, generator=generator))
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_weights(path, model.state_dict(), WeightsInfo(model=MODEL))
-    return path
 
 
 @pytest.fixture(scope="session")

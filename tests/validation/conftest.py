@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from torch import nn
 
@@ -17,11 +16,9 @@ from bitsr.artifact.artifact import read_artifact
 from bitsr.artifact.formats import FORMATS
 from bitsr.artifact.info import ArtifactFacts
 from bitsr.artifact.program import HEADER_BYTES, MAGIC, OpKind, Program, read_program, write_program
-from bitsr.artifact.weights import WeightsInfo
 from bitsr.export.deploy import fold
 from bitsr.export.export import export_model
-from bitsr.training.models import create_model
-from bitsr.training.weights import load_model, save_weights
+from bitsr.training.weights import load_model
 
 MODEL = "test_ebsr_plus_x2"
 
@@ -60,21 +57,6 @@ def resealed(blob: bytes) -> bytes:
     changed = bytearray(blob)
     struct.pack_into("<I", changed, 12, zlib.crc32(bytes(changed[HEADER_BYTES:])))
     return bytes(changed)
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of the tiny network, away from their initial values."""
-    generator = torch.Generator().manual_seed(5)
-    torch.manual_seed(5)
-    model = create_model(MODEL)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() == 1:
-                parameter.add_(torch.empty_like(parameter).uniform_(-0.2, 0.2, generator=generator))
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_weights(path, model.state_dict(), WeightsInfo(model=MODEL))
-    return path
 
 
 @pytest.fixture(scope="session")

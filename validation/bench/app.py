@@ -3,7 +3,6 @@
 import json
 import shlex
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from bitsr.common.errors import UsageError
 from bitsr.validation.errors import EnvironmentMissingError, TargetError
+from bitsr.validation.targets.programs import run_program
 from bitsr.validation.targets.runner_protocol import ModelRun, parse_output
 
 PACKAGE = "org.bitsr.demo"
@@ -97,19 +97,11 @@ class AppOnDevice:
         return AppRun(run, content)
 
     def _shell(self, command: str) -> str:
-        words = [self.adb, "-s", self.serial, "shell", command]
-        try:
-            done = subprocess.run(
-                words,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
-                stdin=subprocess.DEVNULL,
-                timeout=_COMMAND_SECONDS,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise TargetError(f"{self.serial} did not answer within {_COMMAND_SECONDS} s; unlock it") from error
+        done = run_program(
+            [self.adb, "-s", self.serial, "shell", command],
+            seconds=_COMMAND_SECONDS,
+            late=f"{self.serial} did not answer within {_COMMAND_SECONDS} s; unlock it",
+        )
         if done.returncode != 0:
             raise TargetError(
                 f"{self.serial} does not answer ({' '.join((done.stderr or done.stdout).split())}); "

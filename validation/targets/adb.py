@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from bitsr.validation.errors import EnvironmentMissingError, TargetError
 from bitsr.validation.targets.base import Device
 from bitsr.validation.targets.builds import ANDROID_ABIS, RUNNER, DeviceBuild, android_build, linux_build
+from bitsr.validation.targets.programs import run_program
 from bitsr.validation.targets.runner_protocol import RunnerOutput, parse_output
 
 ROOT = PurePosixPath("/data/local/tmp")
@@ -146,18 +147,11 @@ class AdbTarget:
         return self._client("shell", command).stdout
 
     def _client(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        try:
-            done = subprocess.run(
-                [*self._adb, *arguments],
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
-                stdin=subprocess.DEVNULL,
-                timeout=_SECONDS,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise TargetError(f"{self.name} did not finish `{arguments[0]}` within {_SECONDS} seconds") from error
+        done = run_program(
+            [*self._adb, *arguments],
+            seconds=_SECONDS,
+            late=f"{self.name} did not finish `{arguments[0]}` within {_SECONDS} seconds",
+        )
         if check and done.returncode != 0:
             lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
             raise TargetError(

@@ -6,7 +6,6 @@ parallel threads and memory are not its business, and its times say nothing.
 
 import os
 import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from bitsr.common.installation import checkout, how_to_rebuild, top_folder
 from bitsr.validation.errors import EnvironmentMissingError, TargetError
 from bitsr.validation.targets.base import Device
 from bitsr.validation.targets.builds import BUILD_VARIABLE, RUNNER, android_build
+from bitsr.validation.targets.programs import run_program
 from bitsr.validation.targets.runner_protocol import RUN_SECONDS, RunnerOutput, parse_output
 from bitsr.validation.targets.this_machine import ThisMachine
 
@@ -75,18 +75,11 @@ class UnidbgTarget(ThisMachine):
     def run(self, arguments: Sequence[str], *, fresh: bool = False) -> RunnerOutput:
         answer = self._folder / _JSON
         answer.unlink(missing_ok=True)
-        try:
-            done = subprocess.run(
-                [*self._java, *arguments, "--json", f"/{_JSON}"],
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
-                stdin=subprocess.DEVNULL,
-                timeout=RUN_SECONDS,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise TargetError(f"{RUNNER} on {self.name} did not end within {RUN_SECONDS:g} s and was killed") from error
+        done = run_program(
+            [*self._java, *arguments, "--json", f"/{_JSON}"],
+            seconds=RUN_SECONDS,
+            late=f"{RUNNER} on {self.name} did not end within {RUN_SECONDS:g} s and was killed",
+        )
         if done.returncode != 0 or not answer.is_file():
             lines = [line for line in done.stderr.splitlines() if line.strip()]
             said = [line for line in lines if line.startswith(f"{RUNNER}: error:")]
