@@ -11,7 +11,7 @@ def one_thread() -> Iterator[None]:
     """Let PyTorch compute on the calling thread alone.
 
     The maps of an export's check are small: a second thread gains nothing there, and where another process has that
-    processor, each of some thousand ops waits for it (51 to 89 instead of 23 CPU seconds for the default weights).
+    processor, each of some thousand ops waits for it (51 to 89 CPU seconds for the default weights instead of 32).
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
