@@ -1,33 +1,15 @@
 """The step network of a diffusion model as an artifact: two inputs, one fixed size."""
 
-import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from bitsr.artifact.info import DiffusionFacts, SizeRules
-from bitsr.export.errors import ExportError
 from bitsr.training.models.diffusion import DiffusionModel
 
-# Side of the low-resolution tile: the patch that the paper trains with, so that group norms and attention see as many
-# pixels as in training.
-DEFAULT_TILE_PIXELS = 64 * 64
 # Channels of the map: the enlarged picture and x_t.
 CHANNELS = 6
-
-
-def tile_sizes(model: DiffusionModel, *, max_pixels: int) -> SizeRules:
-    """The only size of a low-resolution tile: the largest square in the budget whose enlargement the network takes.
-
-    Raises:
-        ExportError: the budget has no room for one.
-    """
-    unit = model.multiple // math.gcd(model.multiple, model.scale)
-    side = math.isqrt(max_pixels) // unit * unit
-    if side < 1:
-        raise ExportError(f"the pixel budget is {max_pixels}, a step of {model.name} needs {unit} x {unit}; raise it")
-    return SizeRules(min_side=side, max_pixels=side * side, multiple=side)
 
 
 def check_inputs(model: DiffusionModel, sizes: SizeRules) -> Iterator[tuple[Tensor, Tensor]]:

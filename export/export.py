@@ -78,7 +78,7 @@ def export_model(
         formats: names of formats, of :data:`bitsr.artifact.formats.FORMATS`.
         max_pixels: most pixels H * W of one input; memory is planned for them. Rounded down to a square. By default
             :data:`bitsr.export.inputs.DEFAULT_MAX_PIXELS`. Of a diffusion model one step is exported, for
-            low-resolution tiles of this size alone, by default :data:`bitsr.export.diffusion_step.DEFAULT_TILE_PIXELS`.
+            low-resolution tiles of this size alone, by default those of its ``sizes``.
         overwrite: replace existing artifacts.
         kernels: ``False`` keeps everything off our kernels (float networks only), for comparisons.
         stock_ops: write ``NAME_stock.tflite`` as well: the same numbers in stock ops, which runs without our delegate.

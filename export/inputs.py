@@ -6,13 +6,14 @@ from torch import Tensor, nn
 
 from bitsr.artifact.info import DiffusionFacts, SizeRules
 from bitsr.common.errors import UsageError
+from bitsr.common.tiler import DEFAULT_TILE_PIXELS
 from bitsr.export import diffusion_step
 from bitsr.export.verification import check_pictures
 from bitsr.training.models import SuperResolutionModel
 from bitsr.training.models.diffusion import DiffusionModel
 
-# 512 x 512: a map of 64 channels takes 64 MiB.
-DEFAULT_MAX_PIXELS = 512 * 512
+# Of one input picture; a map of 64 channels takes 64 MiB then.
+DEFAULT_MAX_PIXELS = DEFAULT_TILE_PIXELS
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,7 @@ def make_inputs(module: nn.Module, *, in_channels: int, max_pixels: int | None) 
     if not isinstance(module, DiffusionModel):
         checks: list[tuple[Tensor, ...]] = [(x,) for x in check_pictures(in_channels)]
         return ExportInputs(in_channels, DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels, checks)
-    sizes = diffusion_step.tile_sizes(
-        module, max_pixels=diffusion_step.DEFAULT_TILE_PIXELS if max_pixels is None else max_pixels
-    )
+    sizes = module.sizes if max_pixels is None else module.tile_sizes(max_pixels=max_pixels)
     checks = list(diffusion_step.check_inputs(module, sizes))
     facts = diffusion_step.facts(module)
     return ExportInputs(
@@ -56,5 +55,4 @@ def _tile_inputs(model: SuperResolutionModel, *, max_pixels: int | None) -> Expo
             "pixels; raise it, or leave it out"
         )
     checks: list[tuple[Tensor, ...]] = [(x,) for x in check_pictures(3, height=side, width=side)]
-    sizes = SizeRules(min_side=side, max_pixels=side**2, multiple=side)
-    return ExportInputs(3, side**2, checks, example_inputs=checks[0], sizes=sizes)
+    return ExportInputs(3, side**2, checks, example_inputs=checks[0], sizes=model.sizes)

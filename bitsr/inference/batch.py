@@ -8,9 +8,9 @@ from pathlib import Path
 from bitsr.common.errors import BitsrError, NoSpaceError
 from bitsr.common.files import make_folder
 from bitsr.common.progress import Progress
+from bitsr.common.tiler import DEFAULT_TILE_PIXELS
 from bitsr.inference.plan import Job
 from bitsr.inference.session import Session
-from bitsr.inference.tiled import DEFAULT_TILE_PIXELS
 from bitsr.inference.upscale import Result, upscale_file
 
 

@@ -1,44 +1,33 @@
-"""Sampling with a step network: the loop over the timesteps, with the network run tile by tile in each of them."""
-
-from collections.abc import Callable
+"""Sampling with a step network as a session, in PyTorch or from an artifact."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from bitsr.artifact.artifact import Artifact
 from bitsr.common.errors import UsageError
 from bitsr.export.deploy import fold
-from bitsr.export.diffusion_step import CHANNELS, DEFAULT_TILE_PIXELS, tile_sizes
+from bitsr.export.diffusion_step import CHANNELS
 from bitsr.export.memory import bytes_per_pixel
 from bitsr.export.verification import run_tensors
 from bitsr.inference.artifact_session import check_scale
 from bitsr.inference.session import SamplingSession
 from bitsr.inference.session_info import Sampling, SessionInfo
-from bitsr.training.diffusion.noise_schedule import NoiseSchedule, noise_like, upsample_bicubic
-from bitsr.training.diffusion.sampling import ddim_scheduler, sample
-from bitsr.training.models.diffusion import DiffusionModel, pad_to_multiple
+from bitsr.training.diffusion.noise_schedule import NoiseSchedule
+from bitsr.training.diffusion.sampling import ddim_scheduler
+from bitsr.training.diffusion.tiled import StepNetwork, sample_picture
+from bitsr.training.models.diffusion import DiffusionModel
 
-# (map (1, 6, H, W), timestep (1,) int64) -> predicted noise (1, 3, H, W).
-StepNetwork = Callable[[Tensor, Tensor], Tensor]
-# Part of a tile's side that it shares with its neighbour, where their noise is blended.
-OVERLAP = 4
 # Of the enlarged picture: condition, x_t, noise, weights and what the scheduler makes of them, float32.
 _MAPS_BYTES = 4 * 24
 
 
 class DiffusionSession(SamplingSession):
-    """Enlarge pictures by sampling.
-
-    The noise is drawn once for the whole picture. In each step the network runs on overlapping tiles whose results are
-    blended linearly, so tiles leave no seams. They bound the memory, of which attention takes the square of a tile.
+    """Enlarge pictures by sampling, see :func:`bitsr.training.diffusion.tiled.sample_picture`.
 
     Args:
-        network: see :data:`StepNetwork`.
-        tile: longest side of its maps in pixels of the enlarged picture, a multiple of ``multiple``.
-        least: their shortest side; ``tile`` where the network takes one size alone.
-        multiple: what their sides are multiples of, where they are not ``tile``.
+        network: one step.
+        tile: side of its maps in pixels of the enlarged picture.
 
     Raises:
         UsageError: a number of steps that the model does not have.
@@ -52,8 +41,6 @@ class DiffusionSession(SamplingSession):
         *,
         noise_schedule: NoiseSchedule,
         tile: int,
-        least: int,
-        multiple: int,
         sampling: Sampling,
     ) -> None:
         super().__init__(info)
@@ -63,14 +50,12 @@ class DiffusionSession(SamplingSession):
         self._network = network
         self._noise_schedule = noise_schedule
         self._tile = tile
-        self._least = least
-        self._multiple = multiple
 
     @classmethod
     def of_model(cls, model: DiffusionModel, *, sampling: Sampling) -> "DiffusionSession":
         """Run a trained model's deploy form in PyTorch."""
         facts = model.info
-        sizes = tile_sizes(model, max_pixels=DEFAULT_TILE_PIXELS)
+        sizes = model.sizes
         deployed = fold(model)
         example = model.example_inputs((1, 3, sizes.min_side, sizes.min_side))
         memory = bytes_per_pixel(deployed, example, pixels=sizes.min_side**2, eager=True)
@@ -89,8 +74,6 @@ class DiffusionSession(SamplingSession):
             info,
             noise_schedule=model.noise_schedule,
             tile=sizes.min_side * facts.scale,
-            least=1,
-            multiple=model.multiple,
             sampling=sampling,
         )
 
@@ -109,7 +92,6 @@ class DiffusionSession(SamplingSession):
             raise UsageError(f"{artifact.path} is no step of a diffusion model; leave --steps and --seed out")
         check_scale(artifact, scale)
         _check_form(artifact)
-        tile = facts.sizes.min_side * facts.scale
         info = SessionInfo(
             model=facts.model,
             scale=facts.scale,
@@ -126,54 +108,23 @@ class DiffusionSession(SamplingSession):
             step_network(artifact, threads=threads),
             info,
             noise_schedule=noise_schedule,
-            tile=tile,
-            least=tile,
-            multiple=1,
+            tile=facts.sizes.min_side * facts.scale,
             sampling=sampling,
         )
 
     def _run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        scale = self.info.scale
-        height, width = scale * x.shape[2], scale * x.shape[3]
-        condition = upsample_bicubic(torch.from_numpy(np.ascontiguousarray(x)), scale=scale)
-        condition = pad_to_multiple(condition, multiple=self._multiple, least=self._least)
-        noise = noise_like(tuple(condition.shape), seed=self.sampling.seed)
-
-        def denoise(noisy: Tensor, timestep: int) -> Tensor:
-            return self._predict(torch.cat([condition, noisy], dim=1), torch.tensor([timestep]))
-
         with torch.inference_mode():
-            result = sample(
-                denoise, noise, noise_schedule=self._noise_schedule, steps=self.sampling.steps, progress=self.on_step
+            result = sample_picture(
+                self._network,
+                torch.from_numpy(np.ascontiguousarray(x)),
+                scale=self.info.scale,
+                tile=self._tile,
+                noise_schedule=self._noise_schedule,
+                steps=self.sampling.steps,
+                seed=self.sampling.seed,
+                progress=self.on_step,
             )
-        return np.asarray(result[:, :, :height, :width].numpy())
-
-    def _predict(self, x: Tensor, timestep: Tensor) -> Tensor:
-        """The noise in a map (1, 6, H, W) of any size, tile by tile."""
-        if max(x.shape[2:]) <= self._tile:
-            return self._network(x.contiguous(), timestep)
-        height, width = (min(side, self._tile) for side in x.shape[2:])
-        weight = _ramp(height)[:, None] * _ramp(width)[None, :]
-        total, weights = torch.zeros_like(x[:, :3]), torch.zeros_like(x[:, :1])
-        for top in tile_starts(x.shape[2], tile=height):
-            for left in tile_starts(x.shape[3], tile=width):
-                place = (..., slice(top, top + height), slice(left, left + width))
-                total[place] += weight * self._network(x[place].contiguous(), timestep)
-                weights[place] += weight
-        return total / weights
-
-
-def _ramp(length: int) -> Tensor:
-    """Weights of a tile's rows or columns: they rise and fall at its ends, over the part that it shares."""
-    ramp = torch.arange(length).add(1).float()
-    return torch.minimum(torch.minimum(ramp, ramp.flip(0)), torch.tensor(max(length // OVERLAP, 1.0)))
-
-
-def tile_starts(length: int, *, tile: int) -> list[int]:
-    """Evenly spread first pixels of the fewest tiles that cover ``length`` and share a part of :data:`OVERLAP`."""
-    step = tile - tile // OVERLAP
-    count = 1 + max(0, -(-(length - tile) // step))
-    return [round(i * (length - tile) / max(count - 1, 1)) for i in range(count)]
+        return np.asarray(result.numpy())
 
 
 def _check_form(artifact: Artifact) -> None:

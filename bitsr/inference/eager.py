@@ -13,27 +13,33 @@ from bitsr.inference.session_info import SessionInfo
 from bitsr.training.models import SuperResolutionModel
 from bitsr.training.weights import load_model
 
-# Side of the picture that memory is estimated with: a multiple of every network's windows.
+# Side of the picture that memory is estimated with, where a network takes any.
 _SIDE = 64
 
 
 class EagerSession(Session):
-    """Run a trained model's deploy form in PyTorch."""
+    """Run a trained model's deploy form in PyTorch, on the sizes that its artifact takes by default."""
 
     def __init__(self, model: SuperResolutionModel) -> None:
         network = fold(model)
-        example = (torch.empty(1, 3, _SIDE, _SIDE),)
+        sizes = model.sizes
+        side = sizes.only_side or _SIDE
+        example = (torch.empty(1, 3, side, side),)
         info = SessionInfo(
             model=model.info.id,
             scale=model.info.scale,
             runtime="eager",
-            max_pixels=None,
+            max_pixels=sizes.max_pixels,
             receptive_field_radius=model.info.receptive_field_radius,
             global_pooling=model.info.global_pooling,
-            bytes_per_pixel=bytes_per_pixel(network, example, pixels=_SIDE**2, eager=True),
+            min_side=sizes.min_side,
+            multiple=sizes.multiple,
+            fixed_side=sizes.only_side,
+            bytes_per_pixel=bytes_per_pixel(network, example, pixels=side**2, eager=True),
         )
         super().__init__(info)
         self._network = network
+        self._sizes = sizes
 
     @classmethod
     def load(cls, id_or_path: str | Path, *, scale: int | None = None) -> "EagerSession":
@@ -41,5 +47,6 @@ class EagerSession(Session):
         return cls(load_model(id_or_path, scale=scale))
 
     def _run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        self._sizes.check(height=x.shape[2], width=x.shape[3])
         with torch.inference_mode():
             return np.asarray(self._network(torch.from_numpy(x)).numpy())

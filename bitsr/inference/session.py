@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from bitsr.common.errors import UsageError
 from bitsr.common.progress import Progress
+from bitsr.common.tiler import DEFAULT_TILE_PIXELS
 from bitsr.inference.checks import check_map
 from bitsr.inference.session_info import SessionInfo
-from bitsr.inference.tiled import DEFAULT_TILE_PIXELS, upscale_pixels
+from bitsr.inference.tiled import upscale_pixels
 
 
 class Session(ABC):

@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 
 from bitsr.common.errors import BitsrError
 from bitsr.common.progress import Progress
+from bitsr.common.tiler import DEFAULT_TILE_PIXELS, Tile, filled, tiles_within
 from bitsr.inference.checks import check_rgb
 from bitsr.inference.session_info import SessionInfo
-from bitsr.inference.tiler import Tile, plan_tiles
-
-DEFAULT_TILE_PIXELS = 512 * 512
 
 
 class Runs(Protocol):
@@ -74,16 +72,19 @@ def upscale_blocks(
 
 def tiles_of(info: SessionInfo, *, height: int, width: int, tile_pixels: int) -> list[Tile]:
     """The tiles of a picture: what one call of the network gets, in the limits of both."""
-    limit = tile_pixels if info.max_pixels is None else min(tile_pixels, info.max_pixels)
-    longest = info.fixed_side
-    if longest is None and info.min_side > 1 and info.max_pixels is not None:
-        longest = info.max_pixels // info.min_side  # a longer tile of few rows would be filled beyond the limit
-    return plan_tiles(height, width, overlap=info.receptive_field_radius, max_pixels=limit, max_side=longest)
+    return tiles_within(
+        height,
+        width,
+        overlap=info.receptive_field_radius,
+        max_pixels=tile_pixels if info.max_pixels is None else min(tile_pixels, info.max_pixels),
+        min_side=info.min_side,
+        only_side=info.fixed_side,
+    )
 
 
 def _fill(rgb: NDArray[np.uint8], *, min_side: int, multiple: int) -> NDArray[np.uint8]:
     """Repeat the last row and column until the network takes the size."""
-    missing = [max(side, min_side) + -max(side, min_side) % multiple - side for side in rgb.shape[:2]]
+    missing = [filled(side, min_side=min_side, multiple=multiple) - side for side in rgb.shape[:2]]
     return np.pad(rgb, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge") if any(missing) else rgb
 
 

@@ -16,10 +16,11 @@ from bitsr.common.errors import BitsrError
 from bitsr.common.memory import available_memory
 from bitsr.common.pictures import READ_BYTES, Picture, output_format, read_picture, write_rows
 from bitsr.common.progress import Progress
+from bitsr.common.tiler import DEFAULT_TILE_PIXELS
 from bitsr.inference.plan import Job
 from bitsr.inference.session import Session
 from bitsr.inference.session_info import SessionInfo
-from bitsr.inference.tiled import DEFAULT_TILE_PIXELS, tiles_of, upscale_blocks
+from bitsr.inference.tiled import tiles_of, upscale_blocks
 
 # A pixel of the picture as it is held, and of its enlargement: Pillow's 4 bytes.
 _HELD_BYTES = 4

@@ -1,5 +1,5 @@
 // Cuts a picture into overlapping tiles so that every kept pixel is computed from all the pixels that it depends on.
-// The tiles are those of bitsr/inference/tiler.py: tests/runtime/test_upscale.py compares the pictures.
+// The tiles are those of bitsr/common/tiler.py: tests/runtime/test_upscale.py compares the pictures.
 #pragma once
 
 #include <cstdint>

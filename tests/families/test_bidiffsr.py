@@ -15,12 +15,13 @@ from bitsr.export.deploy import fold
 from bitsr.export.export import ExportedFile, export_model
 from bitsr.export.verification import agreement
 from bitsr.inference.artifact_session import ArtifactSession
-from bitsr.inference.diffusion import DiffusionSession, StepNetwork, step_network
+from bitsr.inference.diffusion import DiffusionSession, step_network
 from bitsr.inference.load import load
 from bitsr.inference.session_info import Sampling
 from bitsr.training.cost import convention, model_cost
 from bitsr.training.diffusion.noise_schedule import noise_like, upsample_bicubic
 from bitsr.training.diffusion.sampling import sample
+from bitsr.training.diffusion.tiled import StepNetwork
 from bitsr.training.models import create_model, list_models
 from bitsr.training.models.bidiffsr import (
     BiConv,
@@ -32,7 +33,7 @@ from bitsr.training.models.bidiffsr import (
     Up,
     mix_channels,
 )
-from bitsr.training.models.diffusion import DiffusionModel, pad_to_multiple
+from bitsr.training.models.diffusion import DiffusionModel
 
 TINY = "test_bidiffsr_x2"
 
@@ -256,7 +257,7 @@ def test_a_whole_trajectory_agrees(exported: ExportedFile, perturbed: DiffusionM
     """
     pytest.importorskip("diffusers", reason="needs bitsr[diffusion]")
     low = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(3))
-    condition = pad_to_multiple(upsample_bicubic(low, scale=2), multiple=2)
+    condition = upsample_bicubic(low, scale=2)
     noise = noise_like((1, 3, 2 * SIDE, 2 * SIDE), seed=4)
 
     def trajectory(network: StepNetwork) -> list[Tensor]:
@@ -289,8 +290,6 @@ def test_upscaling_through_the_artifact(exported: ExportedFile, perturbed: Diffu
         session.info,
         noise_schedule=perturbed.noise_schedule,
         tile=2 * SIDE,
-        least=2 * SIDE,
-        multiple=1,
         sampling=Sampling(steps=3, seed=7),
     ).run(x)
     result = session.run(x)

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bitsr.common.errors import UsageError
+from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.export.delegation import OURS
 from bitsr.export.deploy import fold
 from bitsr.export.deploy.folds.swinir import ShiftMask, shared_regions
@@ -118,6 +118,53 @@ def test_the_artifact_says_its_only_size_and_pictures_of_others_are_tiled(tmp_pa
     assert upscale_pixels(session, rgb).shape == (42, 74, 3)
 
 
+def test_eager_and_artifact_give_one_picture_at_odd_sizes(tmp_path: Path) -> None:
+    """Of the float network, whose forms differ in rounding alone."""
+    pytest.importorskip("executorch")
+    from bitsr.inference.eager import EagerSession
+    from bitsr.inference.load import load
+
+    torch.manual_seed(3)
+    model = create_model("test_swinir_x2").eval()
+    session = load(export_model(model, output=tmp_path).files["pte"].path)
+    for size in ((70, 50), (21, 37), (5, 3)):
+        rgb = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+        difference = session.upscale(rgb).astype(int) - EagerSession(model).upscale(rgb)
+        assert np.abs(difference).max() <= 1
+
+
 def test_a_budget_below_the_tile_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"runs on tiles of 16 x 16 = 256 pixels"):
         export_model(create_model("test_swinir_x2"), output=tmp_path, max_pixels=255)
+
+
+@pytest.mark.parametrize("model_id", ["test_frbt_x2", "test_ebsr_plus_x2"])
+@pytest.mark.parametrize("size", [(64, 48), (70, 50), (16, 16), (5, 3)], ids=str)
+def test_every_runtime_sees_the_same_tiles(model_id: str, size: tuple[int, int]) -> None:
+    """Evaluation in the training form, the eager session and the tiler of files: one size policy.
+
+    Windows of filled up or shifted tiles hold other pixels, so another policy moves the network of one size by far more
+    than the rounding of the forms and to 8 bit.
+    """
+    from bitsr.inference.eager import EagerSession
+
+    torch.manual_seed(5)
+    model = create_model(model_id).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" not in name:  # untrained, its attention would hardly look around
+                parameter.mul_(1 + 0.5 * torch.rand_like(parameter)).add_(0.05 * torch.randn_like(parameter))
+    session = EagerSession(model)
+    assert session.info.fixed_side == (model.fixed_size or None)
+    rgb = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    low = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        measured = model.upscale(low)
+    pixels = session.upscale(rgb)
+    wanted = (measured[0].clamp(0, 1) * 255 + 0.5).floor().byte().permute(1, 2, 0).numpy()
+    assert np.abs(pixels.astype(int) - wanted.astype(int)).max() <= 1
+    if model.fixed_size and size not in {(16, 16)}:
+        with torch.no_grad():  # the whole picture is another computation, so the comparison above can fail
+            assert (model(low) - measured).abs().max() > 2 / 255
+        with pytest.raises(ArtifactError, match="the model takes"):
+            session.run(low.numpy())

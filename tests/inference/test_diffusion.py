@@ -16,13 +16,14 @@ from bitsr.artifact.formats import FORMATS
 from bitsr.artifact.info import ArtifactFacts, DiffusionFacts, SizeRules
 from bitsr.artifact.weights import WeightsInfo
 from bitsr.common.errors import UsageError
-from bitsr.inference.diffusion import DiffusionSession, tile_starts
+from bitsr.inference.diffusion import DiffusionSession
 from bitsr.inference.load import load
 from bitsr.inference.session import SamplingSession
 from bitsr.inference.session_info import Sampling, SessionInfo
 from bitsr.training.diffusion.noise_schedule import NoiseSchedule, upsample_bicubic
+from bitsr.training.diffusion.tiled import reflect_to, sample_picture, tile_starts
 from bitsr.training.models import create_model
-from bitsr.training.models.diffusion import DiffusionModel, pad_to_multiple
+from bitsr.training.models.diffusion import DiffusionModel
 from bitsr.training.weights import save_weights
 
 pytest.importorskip("diffusers", reason="needs bitsr[diffusion]")
@@ -34,13 +35,9 @@ def pointwise(x: Tensor, timestep: Tensor) -> Tensor:
     return x[:, 3:] * 0.9 - x[:, :3] * (0.1 + timestep.float() / 4000)
 
 
-def session(*, tile: int, least: int | None = None, steps: int = 4, seed: int = 0) -> DiffusionSession:
+def session(*, tile: int, steps: int = 4, seed: int = 0) -> DiffusionSession:
     info = SessionInfo("stand-in", 2, "eager", None, 0, True)
-    sampling = Sampling(steps, seed)
-    least = tile if least is None else least
-    return DiffusionSession(
-        pointwise, info, noise_schedule=SCHEDULE, tile=tile, least=least, multiple=8, sampling=sampling
-    )
+    return DiffusionSession(pointwise, info, noise_schedule=SCHEDULE, tile=tile, sampling=Sampling(steps, seed))
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -56,21 +53,16 @@ def test_tiles_cover_every_pixel_and_share_a_part(length: int, tile: int) -> Non
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 13), (20, 8), (5, 3)])
-def test_tiled_sampling_is_the_whole_one(size: tuple[int, int]) -> None:
-    """Blending divides by the sum of the weights: a rounding in each step, below 1e-5 after four."""
+def test_the_picture_does_not_depend_on_the_tiles(size: tuple[int, int]) -> None:
+    """Neither on their size nor on what is filled up: the noise is the picture's.
+
+    Blending divides by the sum of the weights: a rounding in each step, below 1e-5 after four.
+    """
     x = picture(*size)
-    tiled = session(tile=16).run(x)
-    assert tiled.shape == (1, 3, 2 * size[0], 2 * size[1])
-    padded = [-(-2 * side // 8) * 8 for side in size]
-    if [max(2 * side, 16) for side in size] == padded:  # the same padding, so the same noise
-        np.testing.assert_allclose(tiled, session(tile=512, least=1).run(x), atol=1e-5)
-
-
-def test_tiles_of_long_pictures_keep_their_short_side() -> None:
-    """A network that takes any size sees the picture's own height, and no more than a tile of its length."""
-    x = picture(5, 20)
-    whole = session(tile=512, least=1).run(x)
-    np.testing.assert_allclose(session(tile=16, least=1).run(x), whole, atol=1e-5)
+    whole = session(tile=64).run(x)  # larger than any of them
+    assert whole.shape == (1, 3, 2 * size[0], 2 * size[1])
+    for tile in (6, 16, 40):
+        np.testing.assert_allclose(session(tile=tile).run(x), whole, atol=1e-5)
 
 
 def test_seed_and_steps_decide_the_picture() -> None:
@@ -108,19 +100,17 @@ def test_a_perfect_denoiser_gives_back_the_picture() -> None:
     info = SessionInfo("stand-in", 2, "eager", None, 0, True)
     for steps in (1, 7, 50):
         sampling = Sampling(steps, 3)
-        sampler = DiffusionSession(
-            exact, info, noise_schedule=SCHEDULE, tile=16, least=16, multiple=8, sampling=sampling
-        )
+        sampler = DiffusionSession(exact, info, noise_schedule=SCHEDULE, tile=16, sampling=sampling)
         # At t = 0 the noise is 0.1 % of x_t, which multiplies the rounding by 1000.
         np.testing.assert_allclose(sampler.run(picture(8, 8)), clean.numpy(), atol=1e-3)
 
 
 def test_padding_reflects_even_tiny_pictures() -> None:
     x = torch.arange(3.0).reshape(1, 1, 1, 3)
-    padded = pad_to_multiple(x, multiple=8)
+    padded = reflect_to(x, least=8)
     assert padded.shape == (1, 1, 8, 8)
     assert padded[0, 0, 5].tolist() == [0, 1, 2, 1, 0, 1, 2, 1]
-    assert torch.equal(pad_to_multiple(padded, multiple=4), padded)
+    assert torch.equal(reflect_to(padded, least=4), padded)
 
 
 def test_the_condition_has_the_kernel_of_opencv() -> None:
@@ -145,6 +135,19 @@ def test_sessions_of_a_weights_file(tmp_path: Path) -> None:
         expected = model.upscale(torch.from_numpy(x), steps=3, seed=1)
     # The deploy form rounds otherwise; a flipped sign would be 1e-3 and more.
     np.testing.assert_allclose(opened.run(x), expected.numpy(), atol=1e-3)
+    # The evaluation of the training form and every session run the same tiles: one size, and its noise.
+    tile = model.sizes.min_side * model.scale
+    seen: set[tuple[int, ...]] = set()
+
+    def look(y: Tensor, timestep: Tensor) -> Tensor:
+        seen.add(tuple(y.shape))
+        return model(y, timestep)
+
+    again = sample_picture(
+        look, torch.from_numpy(x), scale=2, tile=tile, noise_schedule=model.noise_schedule, steps=3, seed=1
+    )
+    assert torch.equal(again, expected)
+    assert seen == {(1, 6, tile, tile)}
     other = create_model("test_e2fif_x2")
     save_weights(path, other.state_dict(), WeightsInfo(model="test_e2fif_x2"))
     with pytest.raises(UsageError, match="no diffusion model, so it has no steps and no seed"):

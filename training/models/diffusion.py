@@ -1,15 +1,21 @@
 """What all diffusion models share: how they are trained, and how a picture is enlarged with them."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitsr.artifact.info import DEFAULT_STEPS
+from bitsr.artifact.info import DEFAULT_STEPS, SizeRules
 from bitsr.common.errors import UsageError
 from bitsr.common.progress import Progress
-from bitsr.training.diffusion.noise_schedule import NoiseSchedule, noise_like, upsample_bicubic
-from bitsr.training.diffusion.sampling import sample
+from bitsr.training.diffusion.noise_schedule import NoiseSchedule, upsample_bicubic
+from bitsr.training.diffusion.tiled import sample_picture
 from bitsr.training.models.network import SuperResolutionModel
+
+# Of a low-resolution tile: the patch that the paper trains with, so that group norms and attention see as many pixels
+# as in training.
+DEFAULT_TILE_PIXELS = 64 * 64
 
 # The published training has four crops on each of four devices, which draw their timesteps apart.
 CROPS_PER_TIMESTEP = 4
@@ -71,37 +77,45 @@ class DiffusionModel(SuperResolutionModel):
         condition = upsample_bicubic(low, scale=self.scale)
         return F.l1_loss(network(torch.cat([condition, noisy], dim=1), timestep).float(), noise)
 
+    @property
+    def sizes(self) -> SizeRules:
+        """The only size of a low-resolution tile of a step, see :meth:`tile_sizes`."""
+        return self.tile_sizes(max_pixels=DEFAULT_TILE_PIXELS)
+
+    def tile_sizes(self, *, max_pixels: int) -> SizeRules:
+        """The largest square in a budget whose enlargement the network takes, as the only size of a tile.
+
+        Raises:
+            UsageError: the budget has no room for one.
+        """
+        unit = self.multiple // math.gcd(self.multiple, self.scale)
+        side = math.isqrt(max_pixels) // unit * unit
+        if side < 1:
+            raise UsageError(
+                f"the pixel budget is {max_pixels}, a step of {self.name} needs {unit} x {unit} = {unit**2} pixels; "
+                "raise it"
+            )
+        return SizeRules(min_side=side, max_pixels=side * side, multiple=side)
+
     def upscale(
         self, low: Tensor, *, steps: int = DEFAULT_STEPS, seed: int = 0, progress: Progress | None = None
     ) -> Tensor:
         """Sample: RGB (1, 3, H, W) in [0, 1] -> (1, 3, scale H, scale W), not clamped.
 
-        The enlarged picture is reflected at its right and lower border up to a multiple of ``multiple``, as the
-        published evaluation does.
+        The network sees the tiles that its artifact sees (:func:`~bitsr.training.diffusion.tiled.sample_picture`).
         """
-        scale = self.scale
-        height, width = scale * low.shape[2], scale * low.shape[3]
-        condition = pad_to_multiple(upsample_bicubic(low, scale=scale), multiple=self.multiple)
-        noise = noise_like(tuple(condition.shape), seed=seed).to(low.device)
 
-        def denoise(x: Tensor, timestep: int) -> Tensor:
-            eps: Tensor = self(torch.cat([condition, x], dim=1), torch.tensor([timestep], device=x.device))
-            return eps.float()
+        def predict(x: Tensor, timestep: Tensor) -> Tensor:
+            noise: Tensor = self(x, timestep)
+            return noise.float()
 
-        return sample(denoise, noise, noise_schedule=self.noise_schedule, steps=steps, progress=progress)[
-            :, :, :height, :width
-        ]
-
-
-def pad_to_multiple(x: Tensor, *, multiple: int, least: int = 1) -> Tensor:
-    """Reflect (N, C, H, W) at its right and lower border until both sides are multiples and at least ``least``.
-
-    A reflection is repeated where the picture is smaller than what is missing.
-    """
-    for dim in (2, 3):
-        side = x.shape[dim]
-        wanted = -(-max(side, least) // multiple) * multiple
-        period = max(2 * (side - 1), 1)
-        position = torch.arange(wanted, device=x.device) % period
-        x = x.index_select(dim, torch.minimum(position, period - position) if side > 1 else position * 0)
-    return x
+        return sample_picture(
+            predict,
+            low,
+            scale=self.scale,
+            tile=self.sizes.min_side * self.scale,
+            noise_schedule=self.noise_schedule,
+            steps=steps,
+            seed=seed,
+            progress=progress,
+        )

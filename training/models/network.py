@@ -7,6 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bitsr.artifact.info import SizeRules
+from bitsr.common.tiler import DEFAULT_TILE_PIXELS, filled, tiles_within
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -66,9 +69,37 @@ class SuperResolutionModel(nn.Module):
         """Its id, or for a network that is built by hand the name of its class."""
         return self.info.id if hasattr(self, "info") else type(self).__name__
 
+    @property
+    def sizes(self) -> SizeRules:
+        """Sizes of the pictures that one evaluation takes, in an artifact by default as in :meth:`upscale`."""
+        side = self.fixed_size
+        if side:
+            return SizeRules(min_side=side, max_pixels=side**2, multiple=side)
+        return SizeRules(min_side=1, max_pixels=DEFAULT_TILE_PIXELS, multiple=1)
+
     def upscale(self, low: Tensor) -> Tensor:
-        """Enlarge a batch of pictures; the model is in evaluation mode and on the device of ``low``."""
-        return self(low)
+        """Enlarge a batch of pictures; the model is in evaluation mode and on the device of ``low``.
+
+        The network sees the tiles that its artifact sees, so that what is measured is what a phone runs.
+        """
+        sizes, scale = self.sizes, self.scale
+        height, width = low.shape[2:]
+        tiles = tiles_within(
+            height,
+            width,
+            overlap=self.receptive_field_radius,
+            max_pixels=sizes.max_pixels,
+            min_side=sizes.min_side,
+            only_side=sizes.only_side,
+        )
+        result = low.new_empty((len(low), 3, height * scale, width * scale))
+        for tile in tiles:
+            part = _fill(low[:, :, tile.top : tile.bottom, tile.left : tile.right], sizes)
+            top, left = tile.keep_top * scale, tile.keep_left * scale
+            bottom, right = tile.keep_bottom * scale, tile.keep_right * scale
+            y = self(part)[..., top - tile.top * scale : bottom - tile.top * scale, :]
+            result[:, :, top:bottom, left:right] = y[..., left - tile.left * scale : right - tile.left * scale]
+        return result
 
     def training_loss(self, network: nn.Module, low: Tensor, high: Tensor) -> Tensor:
         """The loss of a batch, a scalar: by default the mean absolute error.
@@ -80,3 +111,9 @@ class SuperResolutionModel(nn.Module):
     def example_inputs(self, size: tuple[int, int, int, int]) -> tuple[Tensor, ...]:
         """Inputs of one evaluation for a picture (N, 3, H, W), without values: what costs are counted with."""
         return (torch.empty(size),)
+
+
+def _fill(x: Tensor, sizes: SizeRules) -> Tensor:
+    """Repeat the last row and column of (N, C, H, W) until the network takes the size."""
+    missing = [filled(side, min_side=sizes.min_side, multiple=sizes.multiple) - side for side in x.shape[2:]]
+    return F.pad(x, (0, missing[1], 0, missing[0]), mode="replicate") if any(missing) else x

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from bitsr.artifact.info import ArtifactInfo
-from bitsr.export.diffusion_step import tile_sizes
 from bitsr.export.verification import agreement
 from bitsr.training.models.diffusion import DiffusionModel
 from bitsr.validation.parity.ops import GOLDEN_HEIGHT, GOLDEN_WIDTH, golden_picture
@@ -42,7 +41,7 @@ def golden_step(model: DiffusionModel, *, seed: int, side: int, timestep: int) -
 
 def replayed_step(model: DiffusionModel, *, seed: int) -> tuple[Tensor, Tensor]:
     """The inputs whose ops are replayed: small, in the middle of the sampling."""
-    side = tile_sizes(model, max_pixels=GOLDEN_HEIGHT * GOLDEN_WIDTH).min_side * model.scale
+    side = model.tile_sizes(max_pixels=GOLDEN_HEIGHT * GOLDEN_WIDTH).min_side * model.scale
     return golden_step(model, seed=seed, side=side, timestep=model.noise_schedule.timesteps // 2)
 
 

@@ -237,9 +237,9 @@ def _note_tile(tile: int | None, info: "SessionInfo") -> None:
 
 def _run(session: "Session", plan: "Plan", *, tile: int | None) -> tuple[int, list[BitsrError], int]:
     """Upscale what is planned; returns how many were written, what failed, and how many were not tried."""
+    from bitsr.common.tiler import DEFAULT_TILE_PIXELS
     from bitsr.inference.batch import Failure, upscale_jobs
     from bitsr.inference.session import SamplingSession
-    from bitsr.inference.tiled import DEFAULT_TILE_PIXELS
 
     written = 0
     failures: list[BitsrError] = []

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitsr.common.errors import UsageError
-from bitsr.inference.tiler import plan_tiles
+from bitsr.common.tiler import plan_tiles
 
 SIDES = st.integers(min_value=1, max_value=70)
 

@@ -1,9 +1,16 @@
-"""Cut a picture into overlapping tiles so that every kept pixel is computed from all the pixels it depends on."""
+"""Cut a picture into overlapping tiles so that every kept pixel is computed from all the pixels it depends on.
+
+One policy for all that runs a network, the trained form in PyTorch included: what is measured is what a phone runs.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bitsr.common.errors import UsageError
+
+# Pixels of a network's input where nobody says how many, in artifacts and in PyTorch alike: networks with means over
+# the picture see the same part of it everywhere.
+DEFAULT_TILE_PIXELS = 512 * 512
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,26 @@ class Tile:
     @property
     def pixels(self) -> int:
         return (self.bottom - self.top) * (self.right - self.left)
+
+
+def tiles_within(
+    height: int, width: int, *, overlap: int, max_pixels: int, min_side: int = 1, only_side: int | None = None
+) -> list[Tile]:
+    """The tiles of a picture for a network whose input has at most ``max_pixels``, and sides of at least ``min_side``.
+
+    ``only_side`` is the side of the square that is its only input, None where there is a choice. Smaller parts are
+    filled up (:func:`filled`). Errors as :func:`plan_tiles`.
+    """
+    longest = only_side
+    if longest is None and min_side > 1:
+        longest = max_pixels // min_side  # a longer tile of few rows would be filled beyond the limit
+    return plan_tiles(height, width, overlap=overlap, max_pixels=max_pixels, max_side=longest)
+
+
+def filled(side: int, *, min_side: int, multiple: int) -> int:
+    """The least side of a network's input that has room for ``side`` pixels."""
+    side = max(side, min_side)
+    return side + -side % multiple
 
 
 def plan_tiles(height: int, width: int, *, overlap: int, max_pixels: int, max_side: int | None = None) -> list[Tile]:
