@@ -24,15 +24,22 @@ def fused_multiply_add(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     first rounding ends in the middle between two float32 can the second go wrong, so there it is moved off the middle
     to the side of the exact sum. (Left out: below float32's normal range, 1.2e-38, where the middle is another one.)
     """
-    product, addend = a.double() * b.double(), c.double()
-    total = product + addend
+    total = torch.addcmul(c.double(), a.double(), b.double())
+    result = total.float()
     middle = (total.view(torch.int64) & 0x1FFFFFFF) == 0x10000000  # of the 52 bits, float32 keeps the upper 23
     if bool(middle.any()):
-        shadow = total - product  # the error of the sum, exact (Knuth's two-sum)
-        error = (product - (total - shadow)) + (addend - shadow)
-        moved = torch.nextafter(total, torch.copysign(torch.full_like(total, torch.inf), error))
-        total = torch.where(middle & (error != 0), moved, total)
-    return total.float()
+        at = middle.nonzero(as_tuple=True)
+        factor, other, addend = (value.expand(total.shape)[at].double() for value in (a, b, c))
+        result[at] = _off_the_middle(factor * other, addend, total[at]).float()
+    return result
+
+
+def _off_the_middle(product: Tensor, addend: Tensor, total: Tensor) -> Tensor:
+    """The float64 next to ``total`` on the side of the exact ``product + addend``, or ``total`` where it is exact."""
+    shadow = total - product  # the error of the sum, exact (Knuth's two-sum)
+    error = (product - (total - shadow)) + (addend - shadow)
+    moved = torch.nextafter(total, torch.copysign(torch.full_like(total, torch.inf), error))
+    return torch.where(error != 0, moved, total)
 
 
 def sigmoid(x: Tensor) -> Tensor:

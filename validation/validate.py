@@ -69,7 +69,7 @@ def validate(
         op: only this op of the artifact, as failures name it.
         seed: of the golden picture that the ops are replayed with.
         threads: thread counts of the times, separated by commas; n is all cores.
-        runs: timed runs, 0 for no times; by default as many as fit into some seconds, 10 to 50.
+        runs: timed runs, 0 for no times; by default as many as fit into some seconds, 5 to 50.
 
     Raises:
         UsageError: wrong names, or weights that are not the artifact's.

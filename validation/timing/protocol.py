@@ -13,8 +13,8 @@ log = logging.getLogger(__name__)
 
 COLD_LOADS = 3
 # Timed runs where nobody asks for a number: as many as fit into the time, within these limits.
-MIN_RUNS, MAX_RUNS = 10, 50
-ROUNDS_MS = 4000.0
+MIN_RUNS, MAX_RUNS = 5, 50
+ROUNDS_MS = 3000.0
 MAX_WARM_UP = 10
 
 
@@ -23,7 +23,7 @@ def measure(
 ) -> Latency:
     """Time an artifact (paths on the target) and, round by round with it, its twin.
 
-    ``runs`` are the timed ones, ``None`` as many as fit into some seconds, 10 to 50; a fifth as many warm-ups precede.
+    ``runs`` are the timed ones, ``None`` as many as fit into some seconds, 5 to 50; a fifth as many warm-ups precede.
 
     Raises:
         TargetError: a run failed, or the device stays too hot.

@@ -42,7 +42,7 @@ def validate(
     threads: Annotated[str, typer.Option(help="Thread counts of the times; n is all cores.")] = "1,n",
     runs: Annotated[
         int | None,
-        typer.Option(min=0, help="Timed runs; 0 measures no times.", show_default="10 to 50, in some seconds"),
+        typer.Option(min=0, help="Timed runs; 0 measures no times.", show_default="5 to 50, in some seconds"),
     ] = None,
 ) -> None:
     """Prove that artifacts compute on targets what PyTorch computes, and measure how fast.
