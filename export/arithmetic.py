@@ -97,19 +97,19 @@ def gate_sums(x: Tensor, weight: Tensor) -> Tensor:
     radius = kernel // 2
     # A product with a padded 0 adds nothing, whether the kernels leave it out or not.
     x = F.pad(x, (radius, radius, 0, 0, 0, missing)).contiguous().double()
-    weight = F.pad(weight[0], (0, 0, 0, 0, 0, missing)).double()
-    total: Tensor | None = None
-    for ky in range(kernel):
-        lanes = x.new_zeros((x.shape[0], _LANES, x.shape[2], width), dtype=torch.float32)
-        for kx in range(kernel):
-            for first in range(0, x.shape[1], _LANES):
-                block = slice(first, first + _LANES)
-                lanes = fused_multiply_add(x[:, block, :, kx : kx + width], weight[block, ky, kx][:, None, None], lanes)
-        while lanes.shape[1] > 1:
-            half = lanes.shape[1] // 2
-            lanes = lanes[:, :half] + lanes[:, half:]
-        # Row y of the result takes the partial sums of row y + ky - radius; outside of the picture they are 0.
-        rows = F.pad(lanes, (0, 0, radius - ky, ky - radius))
-        total = rows if total is None else total + rows
-    assert total is not None  # a kernel has a row
+    weight = F.pad(weight[0], (0, 0, 0, 0, 0, missing)).double().transpose(0, 1)
+    lanes = x.new_zeros((x.shape[0], kernel, _LANES, x.shape[2], width), dtype=torch.float32)
+    for kx in range(kernel):
+        for first in range(0, x.shape[1], _LANES):
+            block = slice(first, first + _LANES)
+            factor = weight[:, block, kx, None, None]  # (rows of the kernel, lanes, 1, 1)
+            lanes = fused_multiply_add(x[:, None, block, :, kx : kx + width], factor, lanes)
+    while lanes.shape[2] > 1:
+        half = lanes.shape[2] // 2
+        lanes = lanes[:, :, :half] + lanes[:, :, half:]
+    # Row y of the result takes the partial sums of row y + ky - radius; outside of the picture they are 0.
+    rows = [F.pad(lanes[:, ky], (0, 0, radius - ky, ky - radius)) for ky in range(kernel)]
+    total = rows[0]
+    for row in rows[1:]:
+        total = total + row
     return total

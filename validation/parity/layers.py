@@ -21,8 +21,8 @@ from bitsr.validation.results import FirstDivergence, LayerError, Worst, finite
 from bitsr.validation.targets.base import Target
 from bitsr.validation.targets.runner_files import Layer, Map, read_layers, read_map
 
-# Most values of all maps of a dump, 256 MiB of float32: of a picture that has more a part is compared.
-MAX_DUMP_VALUES = 2**26
+# Most values of all maps of a dump, 128 MiB of float32: of a picture that has more a part is compared.
+MAX_DUMP_VALUES = 2**25
 _PROBE = 16  # side of the picture whose maps are counted
 Key = tuple[int, int]  # call of the reference, number of its result
 
