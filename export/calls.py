@@ -101,4 +101,7 @@ def _attributes(
             found["linear_count"] = 0 if given["sigmoid"] else outputs
     elif info.kind in (OpKind.SPATIAL_GATE, OpKind.QUANTIZED_SPATIAL_GATE):
         found["kernel_size"] = shape(given["weight"])[-1]
+    elif info.kind is OpKind.QUANTIZED_CONV2D:
+        found["out_channels"], _, _, found["kernel_size"] = shape(given["weight"])
+        found["border_classes"] = shape(given["bias"])[0]
     return {attribute: int(found[attribute]) for attribute in info.attributes}

@@ -219,6 +219,80 @@ def _(
     return x.new_empty((x.shape[0], 1, x.shape[2], x.shape[3]))
 
 
+@torch.library.custom_op("bitsr::quantized_conv2d", mutates_args=())
+def quantized_conv2d(
+    x: Tensor,
+    inverse_step: Tensor,
+    weight: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    slope: Tensor | None,
+    negative: int,
+    positive: int,
+) -> Tensor:
+    """A convolution of integers, stride 1, zero padding ``k // 2``: ``dot * scale + bias``, and a post-activation.
+
+    ``q = round(clip(x * inverse_step, -negative, positive))``, halves to even, NaN gives ``-negative``;
+    ``dot = conv2d(q, weight)``, exact in int32, then rounded to float32; ``z = dot * scale + bias`` is rounded once;
+    ``z = z < 0 ? z * slope : z`` where there is a slope.
+
+    Args:
+        x: (N, C, H, W).
+        inverse_step: (C,), 1 / step of the activations.
+        weight: int8 (Co, C, k, k), k 1 or 3. No sum of its absolute values times a level may exceed 2^31 - 1.
+        scale: (Co,).
+        bias: (1, Co), or for k 3 (16, Co): one for each of the border classes of a pixel, row class times 4 plus column
+            class; a class is 1 where the first tap is missing, 2 where the last is, 3 where both are, else 0.
+        slope: (Co,).
+        negative, positive: the levels are ``-negative ... positive``, at most -32768 to 32767.
+
+    Returns:
+        (N, Co, H, W).
+    """
+    v = x * _per_channel(inverse_step)
+    v = torch.where(v > -negative, v, float(-negative))
+    q = torch.where(v < positive, v, float(positive)).round()
+    # In float64 every product and sum of these integers is exact; round() removes what a Winograd convolution may add.
+    dot = F.conv2d(q.double(), weight.double(), padding=weight.shape[-1] // 2).round().float()
+    z = fused_multiply_add(dot, _per_channel(scale), _of_border(bias, *x.shape[2:]))
+    if slope is not None:
+        z = torch.where(z < 0, z * _per_channel(slope), z)
+    return z.contiguous(memory_format=memory_format(x))
+
+
+@quantized_conv2d.register_fake
+def _(
+    x: Tensor,
+    inverse_step: Tensor,
+    weight: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    slope: Tensor | None,
+    negative: int,
+    positive: int,
+) -> Tensor:
+    batch, _, height, width = x.shape
+    return torch.empty(
+        (batch, weight.shape[0], height, width), dtype=x.dtype, device=x.device, memory_format=memory_format(x)
+    )
+
+
+def _of_border(bias: Tensor, height: int, width: int) -> Tensor:
+    """(classes, Co) -> what broadcasts over (N, Co, H, W): of every pixel that of its border class."""
+    if bias.shape[0] == 1:
+        return bias[:, :, None, None]
+    rows, columns = (_line_classes(length, bias.device) for length in (height, width))
+    return bias[rows[:, None] * 4 + columns].permute(2, 0, 1)
+
+
+def _line_classes(length: int, device: torch.device) -> Tensor:
+    """(length,): 1 for the first row or column, 2 for the last, 3 where they are one, 0 between."""
+    classes = torch.zeros(length, dtype=torch.int64, device=device)
+    classes[0] += 1
+    classes[-1] += 2
+    return classes
+
+
 @torch.library.custom_op("bitsr::pixel_shuffle", mutates_args=())
 def pixel_shuffle(x: Tensor, skip: Tensor | None, factor: int) -> Tensor:
     """Depth to space: ``y[n, c, h f + i, w f + j] = x[n, c f f + i f + j, h, w]``, plus ``skip[n, c, h, w]`` if given.

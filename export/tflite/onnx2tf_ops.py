@@ -180,9 +180,9 @@ class _Layer(tf_keras.layers.Layer):  # type: ignore[misc]
     def _outline(self, tensors: dict[str, tf.Tensor]) -> list[tf.Tensor]:
         """Tensors of the right shapes: the converter drops the body of a function that becomes a custom op.
 
-        The stock ops would put a binary layer's signs as float32, 32 times its bits, in every copy of the graph.
+        The stock ops would put a layer's weights as float32, 4 or 32 times their size, in every copy of the graph.
         """
-        if self._info.kind is OpKind.BINARY_CONV2D:
+        if self._info.kind in (OpKind.BINARY_CONV2D, OpKind.QUANTIZED_CONV2D):
             return [tf.tile(tensors["x"][..., :1], (1, 1, 1, self._options["out_channels"]))]
         return self._stock(tensors)
 

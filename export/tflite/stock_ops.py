@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import torch
+from numpy.typing import NDArray
 
 from bitsr.artifact.program import OpKind
 from bitsr.export.packing import unpack_weight
@@ -76,6 +77,16 @@ def quantized_spatial_gate(given: Mapping[str, Any], attributes: Mapping[str, in
     return [tf.sigmoid(tf.round(dot) * given["scale"] + given["bias"])]
 
 
+def quantized_conv2d(given: Mapping[str, Any], attributes: Mapping[str, int]) -> list[tf.Tensor]:
+    """``weight`` is (Co, k, k, C), integers; sums beyond 2^24 are rounded, as float32 does."""
+    x, weight = given["x"], given["weight"].astype(np.float32).transpose(1, 2, 3, 0)
+    q = tf.round(tf.clip_by_value(x * given["inverse_step"], -attributes["negative"], attributes["positive"]))
+    # An integer already; rounding it keeps the converter from folding the scale into the weights.
+    dot = tf.round(tf.nn.conv2d(q, weight, 1, "SAME"))
+    z = dot * given["scale"] + _of_border(given["bias"], tf.shape(x))
+    return [tf.where(z < 0.0, z * given["slope"], z) if "slope" in given else z]
+
+
 def pixel_shuffle(given: Mapping[str, Any], attributes: Mapping[str, int]) -> list[tf.Tensor]:
     """``DEPTH_TO_SPACE`` after a permutation of the channels: PyTorch's order is (c, i, j), TensorFlow's (i, j, c)."""
     x, factor = given["x"], attributes["factor"]
@@ -91,6 +102,7 @@ STOCK_OPS: dict[OpKind, Callable[[Mapping[str, Any], Mapping[str, int]], list[tf
     OpKind.CHANNEL_GATE: channel_gate,
     OpKind.SPATIAL_GATE: spatial_gate,
     OpKind.QUANTIZED_SPATIAL_GATE: quantized_spatial_gate,
+    OpKind.QUANTIZED_CONV2D: quantized_conv2d,
     OpKind.PIXEL_SHUFFLE: pixel_shuffle,
 }
 
@@ -178,3 +190,18 @@ def shuffle_channels(x: tf.Tensor, *, groups: int) -> tf.Tensor:
 def _of_pixel(vector: tf.Tensor) -> tf.Tensor:
     """(N, C) -> (N, 1, 1, C), N being 1."""
     return tf.reshape(vector, (1, 1, 1, vector.shape[-1]))
+
+
+def _of_border(bias: NDArray[Any], shape: tf.Tensor) -> tf.Tensor:
+    """(classes, Co) -> what broadcasts over (N, H, W, Co): of every pixel that of its border class."""
+    if bias.shape[0] == 1:
+        return tf.constant(bias)
+    table = tf.constant(bias.reshape(4, 4, -1))
+    rows, columns = (_line_classes(shape[axis]) for axis in (1, 2))
+    return tf.gather(tf.gather(table, rows), columns, axis=1)
+
+
+def _line_classes(length: tf.Tensor) -> tf.Tensor:
+    """(length,): 1 for the first row or column, 2 for the last, 3 where they are one, 0 between."""
+    places = tf.range(length)
+    return tf.where(places == 0, 1, 0) + tf.where(places == length - 1, 2, 0)

@@ -39,6 +39,10 @@ namespace quantized_spatial_gate {
 enum Constant { kWeight, kInverseStep, kScale, kBias, kConstants };
 enum Attribute { kKernelSize, kNegative, kPositive, kAttributes };
 }  // namespace quantized_spatial_gate
+namespace quantized_conv2d {
+enum Constant { kInverseStep, kWeight, kScale, kBias, kSlope, kConstants };
+enum Attribute { kOutChannels, kKernelSize, kBorderClasses, kNegative, kPositive, kAttributes };
+}  // namespace quantized_conv2d
 
 Status validate(const Graph& graph);
 

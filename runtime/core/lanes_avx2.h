@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 
 namespace bitsr {
 namespace avx2 {
@@ -73,6 +74,36 @@ inline __m256 tree_sums_of_8(const F32* v) {
   return _mm256_add_ps(_mm256_shuffle_ps(c[0], c[1], 0x88), _mm256_shuffle_ps(c[0], c[1], 0xdd));
 }
 inline F32 tree_sums(const F32* v) { return {tree_sums_of_8(v), tree_sums_of_8(v + 8)}; }
+
+// Sixteen int32 sums of products of 16-bit numbers, two at a time.
+struct I32 {
+  static constexpr int kPixels = 4;   // of a tile that fits the registers
+  static constexpr int kVectors = 1;  // of it, in output channels
+  __m256i lo, hi;
+
+  using Pair = __m256i;
+  struct Weights {
+    __m256i lo, hi;
+  };
+
+  static I32 zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+  // Where the 32 weights of a step have that of output channel `lane` for the first or second number of a pair.
+  static constexpr int weight_place(int lane, int second) { return 2 * lane + second; }
+  static Weights load(const int16_t* p) {
+    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16))};
+  }
+  static Pair broadcast(const int16_t* pair) {
+    int32_t both;
+    memcpy(&both, pair, sizeof(both));
+    return _mm256_set1_epi32(both);
+  }
+  void add_products(Pair pair, const Weights& w) {
+    lo = _mm256_add_epi32(lo, _mm256_madd_epi16(pair, w.lo));
+    hi = _mm256_add_epi32(hi, _mm256_madd_epi16(pair, w.hi));
+  }
+  F32 to_float() const { return {_mm256_cvtepi32_ps(lo), _mm256_cvtepi32_ps(hi)}; }
+};
 
 }  // namespace avx2
 }  // namespace bitsr

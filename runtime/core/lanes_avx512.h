@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 
 namespace bitsr {
 namespace avx512 {
@@ -60,6 +61,28 @@ inline F32 tree_sums(const F32* v) {
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   return {_mm512_permutexvar_ps(order, d)};
 }
+
+// Sixteen int32 sums of products of 16-bit numbers, two at a time.
+struct I32 {
+  static constexpr int kPixels = 6;   // of a tile that fits the registers
+  static constexpr int kVectors = 4;  // of it, in output channels
+  __m512i v;
+
+  using Pair = __m512i;
+  using Weights = __m512i;
+
+  static I32 zero() { return {_mm512_setzero_si512()}; }
+  // Where the 32 weights of a step have that of output channel `lane` for the first or second number of a pair.
+  static constexpr int weight_place(int lane, int second) { return 2 * lane + second; }
+  static Weights load(const int16_t* p) { return _mm512_loadu_si512(p); }
+  static Pair broadcast(const int16_t* pair) {
+    int32_t both;
+    memcpy(&both, pair, sizeof(both));
+    return _mm512_set1_epi32(both);
+  }
+  void add_products(Pair pair, Weights w) { v = _mm512_add_epi32(v, _mm512_madd_epi16(pair, w)); }
+  F32 to_float() const { return {_mm512_cvtepi32_ps(v)}; }
+};
 
 }  // namespace avx512
 }  // namespace bitsr

@@ -4,6 +4,7 @@
 #include <arm_neon.h>
 
 #include <cstdint>
+#include <cstring>
 
 namespace bitsr {
 namespace neon {
@@ -114,6 +115,48 @@ inline F32 tree_sums(const F32* v) {
   for (int i = 0; i < 4; ++i) r.v[i] = tree_sums_of_4(v + 4 * i);
   return r;
 }
+
+// Sixteen int32 sums of products of 16-bit numbers, two at a time.
+struct I32 {
+  static constexpr int kPixels = 4;   // of a tile that fits the registers
+  static constexpr int kVectors = 1;  // of it, in output channels
+  int32x4_t v[4];
+
+  using Pair = int16x4_t;
+  struct Weights {
+    int16x8_t v[4];  // for the first number of a pair, then for the second
+  };
+
+  static I32 zero() {
+    const int32x4_t q = vdupq_n_s32(0);
+    return {{q, q, q, q}};
+  }
+  // Where the 32 weights of a step have that of output channel `lane` for the first or second number of a pair.
+  static constexpr int weight_place(int lane, int second) { return kLanes * second + lane; }
+  static Weights load(const int16_t* p) {
+    return {{vld1q_s16(p), vld1q_s16(p + 8), vld1q_s16(p + 16), vld1q_s16(p + 24)}};
+  }
+  static Pair broadcast(const int16_t* pair) {
+    int32_t both;
+    memcpy(&both, pair, sizeof(both));
+    return vreinterpret_s16_s32(vdup_n_s32(both));
+  }
+  void add_products(Pair pair, const Weights& w) {
+    for (int i = 0; i < 2; ++i) {
+      v[2 * i] = vmlal_lane_s16(v[2 * i], vget_low_s16(w.v[i]), pair, 0);
+      v[2 * i + 1] = vmlal_high_lane_s16(v[2 * i + 1], w.v[i], pair, 0);
+    }
+    for (int i = 0; i < 2; ++i) {
+      v[2 * i] = vmlal_lane_s16(v[2 * i], vget_low_s16(w.v[2 + i]), pair, 1);
+      v[2 * i + 1] = vmlal_high_lane_s16(v[2 * i + 1], w.v[2 + i], pair, 1);
+    }
+  }
+  F32 to_float() const {
+    F32 r;
+    for (int i = 0; i < 4; ++i) r.v[i] = vcvtq_f32_s32(v[i]);
+    return r;
+  }
+};
 
 }  // namespace neon
 }  // namespace bitsr

@@ -101,5 +101,37 @@ inline F32 tree_sums(const F32* v) {
   return r;
 }
 
+// Sixteen int32 sums of products of 16-bit numbers, two at a time.
+struct I32 {
+  static constexpr int kPixels = 2;   // of a tile that fits the registers
+  static constexpr int kVectors = 1;  // of it, in output channels
+  int32_t v[kLanes];
+
+  struct Pair {
+    int16_t first, second;
+  };
+  struct Weights {
+    int16_t v[2 * kLanes];
+  };
+
+  static I32 zero() { return {}; }
+  // Where the 32 weights of a step have that of output channel `lane` for the first or second number of a pair.
+  static constexpr int weight_place(int lane, int second) { return kLanes * second + lane; }
+  static Weights load(const int16_t* p) {
+    Weights r;
+    memcpy(r.v, p, sizeof(r.v));
+    return r;
+  }
+  static Pair broadcast(const int16_t* pair) { return {pair[0], pair[1]}; }
+  void add_products(const Pair& pair, const Weights& w) {
+    for (int l = 0; l < kLanes; ++l) v[l] += pair.first * w.v[l] + pair.second * w.v[kLanes + l];
+  }
+  F32 to_float() const {
+    F32 r;
+    for (int l = 0; l < kLanes; ++l) r.v[l] = static_cast<float>(v[l]);
+    return r;
+  }
+};
+
 }  // namespace portable
 }  // namespace bitsr

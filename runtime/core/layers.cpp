@@ -116,16 +116,46 @@ bool prepare_quantized_spatial_gate(const OpSpec& spec, const ValueSpec& x, Quan
   layer->stride = round_up_lanes(x.channels);
   layer->negative = static_cast<float>(spec.attributes[quantized_spatial_gate::kNegative]);
   layer->positive = static_cast<float>(spec.attributes[quantized_spatial_gate::kPositive]);
-  memcpy(&layer->inverse_step, spec.constants[quantized_spatial_gate::kInverseStep].data, 4);
   memcpy(&layer->scale, spec.constants[quantized_spatial_gate::kScale].data, 4);
   memcpy(&layer->bias, spec.constants[quantized_spatial_gate::kBias].data, 4);
   const int32_t taps = layer->kernel_size * layer->kernel_size;
-  if (!layer->weight.reserve(static_cast<size_t>(taps) * static_cast<size_t>(layer->stride) * 2)) return false;
+  const auto stride = static_cast<size_t>(layer->stride);
+  if (!layer->weight.reserve(static_cast<size_t>(taps) * stride * 2) || !layer->inverse_step.reserve(stride * 4))
+    return false;
+  for (int32_t c = 0; c < layer->stride; ++c)
+    memcpy(layer->inverse_step.as<float>() + c, spec.constants[quantized_spatial_gate::kInverseStep].data, 4);
   const auto* from = static_cast<const int8_t*>(spec.constants[quantized_spatial_gate::kWeight].data);
   int16_t* to = layer->weight.as<int16_t>();
   for (int32_t tap = 0; tap < taps; ++tap)
     for (int32_t c = 0; c < x.channels; ++c) to[tap * layer->stride + c] = from[tap * x.channels + c];
   return true;
+}
+
+bool prepare_quantized_conv2d(const OpSpec& spec, const ValueSpec& x, const RowKernels& kernels,
+                              QuantizedConv2dLayer* layer) {
+  layer->in_channels = x.channels;
+  layer->out_channels = spec.attributes[quantized_conv2d::kOutChannels];
+  layer->out_stride = round_up_lanes(layer->out_channels);
+  layer->kernel_size = spec.attributes[quantized_conv2d::kKernelSize];
+  layer->negative = static_cast<float>(spec.attributes[quantized_conv2d::kNegative]);
+  layer->positive = static_cast<float>(spec.attributes[quantized_conv2d::kPositive]);
+  const Constant* c = spec.constants;
+  const int32_t out = layer->out_channels, stride = layer->out_stride;
+  size_t weights;
+  if (!multiply(kernels.quantized_weight_count(layer->in_channels, stride, layer->kernel_size), 2, &weights) ||
+      !layer->weights.reserve(weights) || !layer->bias.reserve(kBorderClasses * static_cast<size_t>(stride) * 4))
+    return false;
+  kernels.pack_quantized_weights(static_cast<const int8_t*>(c[quantized_conv2d::kWeight].data), layer->in_channels, out,
+                                 stride, layer->kernel_size, layer->weights.as<int16_t>());
+  const int32_t classes = spec.attributes[quantized_conv2d::kBorderClasses];
+  for (int32_t border = 0; border < kBorderClasses; ++border)
+    memcpy(layer->bias.as<float>() + static_cast<size_t>(border) * stride,
+           static_cast<const uint8_t*>(c[quantized_conv2d::kBias].data) +
+               (classes == 1 ? 0 : static_cast<size_t>(border) * out * 4),
+           static_cast<size_t>(out) * 4);
+  return copy_rows(c[quantized_conv2d::kInverseStep].data, 1, x.channels, x.channels, &layer->inverse_step) &&
+         copy_rows(c[quantized_conv2d::kScale].data, 1, out, stride, &layer->scale) &&
+         copy_rows(c[quantized_conv2d::kSlope].data, 1, out, stride, &layer->slope);
 }
 
 }  // namespace
@@ -141,6 +171,8 @@ bool prepare_layer(const OpSpec& spec, const ValueSpec& x, const RowKernels& ker
       return prepare_spatial_gate(spec, x, &layer->spatial_gate);
     case OpKind::quantized_spatial_gate:
       return prepare_quantized_spatial_gate(spec, x, &layer->quantized_spatial_gate);
+    case OpKind::quantized_conv2d:
+      return prepare_quantized_conv2d(spec, x, kernels, &layer->quantized_conv2d);
     case OpKind::add:
     case OpKind::pixel_shuffle:
       return true;

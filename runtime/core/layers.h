@@ -34,8 +34,19 @@ struct SpatialGateLayer {
 
 struct QuantizedSpatialGateLayer {
   int32_t kernel_size, stride;
-  float negative, positive, inverse_step, scale, bias;
-  Buffer weight;  // int16 [kernel_size][kernel_size][stride]
+  float negative, positive, scale, bias;
+  Buffer inverse_step;  // [stride], the same number
+  Buffer weight;        // int16 [kernel_size][kernel_size][stride]
+};
+
+struct QuantizedConv2dLayer {
+  int32_t in_channels, out_channels, out_stride, kernel_size;
+  float negative, positive;
+  Buffer inverse_step;  // [in_channels]
+  Buffer weights;       // as the kernels want them
+  Buffer scale;         // [out_stride]
+  Buffer bias;          // [4 row classes][4 column classes][out_stride]
+  Buffer slope;         // [out_stride]; empty when absent
 };
 
 // One op with its constants; only the member of its kind is used.
@@ -45,6 +56,7 @@ struct Layer {
   ChannelGateLayer channel_gate;
   SpatialGateLayer spatial_gate;
   QuantizedSpatialGateLayer quantized_spatial_gate;
+  QuantizedConv2dLayer quantized_conv2d;
   // Gates that directly follow a convolution and read its output take their sums row by row while it runs.
   bool computes_row_sums = false;       // of a convolution: channel gates follow
   int32_t next_spatial_gate = kAbsent;  // of a convolution: the spatial gate that follows

@@ -51,6 +51,16 @@ constexpr OpInfo kOps[] = {
      {{"s", kPlane, false}},
      {{"weight", kI8, false}, {"inverse_step", kF32, false}, {"scale", kF32, false}, {"bias", kF32, false}},
      {"kernel_size", "negative", "positive"}},
+    {OpKind::quantized_conv2d,
+     "quantized_conv2d",
+     {{"x", kMap, false}},
+     {{"y", kMap, false}},
+     {{"inverse_step", kF32, false},
+      {"weight", kI8, false},
+      {"scale", kF32, false},
+      {"bias", kF32, false},
+      {"slope", kF32, kOptional}},
+     {"out_channels", "kernel_size", "border_classes", "negative", "positive"}},
 };
 
 constexpr const OpInfo& info_of(OpKind kind) {
@@ -73,6 +83,9 @@ static_assert(kSpatialGate.constant_count() == spatial_gate::kConstants &&
 constexpr const OpInfo& kQuantizedGate = info_of(OpKind::quantized_spatial_gate);
 static_assert(kQuantizedGate.constant_count() == quantized_spatial_gate::kConstants &&
               kQuantizedGate.attribute_count() == quantized_spatial_gate::kAttributes);
+constexpr const OpInfo& kQuantizedConv = info_of(OpKind::quantized_conv2d);
+static_assert(kQuantizedConv.constant_count() == quantized_conv2d::kConstants &&
+              kQuantizedConv.attribute_count() == quantized_conv2d::kAttributes);
 constexpr const OpInfo& kShuffle = info_of(OpKind::pixel_shuffle);
 static_assert(kShuffle.input_count() == pixel_shuffle::kInputs &&
               kShuffle.attribute_count() == pixel_shuffle::kAttributes);

@@ -1,5 +1,7 @@
 #include "plan.h"
 
+#include "row_kernels.h"
+
 namespace bitsr {
 namespace {
 
@@ -21,6 +23,11 @@ int32_t overwritable(const OpSpec& op, const Graph& graph, const Plan& plan, int
   return kAbsent;
 }
 
+// Whether the op reads `input` in whatever order a caller's memory has.
+bool reads_any_layout(const OpSpec& op, const ValueSpec& input) {
+  return op.kind == OpKind::pixel_shuffle || (op.kind == OpKind::quantized_conv2d && input.channels % kLaneCount != 0);
+}
+
 }  // namespace
 
 bool make_plan(const Graph& graph, Plan* plan) {
@@ -31,7 +38,7 @@ bool make_plan(const Graph& graph, Plan* plan) {
     for (int32_t k = 0; k < op.input_count; ++k)
       if (op.inputs[k] != kAbsent) {
         plan->values[op.inputs[k]].last_use = i;
-        if (op.kind != OpKind::pixel_shuffle) plan->values[op.inputs[k]].any_layout = false;
+        if (!reads_any_layout(op, graph.values[op.inputs[k]])) plan->values[op.inputs[k]].any_layout = false;
       }
     for (int32_t k = 0; k < op.output_count; ++k)
       if (op.outputs[k] != kAbsent && op.kind != OpKind::pixel_shuffle) plan->values[op.outputs[k]].any_layout = false;

@@ -10,7 +10,7 @@ struct ValuePlan {
   int32_t last_use;  // op index, or INT32_MAX for program outputs
   bool is_input;
   bool is_output;
-  bool any_layout;  // only pixel_shuffle reads and writes it, and it takes any layout
+  bool any_layout;  // only ops that take any layout read and write it
 };
 
 struct Plan {

@@ -129,6 +129,8 @@ Status Program::Impl::run_layer(Layer* layer) {
       return run_spatial_gate(layer->spec, layer->spatial_gate, layer->row_sums_ready);
     case OpKind::quantized_spatial_gate:
       return run_quantized_spatial_gate(layer->spec, layer->quantized_spatial_gate);
+    case OpKind::quantized_conv2d:
+      return run_quantized_conv2d(layer->spec, layer->quantized_conv2d);
     case OpKind::add:
       run_add(layer->spec);
       return {};

@@ -37,7 +37,7 @@ struct Program::Impl {
   int32_t bits_words = 0, bits_kernel_size = 0;
   Buffer row_sums;       // [height][stride] of the input of the channel gates at hand
   Buffer gate_sums;      // [kernel rows][height][width rounded up] of the spatial gate at hand
-  Buffer quantized_map;  // int16 [height + border][width + border][stride] of the quantized gate at hand
+  Buffer quantized_map;  // int16 [height + border][width + border][channels] of the quantized op at hand
   Parallel parallel;
 
   ~Impl() {
@@ -59,6 +59,7 @@ struct Program::Impl {
   Status run_channel_gate(const OpSpec& op, ChannelGateLayer* layer, bool row_sums_ready);
   Status run_spatial_gate(const OpSpec& op, const SpatialGateLayer& layer, bool row_sums_ready);
   Status run_quantized_spatial_gate(const OpSpec& op, const QuantizedSpatialGateLayer& layer);
+  Status run_quantized_conv2d(const OpSpec& op, const QuantizedConv2dLayer& layer);
   void find_fused_gates();
   Status reserve_row_sums(const StridedView& x, int32_t channels);
   Status reserve_gate_sums(const StridedView& x, int32_t kernel_size);

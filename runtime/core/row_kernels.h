@@ -49,10 +49,23 @@ struct GateRow {
 };
 
 struct QuantizeRow {
-  const float* x;
-  int64_t count;  // a multiple of 16
-  float inverse_step, negative, positive;
+  const float* x;  // [width][stride]
+  int64_t width;
+  int32_t stride;
+  const float* inverse_step;  // [stride]
+  float negative, positive;
   int16_t* out;  // round(clip(x * inverse_step, -negative, positive)), halves to even; NaN gives -negative
+};
+
+struct QuantizedConvRow {
+  const int16_t* x[3];     // rows above, at and below (1x1: only [0]), from the left border pixel on, [][channels]
+  const int16_t* weights;  // as written by pack_quantized_weights
+  int32_t kernel_size, channels, out_stride;
+  int64_t width;
+  const float* scale;  // [out_stride]
+  const float* bias;   // [4 column classes][out_stride]
+  const float* slope;  // [out_stride] or null
+  float* out;          // [width][out_stride]
 };
 
 struct QuantizedGateRow {
@@ -88,6 +101,12 @@ struct RowKernels {
   void (*gate_finish)(const float* const* sums, int32_t kernel_size, float bias, int64_t width, float* out);
   void (*quantize_row)(const QuantizeRow& row);
   void (*quantized_gate_row)(const QuantizedGateRow& row);
+  // How many 16-bit numbers the re-laid weights of a quantized convolution are.
+  size_t (*quantized_weight_count)(int32_t channels, int32_t out_stride, int32_t kernel_size);
+  // Re-lays canonical weights [out_channels][kernel_size][kernel_size][channels] into zeroed memory.
+  void (*pack_quantized_weights)(const int8_t* canonical, int32_t channels, int32_t out_channels, int32_t out_stride,
+                                 int32_t kernel_size, int16_t* packed);
+  void (*quantized_conv_row)(const QuantizedConvRow& row);
   void (*sum_row)(const float* x, int64_t width, int32_t stride, float* sums);
   void (*add_row)(const float* a, const float* b, int64_t count, float* out);  // count: a multiple of 16
   void (*fully_connected)(const FullyConnected& layer);

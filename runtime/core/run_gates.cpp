@@ -127,8 +127,8 @@ Status Program::Impl::run_quantized_spatial_gate(const OpSpec& op, const Quantiz
       const int64_t first = (y + border) * row_values;
       clear(first, border * layer.stride);
       clear(first + (x.w + border) * layer.stride, border * layer.stride);
-      kernels->quantize_row({x.data + y * x.row, x.w * layer.stride, layer.inverse_step, layer.negative, layer.positive,
-                             rows + first + border * layer.stride});
+      kernels->quantize_row({x.data + y * x.row, x.w, layer.stride, layer.inverse_step.as<float>(), layer.negative,
+                             layer.positive, rows + first + border * layer.stride});
     }
   });
   for_ranges(parallel, x.h, [&](int64_t begin, int64_t end) {

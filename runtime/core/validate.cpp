@@ -12,6 +12,7 @@ namespace {
 constexpr int32_t kMaxChannels = 1 << 16;
 constexpr int32_t kMaxRatio = 64;
 constexpr int32_t kMinFactor = 2, kMaxFactor = 8;
+constexpr int32_t kMaxNegative = 32768, kMaxPositive = 32767;  // levels of 16 bits
 
 struct Checker {
   const Graph& graph;
@@ -75,6 +76,7 @@ struct Checker {
   Status channel_gate() const;
   Status spatial_gate() const;
   Status quantized_spatial_gate() const;
+  Status quantized_conv2d() const;
   Status add() const;
   Status pixel_shuffle() const;
 };
@@ -172,6 +174,43 @@ Status Checker::quantized_spatial_gate() const {
   return {};
 }
 
+Status Checker::quantized_conv2d() const {
+  using namespace bitsr::quantized_conv2d;
+  const OpSpec& o = op();
+  const int32_t out = o.attributes[kOutChannels], size = o.attributes[kKernelSize];
+  const int32_t classes = o.attributes[kBorderClasses];
+  const int32_t negative = o.attributes[kNegative], positive = o.attributes[kPositive];
+  if (out < 1 || out > kMaxChannels) return bad("%d output channels, expected 1 to %d", out, kMaxChannels);
+  BITSR_CHECK(kernel_size(size));
+  if (classes != 1 && (classes != 16 || size != 3))
+    return bad("%d border classes, expected 1, or 16 of a kernel of 3", classes);
+  if (negative < 0 || negative > kMaxNegative || positive < 0 || positive > kMaxPositive || negative + positive < 1)
+    return bad("levels -%d to %d, expected some of -%d to %d", negative, positive, kMaxNegative, kMaxPositive);
+  BITSR_CHECK(input(0, 0, nullptr));
+  const ValueSpec& x = graph.values[o.inputs[0]];
+  BITSR_CHECK(output(0, out, x));
+  const size_t outs = static_cast<size_t>(out);
+  const size_t taps = static_cast<size_t>(size) * size * static_cast<size_t>(x.channels);
+  BITSR_CHECK(constant(kInverseStep, static_cast<size_t>(x.channels)));
+  BITSR_CHECK(constant(kWeight, outs * taps));
+  BITSR_CHECK(constant(kScale, outs));
+  BITSR_CHECK(constant(kBias, static_cast<size_t>(classes) * outs));
+  BITSR_CHECK(constant(kSlope, outs));
+  const auto* weights = static_cast<const int8_t*>(o.constants[kWeight].data);
+  for (size_t channel = 0; channel < outs; ++channel) {
+    int64_t sum = 0;
+    for (size_t tap = 0; tap < taps; ++tap) {
+      const int32_t weight = weights[channel * taps + tap];
+      sum += weight < 0 ? -weight : weight;
+    }
+    const int64_t largest = sum * (negative > positive ? negative : positive);
+    if (largest > INT32_MAX)
+      return bad("sums of channel %d up to %lld do not fit 32 bits", static_cast<int>(channel),
+                 static_cast<long long>(largest));
+  }
+  return {};
+}
+
 Status Checker::add() const {
   using namespace bitsr::add;
   BITSR_CHECK(input(kA, 0, nullptr));
@@ -211,6 +250,8 @@ Status Checker::further_rules() const {
       return pixel_shuffle();
     case OpKind::quantized_spatial_gate:
       return quantized_spatial_gate();
+    case OpKind::quantized_conv2d:
+      return quantized_conv2d();
   }
   return bad("kind %u is unknown to this version", static_cast<unsigned>(op().kind));
 }

@@ -29,7 +29,14 @@ Net every_op() {
   net.ops.push_back({OpKind::add, {y, x}, {sum}, {}, {}});
   const int skip = net.input(ValueKind::map, 2), large = net.value(ValueKind::map, 2, 2);
   net.ops.push_back({OpKind::pixel_shuffle, {sum, skip}, {large}, {}, {2}});
-  net.outputs = {large, sum};
+  const int quantized = net.value(ValueKind::map, 2);
+  net.ops.push_back(
+      {OpKind::quantized_conv2d,
+       {x},
+       {quantized},
+       {to_bytes(random.reals(8)), Bytes(144, 5), to_bytes(random.reals(2)), to_bytes(random.reals(32)), {}},
+       {2, 3, 16, 0, 255}});
+  net.outputs = {large, sum, quantized};
   return net;
 }
 
@@ -97,11 +104,11 @@ TEST(Blob, GivesTheSameProgramAsTheBuilder) {
       const ProgramPointer program(loaded);
       std::fill(moved.begin(), moved.end(), uint8_t{0xff});
       Bytes().swap(moved);
-      EXPECT_EQ(5, program->op_count());
+      EXPECT_EQ(6, program->op_count());
       EXPECT_STREQ("binary_conv2d", program->op_name(2));
       const std::vector<Map> got = run(program.get(), inputs);
-      ASSERT_EQ(2u, got.size());
-      for (size_t i = 0; i < 2; ++i) EXPECT_TRUE(same_bits(expected[i], got[i])) << "output " << i;
+      ASSERT_EQ(net.outputs.size(), got.size());
+      for (size_t i = 0; i < got.size(); ++i) EXPECT_TRUE(same_bits(expected[i], got[i])) << "output " << i;
     }
 }
 

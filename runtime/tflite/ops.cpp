@@ -15,6 +15,7 @@ constexpr CustomName kNames[] = {{"BitsrBinaryConv2d", OpKind::binary_conv2d},
                                  {"BitsrChannelGate", OpKind::channel_gate},
                                  {"BitsrSpatialGate", OpKind::spatial_gate},
                                  {"BitsrQuantizedSpatialGate", OpKind::quantized_spatial_gate},
+                                 {"BitsrQuantizedConv2d", OpKind::quantized_conv2d},
                                  {"BitsrPixelShuffle", OpKind::pixel_shuffle}};
 
 }  // namespace

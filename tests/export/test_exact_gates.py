@@ -1,4 +1,4 @@
-"""Gates in eager PyTorch and in the kernels of every instruction set: the same bits (ARCHITECTURE.md, law 6)."""
+"""Float ops in eager PyTorch and in the kernels of every instruction set: same bits, ARCHITECTURE.md, laws 5, 6."""
 
 from typing import Any
 
@@ -41,7 +41,9 @@ def same_everywhere(
         for values, operand in zip(expected, info.outputs, strict=True)
     )
     program.outputs = [number for number in results if number is not None]
-    arrays = tuple(item.of_torch(constants[item.name].numpy()) for item in info.constants)
+    arrays = tuple(
+        item.of_torch(constants[item.name].numpy()) if item.name in constants else None for item in info.constants
+    )
     program.ops = [Op(kind, (program.inputs[0],), results, arrays, attributes)]
     blob = write_program(program)
     for isa in isa_names():
@@ -87,6 +89,48 @@ def test_quantized_spatial_gates(
     }
     expected = ops.quantized_spatial_gate(x, *constants.values(), *levels)
     same_everywhere(OpKind.QUANTIZED_SPATIAL_GATE, x, constants, (kernel, *levels), [expected])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    kernel=st.sampled_from([1, 3]),
+    out_channels=st.sampled_from([1, 3, 16, 27, 48, 65]),
+    levels=st.sampled_from([(0, 255), (2047, 2047), (32768, 32767)]),
+    borders=st.booleans(),
+    sloped=st.booleans(),
+    **SHAPES,
+)
+def test_quantized_convolutions(
+    kernel: int,
+    out_channels: int,
+    levels: tuple[int, int],
+    borders: bool,
+    sloped: bool,
+    channels: int,
+    height: int,
+    width: int,
+    seed: int,
+) -> None:
+    x = numbers(2, channels, height, width, seed=seed, spread=0.5)
+    x.view(-1)[:3] = torch.tensor([np.nan, np.inf, -np.inf])[: x.numel()]
+    generator = torch.Generator().manual_seed(seed)
+    # The sums of the largest levels must fit: 9 taps of 130 channels, 15 bits and 5.
+    most = 128 if levels[1] < 1 << 12 else 32
+    shape = (out_channels, channels, kernel, kernel)
+    weight = torch.randint(-most, most, shape, dtype=torch.int8, generator=generator)
+    classes = 16 if borders and kernel == 3 else 1
+    constants = {
+        "inverse_step": levels[1] / 4 * torch.exp2(torch.randint(-3, 4, (channels,), generator=generator)),
+        "weight": weight,
+        "scale": numbers(out_channels, seed=seed + 1) / (most * levels[1]),
+        "bias": numbers(classes, out_channels, seed=seed + 2),
+    }
+    slope = numbers(out_channels, seed=seed + 3) if sloped else None
+    expected = ops.quantized_conv2d(x, *constants.values(), slope, *levels)
+    if slope is not None:
+        constants["slope"] = slope
+    attributes = (out_channels, kernel, classes, *levels)
+    same_everywhere(OpKind.QUANTIZED_CONV2D, x, constants, attributes, [expected])
 
 
 def sigmoid_of(x: Tensor) -> Tensor:

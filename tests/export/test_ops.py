@@ -1,6 +1,8 @@
 """The eager ops against their definition, written out with loops."""
 
+import itertools
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -166,6 +168,35 @@ def test_quantized_spatial_gate(negative: int, positive: int) -> None:
     torch.testing.assert_close(gain[0, 0], expected, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize(("negative", "positive"), [(0, 255), (2047, 2047), (32768, 32767)])
+@pytest.mark.parametrize("borders", [False, True])
+def test_quantized_conv2d(negative: int, positive: int, borders: bool) -> None:
+    """Integers and fractions in Python's own arithmetic, rounded to float32 where the law says so."""
+    height, width, step = 4, 5, [positive / 2, positive / 8]
+    x = 3 * rand(1, 2, height, width)
+    x[0, 0, 0, :3] = torch.tensor([float("nan"), float("inf"), -float("inf")])
+    weight = torch.randint(-128, 128, (3, 2, 3, 3), dtype=torch.int8, generator=torch.Generator().manual_seed(4))
+    scale, bias, slope = rand(3) / positive / 128, rand(16 if borders else 1, 3, seed=1), rand(3, seed=2)
+    q = [
+        [
+            [-negative if v != v else round(min(max(v, -negative), positive)) for v in row]
+            for row in (x[0, c] * torch.tensor(step[c])).tolist()
+        ]
+        for c in range(2)
+    ]
+    expected = torch.empty(1, 3, height, width)
+    for o, i, j in itertools.product(range(3), range(height), range(width)):
+        taps = itertools.product(range(2), range(3), range(3))
+        inside = [(c, y, z) for c, y, z in taps if 0 <= i + y - 1 < height and 0 <= j + z - 1 < width]
+        dot = sum(q[c][i + y - 1][j + z - 1] * int(weight[o, c, y, z]) for c, y, z in inside)
+        row, column = (1 if i == 0 else 2 if i == height - 1 else 0), (1 if j == 0 else 2 if j == width - 1 else 0)
+        exact = Fraction(float(np.float32(dot))) * Fraction(scale[o].item())
+        z = np.float32(float(exact + Fraction(bias[4 * row + column if borders else 0, o].item())))
+        expected[0, o, i, j] = float(z * np.float32(slope[o].item()) if z < 0 else z)
+    found = ops.quantized_conv2d(x, torch.tensor(step), weight, scale, bias, slope, negative, positive)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_pixel_shuffle_with_nearest_skip(factor: int) -> None:
     x, skip = rand(1, 2 * factor**2, 3, 4), rand(1, 2, 3, 4, seed=1)
@@ -189,6 +220,9 @@ CALLS = {
     "quantized_spatial_gate": lambda x: (
         x, signs(1, 8, 3, 3).to(torch.int8), rand(1), rand(1), rand(1), 8, 7,
     ),
+    "quantized_conv2d": lambda x: (
+        x, rand(8), signs(4, 8, 3, 3).to(torch.int8), rand(4), rand(16, 4), rand(4), 128, 127,
+    ),
     "pixel_shuffle": lambda x: (x, rand(1, 2, *x.shape[2:]), 2),
 }  # fmt: skip
 
@@ -206,7 +240,7 @@ def test_schema_and_fake_kernel(name: str, memory_format: torch.memory_format) -
         assert (e.shape, e.stride(), e.dtype) == (f.shape, f.stride(), f.dtype)
 
 
-@pytest.mark.parametrize("name", ["binary_conv2d", "pixel_shuffle"])
+@pytest.mark.parametrize("name", ["binary_conv2d", "quantized_conv2d", "pixel_shuffle"])
 def test_maps_keep_their_memory_format(name: str) -> None:
     op = getattr(torch.ops.bitsr, name).default
     x = rand(1, 8, 5, 6)

@@ -27,7 +27,7 @@ def floats(*shape: int) -> np.ndarray:
 
 
 def example() -> Program:
-    """Every op once: gates, a gated binary layer 70 -> 12, an addition, a shuffle by 2."""
+    """Every op once: gates, a gated binary layer 70 -> 12, an addition, a shuffle by 2, an integer layer 70 -> 12."""
     program = Program()
     x = program.add_value(Value(ValueKind.MAP, 70))
     shift, gain = (program.add_value(Value(ValueKind.VECTOR, count)) for count in (70, 12))
@@ -35,6 +35,7 @@ def example() -> Program:
     y, doubled = (program.add_value(Value(ValueKind.MAP, 12)) for _ in range(2))
     out = program.add_value(Value(ValueKind.MAP, 3, up=2))
     integers = program.add_value(Value(ValueKind.PLANE, 1))
+    quantized = program.add_value(Value(ValueKind.MAP, 12))
     bits = np.arange(1 * 12 * 3 * 3 * 2, dtype=np.uint64).reshape(1, 12, 3, 3, 2)
     bits[..., 1] &= np.uint64(63)  # channels 64 to 69
     program.inputs, program.outputs = [x], [out]
@@ -58,6 +59,13 @@ def example() -> Program:
             (integers,),
             (np.full((3, 3, 70), -7, np.int8), floats(1), floats(1), floats(1)),
             (3, 8, 7),
+        ),
+        Op(
+            OpKind.QUANTIZED_CONV2D,
+            (x,),
+            (quantized,),
+            (floats(70), np.full((12, 3, 3, 70), 5, np.int8), floats(12), floats(16, 12), None),
+            (12, 3, 16, 2047, 2047),
         ),
     ]
     return program
@@ -86,7 +94,7 @@ def test_layout_of_the_header() -> None:
     blob = write_program(example())
     magic, version, total, crc, values, ops, inputs, outputs, offset = struct.unpack_from("<4s8I", blob)
     assert (magic, version, total, crc) == (b"BSRP", VERSION, len(blob), zlib.crc32(blob[64:]))
-    assert (values, ops, inputs, outputs, offset) == (8, 6, 1, 1, 64)
+    assert (values, ops, inputs, outputs, offset) == (9, 7, 1, 1, 64)
     assert blob[48:64] == bytes(16)
     assert struct.unpack_from("<4I", blob, offset) == (0, 70, 1, 1)
 
@@ -146,7 +154,7 @@ def change(program: Program, index: int, **fields: object) -> Program:
 
 BROKEN = {
     "no input": lambda p: dataclasses.replace(p, inputs=[]),
-    "an output that nothing writes": lambda p: dataclasses.replace(p, ops=p.ops[:-2]),
+    "an output that nothing writes": lambda p: dataclasses.replace(p, ops=p.ops[:4]),
     "reads before it is written": lambda p: dataclasses.replace(p, ops=[p.ops[3], *p.ops[:3], p.ops[4]]),
     "written a second time": lambda p: dataclasses.replace(p, ops=[*p.ops, p.ops[-1]]),
     "two thresholds": lambda p: change(p, 2, constants=(floats(70), *p.ops[2].constants[1:])),
@@ -159,6 +167,21 @@ BROKEN = {
     "a shuffle by another factor": lambda p: change(p, 4, attributes=(4,)),
     "257 levels": lambda p: change(p, 5, attributes=(3, 128, 128)),
     "a gate without its bias": lambda p: change(p, 5, constants=(*p.ops[5].constants[:3], None)),
+    "levels of 17 bits": lambda p: change(p, 6, attributes=(12, 3, 16, 0, 32768)),
+    "no levels": lambda p: change(p, 6, attributes=(12, 3, 16, 0, 0)),
+    "border classes of a 1x1 layer": lambda p: change(
+        p,
+        6,
+        constants=(floats(70), np.ones((12, 1, 1, 70), np.int8), *p.ops[6].constants[2:]),
+        attributes=(12, 1, 16, 8, 7),
+    ),
+    "sums beyond 32 bits": lambda p: change(
+        p,
+        6,
+        constants=(floats(70), np.full((12, 3, 3, 70), -128, np.int8), *p.ops[6].constants[2:]),
+        attributes=(12, 3, 16, 32768, 32767),
+    ),
+    "an integer layer without its bias": lambda p: change(p, 6, constants=(*p.ops[6].constants[:3], None, None)),
     "an input as an output": lambda p: dataclasses.replace(p, outputs=[0]),
     "an output twice": lambda p: dataclasses.replace(p, outputs=[6, 6]),
     "weight bits beyond the channels": lambda p: change(
@@ -191,6 +214,8 @@ def test_inconsistent_programs_are_not_written(name: str) -> None:
         ("no threshold", "op 2: no thresholds, expected exactly one"),
         ("two thresholds", "op 2: two thresholds, expected exactly one"),
         ("a shuffle by another factor", "op 4: 12 to 3 channels, expected 0.75"),
+        ("sums beyond 32 bits", "op 6: sums up to 2642411520, expected below 2147483648"),
+        ("border classes of a 1x1 layer", "op 6: 16 border classes, expected 1, or 16 of a kernel of 3"),
     ],
 )
 def test_the_broken_rule_says_what_was_expected(name: str, message: str) -> None:

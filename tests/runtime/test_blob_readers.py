@@ -32,9 +32,10 @@ def example() -> Program:
 
     x, skip = value(ValueKind.MAP, 4), value(ValueKind.MAP, 1)
     linear, sigmoid = value(ValueKind.VECTOR, 4), value(ValueKind.VECTOR, 4)
-    plane, integers, y, total, large = (
+    plane, integers, quantized, y, total, large = (
         value(ValueKind.PLANE, 1),
         value(ValueKind.PLANE, 1),
+        value(ValueKind.MAP, 2),
         value(ValueKind.MAP, 4),
         value(ValueKind.MAP, 4),
         value(ValueKind.MAP, 1, 2),
@@ -52,6 +53,13 @@ def example() -> Program:
             (1, 8, 7),
         ),
         Op(
+            OpKind.QUANTIZED_CONV2D,
+            (x,),
+            (quantized,),
+            (floats(4), np.full((2, 3, 3, 4), -128, np.int8), floats(2), floats(16, 2), floats(2)),
+            (2, 3, 16, 32768, 32767),
+        ),
+        Op(
             OpKind.BINARY_CONV2D,
             (x, linear, sigmoid, plane, x),
             (y,),
@@ -62,6 +70,20 @@ def example() -> Program:
         Op(OpKind.PIXEL_SHUFFLE, (total, skip), (large,), (), (2,)),
     ]
     return program
+
+
+def limit_of_sums(last: int) -> bytes:
+    """A quantized convolution whose sums reach 2^15 (516 * 127 + |last|): 2^31 is too much."""
+    program = Program()
+    x, y = program.add_value(Value(ValueKind.MAP, 517)), program.add_value(Value(ValueKind.MAP, 1))
+    weight = np.full((1, 1, 1, 517), 127, np.int8)
+    program.inputs, program.outputs = [x], [y]
+    constants = (floats(517), weight, floats(1), floats(1, 1), None)
+    program.ops = [Op(OpKind.QUANTIZED_CONV2D, (x,), (y,), constants, (1, 1, 1, 32768, 0))]
+    weight[..., -1] = 0  # the writer refuses what the readers are to be asked about
+    blob = bytearray(write(program))
+    blob[blob.index(weight.tobytes()) + 516] = last & 0xFF
+    return bytes(blob)
 
 
 def sealed(blob: bytearray) -> bytes:
@@ -108,7 +130,7 @@ def checker(native: Any) -> Path:
 
 
 def test_both_readers_accept_the_same_blobs(checker: Path) -> None:
-    blobs = mutants(write(example()))
+    blobs = mutants(write(example())) + [sealed(bytearray(limit_of_sums(last))) for last in (3, 4, -3, -4)]
     stream = b"".join(struct.pack("<I", len(blob)) + blob for blob in blobs)
     done = subprocess.run([str(checker)], input=stream, capture_output=True, check=True)
     ours = [letter == ord("1") for letter in done.stdout]
@@ -120,4 +142,5 @@ def test_both_readers_accept_the_same_blobs(checker: Path) -> None:
     assert not parted, (
         f"seed {SEED}: C++ says {ours[parted[0]]}, Python {python[parted[0]]} of {blobs[parted[0]].hex()}"
     )
+    assert python[-4:] == [True, False, True, False]
     assert sum(python) > 50, "the mutants must contain blobs that are still good"

@@ -205,6 +205,26 @@ _OPS = (
         ),
         attributes=("kernel_size", "negative", "positive"),
     ),
+    OpInfo(
+        OpKind.QUANTIZED_CONV2D,
+        ("bitsr::quantized_conv2d",),
+        "BitsrQuantizedConv2d",
+        inputs=(Operand("x"),),
+        outputs=(Operand("y"),),
+        constants=(
+            Constant("inverse_step", lambda _, channels: (channels,)),
+            Constant(
+                "weight",
+                lambda a, channels: (a["out_channels"], a["kernel_size"], a["kernel_size"], channels),
+                dtype="i1",
+                layout=lambda array: np.moveaxis(array, 1, -1),
+            ),
+            Constant("scale", _per_output),
+            Constant("bias", lambda a, _: (a["border_classes"], a["out_channels"])),
+            Constant("slope", _per_output, optional=True),
+        ),
+        attributes=("out_channels", "kernel_size", "border_classes", "negative", "positive"),
+    ),
 )
 
 OPS: dict[OpKind, OpInfo] = {info.kind: info for info in _OPS}

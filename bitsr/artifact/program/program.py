@@ -28,6 +28,7 @@ class OpKind(enum.IntEnum):
     ADD = 4
     PIXEL_SHUFFLE = 5
     QUANTIZED_SPATIAL_GATE = 6
+    QUANTIZED_CONV2D = 7
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from bitsr.artifact.program.words import WORD_BITS
 MAX_COUNT = 1 << 12  # values, ops, inputs, outputs; a network of 32 layers has about 100 ops
 MAX_CHANNELS = 1 << 16  # 9 taps of so many channels still fit the int32 accumulator (law 4)
 MAX_RATIO = 64
+BORDER_CLASSES = 16  # of a pixel: top, bottom, left and right taps missing or not
+MAX_NEGATIVE, MAX_POSITIVE = 1 << 15, (1 << 15) - 1  # levels of 16 bits
 
 
 def require(condition: bool, message: str) -> None:
@@ -150,6 +152,24 @@ class _Rules:
         self._require(largest < 1 << 31, f"sums up to {largest}, expected below {1 << 31}")
         self.spatial_gate(x)
 
+    def quantized_conv2d(self, x: Value) -> None:
+        out_channels, kernel_size, classes, negative, positive = self._op.attributes
+        weight = self._op.constants[1]
+        assert weight is not None  # it is not optional
+        self._check_map(x, self._op.outputs[0], out_channels, "y")
+        self._check_kernel_size(kernel_size)
+        self._require(
+            classes == 1 or (classes == BORDER_CLASSES and kernel_size == 3),
+            f"{classes} border classes, expected 1, or {BORDER_CLASSES} of a kernel of 3",
+        )
+        self._require(
+            0 <= negative <= MAX_NEGATIVE and 0 <= positive <= MAX_POSITIVE and negative + positive >= 1,
+            f"levels -{negative} to {positive}, expected some of -{MAX_NEGATIVE} to {MAX_POSITIVE}",
+        )
+        sums = np.abs(weight.astype(np.int64)).reshape(out_channels, -1).sum(axis=1)
+        largest = int(sums.max()) * max(negative, positive)
+        self._require(largest < 1 << 31, f"sums up to {largest}, expected below {1 << 31}")
+
     def add(self, x: Value) -> None:
         self._check_map(x, self._op.inputs[1], x.channels, "b")
         self._check_map(x, self._op.outputs[0], x.channels, "y")
@@ -209,6 +229,7 @@ _OF_KIND: dict[OpKind, Callable[[_Rules, Value], None]] = {
     OpKind.ADD: _Rules.add,
     OpKind.PIXEL_SHUFFLE: _Rules.pixel_shuffle,
     OpKind.QUANTIZED_SPATIAL_GATE: _Rules.quantized_spatial_gate,
+    OpKind.QUANTIZED_CONV2D: _Rules.quantized_conv2d,
 }
 
 

@@ -20,13 +20,14 @@ enum class OpKind : uint32_t {
   add = 4,
   pixel_shuffle = 5,
   quantized_spatial_gate = 6,
+  quantized_conv2d = 7,
 };
 
 constexpr int32_t kAbsent = -1;
 constexpr int32_t kMaxInputs = 5;
 constexpr int32_t kMaxOutputs = 2;
 constexpr int32_t kMaxConstants = 7;
-constexpr int32_t kMaxAttributes = 3;
+constexpr int32_t kMaxAttributes = 5;
 
 // A map or plane of the value is (H * up / down) by (W * up / down) of the program's first input.
 struct ValueSpec {
