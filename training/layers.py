@@ -120,14 +120,14 @@ class ChannelShiftRescale(nn.Module):
 
 
 class SpatialRescale(nn.Module):
-    """Gain of every pixel: a 3x3 convolution C -> 1 and a sigmoid. (N, C, H, W) -> (N, 1, H, W) in (0, 1).
+    """Gain of every pixel: a convolution C -> 1 and a sigmoid. (N, C, H, W) -> (N, 1, H, W) in (0, 1).
 
-    Source: EBSR (arXiv 2303.12270v1), section 5.1; the kernel size follows from its tables 3 and 4.
+    Source: EBSR (arXiv 2303.12270v1), section 5.1; the kernel size 3 follows from its tables 3 and 4.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, kernel_size: int = 3) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, 1, 3, padding=1)
+        self.conv = nn.Conv2d(channels, 1, kernel_size, padding=kernel_size // 2)
         nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from bitsr.training.models import (  # noqa: F401 - importing a family registers
     edsr,
     float_light,
     frb,
+    scales,
     sr3,
     swinir,
 )

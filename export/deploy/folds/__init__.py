@@ -11,6 +11,7 @@ from bitsr.export.deploy.folds import (  # noqa: F401
     ebsr,
     edsr,
     frb,
+    scales,
     sr3,
     swinir,
 )

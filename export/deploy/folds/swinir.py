@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitsr.export.deploy.folds.common import fold_conv, fold_head, fold_tail
+from bitsr.export.deploy.folds.scales import FoldedScalesConv
 from bitsr.export.deploy.layers import FusedBinaryConv2d, PixelShuffle
 from bitsr.export.deploy.registry import fold, folds
 from bitsr.training.layers import BinaryConv2d
@@ -102,7 +103,7 @@ def _layer(module: nn.Module) -> nn.Module:
 
 
 def _with_skip(layer: nn.Module, y: Tensor, x: Tensor) -> Tensor:
-    if isinstance(layer, FusedBinaryConv2d):
+    if isinstance(layer, (FusedBinaryConv2d, FoldedScalesConv)):
         return layer(y, residual=x)
     return x + layer(y)
 
