@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from bitsr.artifact.program import OPS, Program
+
 OURS = "bitsr kernels"
 
 
@@ -30,6 +32,11 @@ class DelegationTable:
         return cls(
             [DelegationRow(op, counts[key], place, reason) for key in counts for op, place, reason in [key]], partitions
         )
+
+    @classmethod
+    def of_program(cls, program: Program) -> "DelegationTable":
+        """Of a network that is one program of ours."""
+        return cls.from_ops([(OPS[op.kind].torch_ops[0].partition(".")[0], OURS, "") for op in program.ops], {OURS: 1})
 
     def not_lowered(self) -> list[DelegationRow]:
         """Rows of ``bitsr::`` ops that our kernels do not run."""

@@ -12,8 +12,6 @@ from executorch.exir.dialects._ops import ops as exir_ops
 from executorch.exir.lowered_backend_module import executorch_call_delegate
 from torch.fx.passes.infra.pass_base import PassBase, PassResult
 
-from bitsr.export.executorch.graph import LAYOUT_COPIES
-
 _COPY = exir_ops.edge.dim_order_ops._to_dim_order_copy.default
 _NCHW, _NHWC = [0, 1, 2, 3], [0, 2, 3, 1]
 # Element by element, whatever the order of the memory, and means over a whole map: ``aten::NAME``.
@@ -77,7 +75,7 @@ class ContiguousKernels(PassBase):
 
 def is_kernel(node: torch.fx.Node) -> bool:
     """An op of ExecuTorch's own kernels that may not take every order."""
-    if node.op != "call_function" or node.target is executorch_call_delegate or node.target in LAYOUT_COPIES:
+    if node.op != "call_function" or node.target is executorch_call_delegate:
         return False
     schema = getattr(node.target, "_schema", None)
     namespace, _, name = ("" if schema is None else str(schema.name)).partition("::")

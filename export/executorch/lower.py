@@ -18,13 +18,15 @@ from bitsr.common.errors import first_line
 from bitsr.common.quiet import quiet
 from bitsr.export.calls import module_of
 from bitsr.export.capture import CAPTURE_ERRORS, capture
+from bitsr.export.captured import op_name
 from bitsr.export.delegation import OURS, DelegationTable, Lowered
 from bitsr.export.errors import ExportError
-from bitsr.export.executorch.graph import op_name
 from bitsr.export.executorch.layout import ContiguousKernels, is_kernel, needs_contiguous_kernels
 from bitsr.export.executorch.partitioner import BACKEND_ID, BitsrPartitioner
+from bitsr.export.executorch.whole import capture_program
 from bitsr.export.executorch.xnnpack import Xnnpack, needed_passes
 from bitsr.export.ops import memory_format
+from bitsr.export.whole import may_be_whole, whole_program
 
 XNNPACK = "XNNPACK"
 PORTABLE = "ExecuTorch kernels"
@@ -117,16 +119,21 @@ def lower(
         side = _largest_side(max_pixels)
         pixels = side * side
         program, min_side = capture(module, channels=channels, side=side, refuse=_refuse_free_sides)
+        whole = whole_program(program) if ours and may_be_whole(module) else None
+        if whole is not None:
+            program = capture_program(whole, side=side, min_side=min_side)
     else:
         pixels = example_inputs[0].shape[2] * example_inputs[0].shape[3]
-        program, min_side = capture_fixed(module, example_inputs), 1
+        program, min_side, whole = capture_fixed(module, example_inputs), 1, None
     partitioner = BitsrPartitioner()
     partitioners = [partitioner, Xnnpack()] if ours else [Xnnpack()]
     with quiet(), _refusals(module), needed_passes():
         edge = to_edge_transform_and_lower(
             program, partitioner=partitioners, compile_config=EdgeCompileConfig(_check_ir_validity=True)
         )
-    table = delegation_table(edge, partitioner.refusals, ours=ours)
+    table = (
+        delegation_table(edge, partitioner.refusals, ours=ours) if whole is None else DelegationTable.of_program(whole)
+    )
     left = table.not_lowered()
     if left:
         details = "; ".join(f"{row.op} x{row.count}: {row.reason}" for row in left)

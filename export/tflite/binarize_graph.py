@@ -247,7 +247,7 @@ class _Layer:
         }
         ordered = [constant.name for constant in _OURS.constants if constant.name in constants]
         operands = [x, *(graph.add_constant(f"{self._name}/{name}", constants[name]) for name in ordered)]
-        return graph.custom(_OURS.tflite_name, operands, result, options)
+        return graph.custom(_OURS.tflite_name, operands, [result], options)
 
     def _pad_before(self, x: int) -> tuple[int, Any]:
         """Padding with +1 or -1 behind the sign is one with a large number before it."""

@@ -23,7 +23,8 @@ from bitsr.common.errors import first_line
 from bitsr.common.quiet import quiet, silent_stderr
 from bitsr.export.errors import ExportError
 from bitsr.export.tflite.onnx2tf_ops import plugins
-from bitsr.export.tflite.to_onnx import INPUT_NAMES, describe
+from bitsr.export.tflite.signature import INPUT_NAMES, OUTPUT_NAME
+from bitsr.export.tflite.to_onnx import describe
 
 
 def to_tflite(model: onnx.ModelProto, *, fused: bool) -> bytes:
@@ -115,7 +116,7 @@ def _saved_model(model: onnx.ModelProto, *, fused: bool) -> Iterator[str]:
 
         @tf.function(input_signature=signature)  # type: ignore[untyped-decorator]
         def serve(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"y": network(inputs if len(inputs) > 1 else inputs[0])}
+            return {OUTPUT_NAME: network(inputs if len(inputs) > 1 else inputs[0])}
 
         saved = str(Path(folder) / "saved")
         # Not the Keras model itself, which would write a description of every layer, for longer than all the rest.

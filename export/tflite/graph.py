@@ -131,22 +131,22 @@ class Graph:
 
     def builtin(self, name: str, inputs: list[int], output: int, options: Any = None) -> Any:
         """A new op of LiteRT's own, ``RESHAPE``; ``options`` is its ``...OptionsT``."""
-        op = self._operator(name, custom=False, inputs=inputs, output=output)
+        op = self._operator(name, custom=False, inputs=inputs, outputs=[output])
         if options is not None:
             kind = type(options).__name__.removesuffix("T")
             op.builtinOptions, op.builtinOptionsType = options, getattr(self.S.BuiltinOptions, kind)
         return op
 
-    def custom(self, name: str, inputs: list[int], output: int, options: dict[str, int]) -> Any:
+    def custom(self, name: str, inputs: list[int], outputs: list[int], options: dict[str, int]) -> Any:
         """A new custom op; its options become a FlexBuffers map."""
         from flatbuffers import flexbuffers
 
-        op = self._operator(name, custom=True, inputs=inputs, output=output)
+        op = self._operator(name, custom=True, inputs=inputs, outputs=outputs)
         op.customOptions = np.frombuffer(bytes(flexbuffers.Dumps(options)), np.uint8)
         op.customOptionsFormat = self.S.CustomOptionsFormat.FLEXBUFFERS
         return op
 
-    def _operator(self, name: str, *, custom: bool, inputs: list[int], output: int) -> Any:
+    def _operator(self, name: str, *, custom: bool, inputs: list[int], outputs: list[int]) -> Any:
         if name not in self._codes:
             code = self.S.OperatorCodeT()
             kind = "CUSTOM" if custom else name
@@ -157,7 +157,7 @@ class Graph:
             self._codes[name] = len(self.model.operatorCodes) - 1
         op = self.S.OperatorT()
         op.opcodeIndex = self._codes[name]
-        op.inputs, op.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
+        op.inputs, op.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
         return op
 
     def replace(self, new_ops: dict[int, list[Any]]) -> None:

@@ -1,22 +1,19 @@
-"""Lowering of a deploy form to a .tflite."""
+"""Lowering of a deploy form to a .tflite: directly where all of it is ours, else through ONNX and TensorFlow."""
 
 import math
-from collections import Counter
+from types import ModuleType
 
 from torch import Tensor, nn
 
 from bitsr.artifact.flatbuffer import GraphOp, graph_ops
 from bitsr.artifact.program import CUSTOM_OPS
-from bitsr.common.quiet import quiet, silent_stderr
+from bitsr.common.errors import MissingExtraError
+from bitsr.common.quiet import quiet
+from bitsr.export.capture import capture
 from bitsr.export.delegation import OURS, DelegationTable, Lowered
 from bitsr.export.errors import ExportError
-
-with quiet(), silent_stderr():  # TensorFlow logs from native code before it can be told not to
-    # First torch's compiler: its Triton, loaded after TensorFlow, crashes the process (both bring LLVM along).
-    import torch._dynamo  # noqa: F401
-
-    from bitsr.export.tflite.from_onnx import to_int8, to_tflite
-    from bitsr.export.tflite.to_onnx import to_onnx
+from bitsr.export.tflite.from_program import from_program
+from bitsr.export.whole import may_be_whole, whole_program
 
 LITERT = "LiteRT (XNNPACK)"
 
@@ -36,38 +33,35 @@ def lower(
 
     Raises:
         ExportError: the module can not be traced or converted, or an op of ours was lost on the way.
+        MissingExtraError: not all of it is ours, and onnx2tf or TensorFlow is not installed.
     """
     side = math.isqrt(max_pixels)
     if example_inputs is None and side < 32:
         raise ExportError(f"the pixel budget is {max_pixels}, expected at least 1024 (32 x 32); raise it")
-    graph, min_side = to_onnx(module, channels=channels, max_pixels=max_pixels, example_inputs=example_inputs)
-    content = to_tflite(graph, fused=ours)
-    ops = graph_ops(content, name="the converted model")
-    wanted = Counter(node.op_type for node in graph.graph.node if node.op_type in CUSTOM_OPS) if ours else Counter()
-    got = Counter(op.name for op in ops if op.custom)
-    if got != wanted:
-        raise ExportError(
-            f"the converter did not keep the custom ops: expected {dict(wanted)}, got {dict(got)}; "
-            "install the pinned versions of bitsr[export]"
-        )
+    if ours and example_inputs is None and may_be_whole(module):
+        captured, min_side = capture(module, channels=channels, side=side, refuse=lambda _: None)
+        program = whole_program(captured)
+        if program is not None:
+            content = from_program(program)
+            return Lowered(content, DelegationTable.of_program(program), 0, max_pixels=side * side, min_side=min_side)
+    content, min_side = _through_onnx().convert(
+        module, channels=channels, max_pixels=max_pixels, ours=ours, example_inputs=example_inputs
+    )
+    table = delegation_table(graph_ops(content, name="the converted model"))
     pixels = side * side if example_inputs is None else example_inputs[0].shape[2] * example_inputs[0].shape[3]
-    return Lowered(content, delegation_table(ops), arena_bytes=0, max_pixels=pixels, min_side=min_side)
+    return Lowered(content, table, arena_bytes=0, max_pixels=pixels, min_side=min_side)
 
 
-def quantize(module: nn.Module, *, channels: int, max_pixels: int, samples: list[Tensor]) -> bytes:
-    """A float deploy form as an int8 .tflite, in and out int8 as well: an opponent in comparisons of speed.
-
-    ``samples`` are inputs (1, C, H, W), whose values calibrate the ranges.
-
-    Raises:
-        ExportError: the module can not be traced or converted, or has an op of ours, which has no int8 form.
-    """
-    graph, _ = to_onnx(module, channels=channels, max_pixels=max_pixels)
-    if any(node.op_type in CUSTOM_OPS for node in graph.graph.node):
-        raise ExportError(
-            f"{type(module).__name__} has binary layers, which have no int8 form; quantize float networks"
-        )
-    return to_int8(graph, samples=[sample.permute(0, 2, 3, 1).contiguous().numpy() for sample in samples])
+def _through_onnx() -> ModuleType:
+    """Loaded where it is needed: TensorFlow costs seconds."""
+    try:
+        with quiet():
+            from bitsr.export.tflite import through_onnx
+    except ImportError as error:
+        raise MissingExtraError(
+            error.name or "onnx2tf", extra="export", purpose="Exporting float layers to .tflite"
+        ) from error
+    return through_onnx
 
 
 def delegation_table(ops: list[GraphOp]) -> DelegationTable:

@@ -21,14 +21,11 @@ from bitsr.export.deploy.folds.diffusion import AttendPixels, EveryOther
 from bitsr.export.errors import ExportError
 from bitsr.export.tflite.nodes import ATTENTION, DOMAIN
 from bitsr.export.tflite.onnx_pixel_shuffle import expand_pixel_shuffles
+from bitsr.export.tflite.signature import INPUT_NAMES, OUTPUT_NAME
 from bitsr.export.tflite.stock_nodes import STOCK_NODES, without_expansions
 from bitsr.export.tflite.swin_onnx import with_window_nodes
 
 _OPSET = 18
-
-
-# Of the inputs, in order; only diffusion networks have the second.
-INPUT_NAMES = ("x", "timestep")
 
 
 def to_onnx(
@@ -54,7 +51,7 @@ def to_onnx(
             exported = torch.onnx.export(
                 program,
                 input_names=INPUT_NAMES[: len(inputs)],
-                output_names=["y"],
+                output_names=[OUTPUT_NAME],
                 opset_version=_OPSET,
                 dynamo=True,
                 verbose=False,

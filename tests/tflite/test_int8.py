@@ -24,7 +24,7 @@ class Network(nn.Module):
 
 
 def test_int8_inside_in_and_out() -> None:
-    from bitsr.export.tflite.lower import quantize
+    from bitsr.export.tflite.through_onnx import quantize
 
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
@@ -43,7 +43,7 @@ def test_int8_inside_in_and_out() -> None:
 
 
 def test_binary_layers_have_no_int8_form() -> None:
-    from bitsr.export.tflite.lower import quantize
+    from bitsr.export.tflite.through_onnx import quantize
 
     signs = torch.ones(8, 8, 3, 3)
     layer = FusedBinaryConv2d(signs, torch.ones(8), threshold=torch.zeros(8))

@@ -2,7 +2,8 @@
 
 from torch import Tensor, nn
 
-from bitsr.export.tflite.lower import lower, quantize
+from bitsr.export.tflite.lower import lower
+from bitsr.export.tflite.through_onnx import quantize
 from bitsr.export.verification import Reference, check_pictures, verify
 from bitsr.runtime import RuntimeLibraryError
 from bitsr.runtime.litert import TfliteNetwork

@@ -1,9 +1,8 @@
-"""What the partitioner and the backend both need to know of an edge-dialect node."""
+"""What a captured graph says of its nodes, in ATen's or in ExecuTorch's edge dialect: calls, constants, copies."""
 
 from typing import Any
 
 import torch
-from executorch.exir.dialects._ops import ops as exir_ops
 from torch._export.utils import (
     get_buffer,
     get_lifted_tensor_constant,
@@ -18,8 +17,16 @@ import bitsr.export.ops  # noqa: F401 (registers the ops)
 from bitsr.artifact.program import TORCH_OPS, OpInfo
 from bitsr.export.calls import Call, bind, read_call, schema_name
 
-_EDGE = exir_ops.edge
-LAYOUT_COPIES = (_EDGE.dim_order_ops._to_dim_order_copy.default, _EDGE.dim_order_ops._clone_dim_order.default)
+# Ops that change at most the order in which a map lies in memory, where neither shape nor type change.
+_LAYOUT_COPIES = frozenset(
+    [
+        "aten::clone",
+        "aten::contiguous",
+        "aten::to.dtype_layout",
+        "dim_order_ops::_clone_dim_order",
+        "dim_order_ops::_to_dim_order_copy",
+    ]
+)
 
 
 def op_name(target: Any) -> str:
@@ -65,3 +72,12 @@ def constant(program: ExportedProgram, node: Any) -> torch.Tensor | None:
 def fake(node: torch.fx.Node) -> torch.Tensor:
     """The fake tensor of a node with one output."""
     return node.meta["val"]
+
+
+def is_layout_copy(node: torch.fx.Node) -> bool:
+    """A copy that changes nothing but the dimension order: a delegate writes its outputs in the order asked for."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None or schema_name(schema) not in _LAYOUT_COPIES:
+        return False
+    source = node.args[0]
+    return isinstance(source, torch.fx.Node) and fake(source).dtype == fake(node).dtype

@@ -1,0 +1,86 @@
+"""A program of ours as a .tflite: its ops as custom ops, without a converter between."""
+
+from typing import Any
+
+import numpy as np
+
+from bitsr.artifact.flatbuffer import pack, schema
+from bitsr.artifact.program import CUSTOM_OPS_VERSION, OPS, Op, OpKind, Program, Value, ValueKind
+from bitsr.export.tflite.graph import Graph
+from bitsr.export.tflite.signature import INPUT_NAMES, OUTPUT_NAME
+
+_SCHEMA_VERSION = 3
+_SIGNATURE = "serving_default"
+
+
+def from_program(program: Program) -> bytes:
+    """The .tflite of a program from one map to one map: (1, H, W, C) with free H and W."""
+    graph = _empty(schema())
+    tensors: dict[int, int] = {}
+
+    def tensor(number: int, name: str) -> int:
+        if number not in tensors:
+            tensors[number] = graph.add_map(name, _shape(program.values[number]))
+        return tensors[number]
+
+    (given,), (made,) = program.inputs, program.outputs
+    tensor(given, INPUT_NAMES[0])
+    for index, op in enumerate(program.ops):
+        for number in op.outputs:
+            if number is not None:
+                tensor(number, OUTPUT_NAME if number == made else f"{index}")
+        graph.ops.append(_operator(graph, op, index, tensors))
+    graph.graph.inputs, graph.graph.outputs = (np.array([tensors[end]], np.int32) for end in (given, made))
+    graph.model.signatureDefs = [_signature(graph.S, {INPUT_NAMES[0]: tensors[given]}, {OUTPUT_NAME: tensors[made]})]
+    return pack(graph.model)
+
+
+def _empty(S: Any) -> Graph:
+    model, subgraph = S.ModelT(), S.SubGraphT()
+    subgraph.name, subgraph.tensors, subgraph.operators = b"main", [], []
+    model.version, model.description = _SCHEMA_VERSION, b"bitsr"
+    model.operatorCodes, model.subgraphs, model.buffers = [], [subgraph], [S.BufferT()]
+    return Graph(model)
+
+
+def _shape(value: Value) -> list[int]:
+    return [1, value.channels] if value.kind is ValueKind.VECTOR else [1, -1, -1, value.channels]
+
+
+def _operator(graph: Graph, op: Op, index: int, tensors: dict[int, int]) -> Any:
+    info = OPS[op.kind]
+    inputs = [tensors[number] for number in op.inputs if number is not None]
+    outputs = [tensors[number] for number in op.outputs if number is not None]
+    if op.kind is OpKind.ADD:
+        return graph.builtin("ADD", inputs, outputs[0], graph.S.AddOptionsT())
+    constants = {
+        item.name: array for item, array in zip(info.constants, op.constants, strict=True) if array is not None
+    }
+    for name, array in constants.items():
+        # The schema's words are signed.
+        words = array.view(np.int64) if array.dtype == np.uint64 else array
+        inputs.append(graph.add_constant(f"{index}/{name}", words))
+    taken = [item.name for item, number in zip(info.inputs, op.inputs, strict=True) if number is not None]
+    results = [item.name for item, number in zip(info.outputs, op.outputs, strict=True) if number is not None]
+    options = {
+        "version": CUSTOM_OPS_VERSION,
+        "operands": info.operand_mask(taken, constants),
+        "results": info.result_mask(results),
+        **info.named(op.attributes),
+    }
+    return graph.custom(info.tflite_name, inputs, outputs, options)
+
+
+def _signature(S: Any, inputs: dict[str, int], outputs: dict[str, int]) -> Any:
+    def named(tensors: dict[str, int]) -> list[Any]:
+        found = []
+        for name, number in tensors.items():
+            item = S.TensorMapT()
+            item.name, item.tensorIndex = name.encode(), number
+            found.append(item)
+        return found
+
+    signature = S.SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = _SIGNATURE.encode(), 0
+    signature.inputs, signature.outputs = named(inputs), named(outputs)
+    return signature
