@@ -131,6 +131,16 @@ def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None, *, heads: int, window
     """``softmax(q k^T * scale + bias + mask) v`` in each window and head; shapes as in :class:`WindowAttention`."""
     batch, channels, height, width = qkv.shape
     channels //= 3
+    q, k, v = _of_heads(qkv, heads=heads, window=window)
+    weights = attention_weights(q, k, bias, mask, scale=scale, batch=batch)
+    mixed = torch.bmm(weights.reshape(-1, window**2, window**2), v)
+    mixed = mixed.reshape(-1, heads, window**2, channels // heads).transpose(1, 2)
+    return from_windows(mixed.reshape(-1, window**2, channels), window, height, width)
+
+
+def _of_heads(qkv: Tensor, *, heads: int, window: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(N, 3C, H, W) -> queries, keys and values, each (N * windows * heads, size * size, C / heads)."""
+    channels = qkv.shape[1] // 3
     tokens = to_windows(qkv, window)
     q, k, v = (
         tokens[:, :, first : first + channels]
@@ -139,12 +149,24 @@ def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None, *, heads: int, window
         .reshape(-1, window**2, channels // heads)
         for first in (0, channels, 2 * channels)
     )
-    scores = torch.bmm(q * scale, k.transpose(1, 2)).reshape(-1, heads, window**2, window**2) + bias
+    return q, k, v
+
+
+def attention_weights(q: Tensor, k: Tensor, bias: Tensor, mask: Tensor | None, *, scale: float, batch: int) -> Tensor:
+    """``softmax(q k^T * scale + bias + mask)``: (N * windows, heads, size^2 queries, size^2 keys)."""
+    scores = torch.bmm(q * scale, k.transpose(1, 2)).reshape(-1, *bias.shape[1:]) + bias
     if mask is not None:
         scores = scores + (mask if batch == 1 else mask.repeat(batch, 1, 1)).unsqueeze(1).to(scores.dtype)
-    mixed = torch.bmm(scores.softmax(dim=3).reshape(-1, window**2, window**2), v)
-    mixed = mixed.reshape(-1, heads, window**2, channels // heads).transpose(1, 2)
-    return from_windows(mixed.reshape(-1, window**2, channels), window, height, width)
+    return scores.softmax(dim=3)
+
+
+def attention_received(attention: WindowAttention, qkv: Tensor, mask: Tensor | None) -> Tensor:
+    """How much the pixels of its window attend to each pixel, mean over heads and 1 on average: (N, 1, H, W)."""
+    size = attention.window
+    q, k, _ = _of_heads(qkv, heads=attention.heads, window=size)
+    weights = attention_weights(q, k, attention.bias(), mask, scale=attention.scale, batch=len(qkv))
+    received = weights.mean(dim=1).sum(dim=1)
+    return from_windows(received.unsqueeze(2), size, qkv.shape[2], qkv.shape[3])
 
 
 class SwinLayer(nn.Module):

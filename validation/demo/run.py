@@ -128,7 +128,7 @@ def run_demo(
                 **{_title(item, artifacts[item]): upscaled[item] for item in _different(upscaled)},
                 "original\n": original,
             }
-        ),
+        ).image(),
     )
     demo = Demo(
         model=model,

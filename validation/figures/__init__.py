@@ -1,1 +1,1 @@
-"""Figures of papers and pages: details of pictures by several methods beside each other."""
+"""Figures of papers and pages: details by several methods, activations, gains and attention, tables over timesteps."""

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from bitsr.artifact.artifact import Artifact
 from bitsr.artifact.formats import format_of
 from bitsr.common.errors import UsageError
 from bitsr.inference.load import load
 from bitsr.inference.tiled import upscale_pixels
+from bitsr.validation.figures.drawing import Drawing
 from bitsr.validation.figures.panels import side_by_side
 from bitsr.validation.figures.reduced import ReducedPhoto
 from bitsr.validation.timing.interleave import Timing, interleave
@@ -40,7 +40,7 @@ def crops(
     zoom: int = 2,
     threads: int = 1,
     rounds: int = 5,
-) -> tuple[Image.Image, list[Method]]:
+) -> tuple[Drawing, list[Method]]:
     """Reduce ``photo``, enlarge it by every artifact, and show the same detail of all.
 
     Args:

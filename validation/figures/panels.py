@@ -2,9 +2,9 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
 from bitsr.common.errors import UsageError
+from bitsr.validation.figures.drawing import Drawing, Raster, Text
 
 Pixels = NDArray[np.uint8]
 # A page shows a picture at most this wide without making its letters smaller.
@@ -13,7 +13,7 @@ _GAP = 4
 _LINE = 20
 
 
-def side_by_side(panels: dict[str, Pixels], *, zoom: int = 2, corner: tuple[int, int] | None = None) -> Image.Image:
+def side_by_side(panels: dict[str, Pixels], *, zoom: int = 2, corner: tuple[int, int] | None = None) -> Drawing:
     """The same detail of every picture, enlarged ``zoom`` times, under its title of one or more lines.
 
     ``panels`` maps titles to RGB pictures (H, W, 3), uint8, of one size. The detail is the square (or what the picture
@@ -38,15 +38,13 @@ def side_by_side(panels: dict[str, Pixels], *, zoom: int = 2, corner: tuple[int,
             )
     lines = max(title.count("\n") + 1 for title in panels)
     bar = lines * _LINE + 6
-    canvas = Image.new("RGB", (len(panels) * (width * zoom + _GAP) - _GAP, bar + height * zoom), (255, 255, 255))
-    draw = ImageDraw.Draw(canvas)
+    drawing = Drawing(len(panels) * (width * zoom + _GAP) - _GAP, bar + height * zoom)
     for number, (title, pixels) in enumerate(panels.items()):
         x = number * (width * zoom + _GAP)
         for line, text in enumerate(title.split("\n")):
-            draw.text((x + 2, 2 + line * _LINE), text, fill=(0, 0, 0), font=ImageFont.load_default(size=15))
-        detail = Image.fromarray(np.ascontiguousarray(pixels[top : top + height, left : left + width]))
-        canvas.paste(detail.resize((width * zoom, height * zoom), Image.Resampling.NEAREST), (x, bar))
-    return canvas
+            drawing.add(Text(x + 2, 16 + line * _LINE, text, size=15))
+        drawing.add(Raster(x, bar, pixels[top : top + height, left : left + width], zoom))
+    return drawing
 
 
 def _most_different(first: Pixels, second: Pixels, height: int, width: int) -> tuple[int, int]:

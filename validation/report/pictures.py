@@ -29,12 +29,16 @@ def picture_uri(pixels: Pixels) -> str:
 def heat_uri(reference: Pixels, other: Pixels, *, full_scale: int) -> str:
     """Largest difference of a pixel's channels, in colours from 0 to ``full_scale`` steps of 255, as PNG."""
     difference = np.abs(reference.astype(np.int16) - other.astype(np.int16)).max(axis=-1)
-    place = np.clip(difference / full_scale, 0, 1) * (len(_HEAT) - 1)
+    image = Image.fromarray(heat_colours(difference / full_scale)).quantize(colors=64, dither=Image.Dither.NONE)
+    return _uri(image, "PNG", optimize=True)
+
+
+def heat_colours(share: NDArray[np.floating]) -> Pixels:
+    """(H, W) of any values, 0 the darkest and 1 the brightest colour -> (H, W, 3) uint8."""
+    place = np.clip(share, 0, 1) * (len(_HEAT) - 1)
     low = np.floor(place).astype(int).clip(0, len(_HEAT) - 2)
     part = (place - low)[..., None]
-    colours = (_HEAT[low] * (1 - part) + _HEAT[low + 1] * part).round().astype(np.uint8)
-    image = Image.fromarray(colours).quantize(colors=64, dither=Image.Dither.NONE)
-    return _uri(image, "PNG", optimize=True)
+    return np.asarray((_HEAT[low] * (1 - part) + _HEAT[low + 1] * part).round(), dtype=np.uint8)
 
 
 def heat_gradient() -> str:

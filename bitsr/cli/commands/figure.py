@@ -11,6 +11,8 @@ from bitsr.common.errors import UsageError
 from bitsr.common.extras import needs
 from bitsr.common.files import check_writable
 
+Output = Annotated[Path, typer.Option("--output", "-o", help="The figure, .png or .svg.")]
+Weights = Annotated[str, typer.Argument(help="Model id with weights, or a weights file.")]
 figures = typer.Typer(help="Draw figures for papers and pages.", rich_markup_mode=None, no_args_is_help=True)
 
 
@@ -23,13 +25,28 @@ def register(app: typer.Typer) -> None:
             "-m 'float=build/float/float_light_x4.tflite' --corner 120,80 -o crops.png"
         ),
     )(crops)
+    figures.command(
+        "activations",
+        short_help="Distributions of activations per layer and photo.",
+        epilog=example("bitsr figure activations ebsr_light_plus_x4 a.png b.png -o activations.svg"),
+    )(activations)
+    figures.command(
+        "attention",
+        short_help="Gains and attention of a network over a photo.",
+        epilog=example("bitsr figure attention ebsr_light_plus_x4 photo.png -o attention.png"),
+    )(attention)
+    figures.command(
+        "timesteps",
+        short_help="Thresholds and activations of BI-DiffSR over the timesteps.",
+        epilog=example("bitsr figure timesteps runs/bidiffsr_x2/best.safetensors -o timesteps.svg"),
+    )(timesteps)
     app.add_typer(figures, name="figure", short_help="Draw figures for papers and pages.")
 
 
 def crops(
     photo: Annotated[Path, typer.Argument(help="A photo; it is reduced, enlarged and compared.")],
     model: Annotated[list[str], typer.Option("--model", "-m", help="TITLE=ARTIFACT; may be repeated.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The figure, a PNG.")],
+    output: Output,
     corner: Annotated[
         str | None,
         typer.Option(help="X,Y of the detail's upper left corner.", show_default="where the networks differ most"),
@@ -45,11 +62,12 @@ def crops(
     artifacts = dict(_titled(item) for item in model)
     where = None if corner is None else _corner(corner)
     with needs("report", purpose="`bitsr figure`"):
-        from bitsr.common.pictures import write_image
         from bitsr.validation.figures.crops import crops as draw
+        from bitsr.validation.figures.drawing import check_suffix
 
-    image, methods = draw(photo, artifacts, corner=where, zoom=zoom, threads=threads)
-    write_image(output, image)
+    check_suffix(output)
+    drawing, methods = draw(photo, artifacts, corner=where, zoom=zoom, threads=threads)
+    drawing.write(output)
     table(
         f"{photo.name}, {threads} thread{'s' if threads > 1 else ''}",
         ("", "PSNR, dB", "bytes", "ms"),
@@ -63,6 +81,67 @@ def crops(
             for method in methods
         ],
     )
+    closing([output])
+
+
+def activations(
+    model: Weights,
+    photos: Annotated[list[Path], typer.Argument(help="Photos; each is reduced by the model's scale.")],
+    output: Output,
+) -> None:
+    """Show what each binary layer is given, as boxes for each photo: median, middle half, 1 to 99 percent."""
+    check_writable(output)
+    with needs("report", purpose="`bitsr figure`"):
+        from bitsr.training.weights import load_model
+        from bitsr.validation.figures.activations import draw_activations, spreads
+        from bitsr.validation.figures.drawing import check_suffix
+
+    check_suffix(output)
+    network = load_model(model)
+    found = spreads(network, photos)
+    draw_activations(found, title=f"Activations of {network.name}").write(output)
+    table(
+        f"what the binary layers of {network.name} are given",
+        ("layer", "photo", "1 %", "median", "99 %", "bits +1"),
+        [
+            (spread.layer, spread.picture, *(f"{spread.quantiles[i]:.3g}" for i in (0, 2, -1)), f"{spread.ones:.1%}")
+            for spread in found
+        ],
+        left=2,
+    )
+    closing([output])
+
+
+def attention(
+    model: Weights,
+    photo: Annotated[Path, typer.Argument(help="A photo; it is reduced by the model's scale.")],
+    output: Output,
+) -> None:
+    """Show the gains of spatial and channel gates over a photo, and how much window attention looks at each pixel."""
+    check_writable(output)
+    with needs("report", purpose="`bitsr figure`"):
+        from bitsr.training.weights import load_model
+        from bitsr.validation.figures.attention import draw_attention, gain_maps
+        from bitsr.validation.figures.drawing import check_suffix
+
+    check_suffix(output)
+    network = load_model(model)
+    draw_attention(gain_maps(network, photo), title=f"Gains of {network.name} over {photo.name}").write(output)
+    closing([output])
+
+
+def timesteps(model: Weights, output: Output) -> None:
+    """Show the thresholds (TaR) and activations (TaA) of BI-DiffSR over the timesteps, a line for each binary layer."""
+    check_writable(output)
+    with needs("report", purpose="`bitsr figure`"):
+        from bitsr.training.weights import load_model
+        from bitsr.validation.figures.drawing import check_suffix
+        from bitsr.validation.figures.timesteps import draw_timesteps, timestep_tables
+
+    check_suffix(output)
+    network = load_model(model)
+    tables, starts = timestep_tables(network)
+    draw_timesteps(tables, starts, title=network.name).write(output)
     closing([output])
 
 
