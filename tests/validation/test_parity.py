@@ -62,7 +62,7 @@ def test_the_detail_shows_where_the_first_two_differ_most() -> None:
     flat = np.full((300, 450, 3), 100, np.uint8)
     changed = flat.copy()
     changed[180:, 250:] = (250, 0, 0)
-    picture = np.asarray(side_by_side({"flat\n30 dB": flat, "changed": changed}, zoom=4))
+    picture = np.asarray(side_by_side({"flat\n30 dB": flat, "changed": changed}, zoom=4).image())
     side = 99 * 4  # of 800 pixels, less a gap, half for each
     assert picture.shape == (2 * 20 + 6 + side, side + 4 + side, 3)
     assert (picture[-side:, -side:] == (250, 0, 0)).all()
@@ -71,4 +71,4 @@ def test_the_detail_shows_where_the_first_two_differ_most() -> None:
 
 def test_the_detail_of_a_small_picture_is_all_of_it() -> None:
     flat = np.full((20, 30, 3), 100, np.uint8)
-    assert np.asarray(side_by_side({"a": flat, "b": flat}, zoom=2)).shape == (26 + 40, 60 + 4 + 60, 3)
+    assert side_by_side({"a": flat, "b": flat}, zoom=2).image().size == (60 + 4 + 60, 26 + 40)
