@@ -1,4 +1,4 @@
-"""Training pairs from folders of pictures: low resolution made on the fly, random crops, flips and rotations.
+"""Training pairs from folders of pictures: low resolution made here or published, random crops, flips and rotations.
 
 The batch of a step depends on (seed, step, rank) alone, so a resumed training sees exactly the data that an
 uninterrupted one would have seen.
@@ -8,7 +8,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bitsr.common.errors import PictureError, UsageError
+from bitsr.common.files import cache_folder
 from bitsr.common.pictures import list_pictures, picture_size, read_picture
+from bitsr.common.progress import Progress
+from bitsr.training.picture_cache import Pair, PictureCache
+from bitsr.training.published import originals, reduced_beside, reduced_pictures
 from bitsr.training.resize import imresize
 
 log = logging.getLogger(__name__)
@@ -28,18 +31,6 @@ Rgb = NDArray[np.uint8]
 NAMED = 5
 # Seconds between two looks at whether a training that waits for its pictures has been asked to stop.
 PATIENCE = 0.2
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One picture: ``low`` (h, w, 3) and ``high`` (scale*h, scale*w, 3), both uint8."""
-
-    low: Rgb
-    high: Rgb
-
-    @property
-    def nbytes(self) -> int:
-        return self.low.nbytes + self.high.nbytes
 
 
 def crop_to_multiple(picture: Rgb, *, scale: int) -> Rgb:
@@ -55,36 +46,59 @@ def make_pair(picture: Rgb, *, scale: int) -> Pair:
     return Pair(low=low.astype(np.uint8, copy=False), high=high)
 
 
+def published_pair(high: Rgb, low: Rgb, *, scale: int, name: str) -> Pair:
+    """An original and its published reduction, cut to what both show.
+
+    Raises:
+        PictureError: the sizes do not belong together.
+    """
+    height, width = high.shape[0] // scale, high.shape[1] // scale
+    if low.shape[0] - height not in (0, 1) or low.shape[1] - width not in (0, 1):
+        raise PictureError(
+            f"{name} has {low.shape[1]}x{low.shape[0]} pixels, expected {width}x{height}, the original's "
+            f"{high.shape[1]}x{high.shape[0]} at scale {scale}; give the set as it is published, or data.low=made"
+        )
+    return Pair(low=low[:height, :width], high=crop_to_multiple(high, scale=scale))
+
+
 class PairFolder:
-    """Pairs of all pictures in some folders, decoded when first used and kept in memory up to a limit.
+    """Pairs of all pictures in some folders, decoded once and mapped from a cache on disk from then on.
 
     Pictures that are smaller than the crop are left out. A broken picture is named in the log and skipped, or refused
-    with ``on_broken="refuse"``.
+    with ``on_broken="refuse"``. A folder may be one of a published set, see :mod:`bitsr.training.published`; its
+    reduced pictures are used where they lie beside it, unless ``low`` is "made".
 
     Args:
         patch: side of the low-resolution crop in pixels.
-        cache_bytes: limit of the decoded pictures kept in memory; pictures beyond it are decoded again.
+        cache: folder of the decoded pictures, by default ``pictures`` in the user's cache folder; see
+            :class:`~bitsr.training.picture_cache.PictureCache`.
 
     Raises:
-        UsageError: a folder is missing, or no picture is large enough.
+        UsageError: a folder is missing, no picture is large enough, or a published set is not complete.
         PictureError: a broken picture, with ``on_broken="refuse"``.
     """
 
     def __init__(
-        self, folders: Sequence[Path | str], *, scale: int, patch: int, cache_bytes: int, on_broken: str = "skip"
+        self,
+        folders: Sequence[Path | str],
+        *,
+        scale: int,
+        patch: int,
+        cache: Path | None = None,
+        on_broken: str = "skip",
+        low: str = "beside",
     ) -> None:
         self.scale = scale
         self.patch = patch
-        self.cache_bytes = cache_bytes
         self.on_broken = on_broken
         self.paths: list[Path] = []
         self.too_small = 0
-        self._cache: dict[int, Pair] = {}
-        self._cached_bytes = 0
+        self._reduced: dict[Path, Path] = {}  # the published reduction of an original, where there is one
+        self._cache = PictureCache(cache or cache_folder() / "pictures", scale=scale)
         self._broken: dict[int, str] = {}  # what is wrong with each
         self._lock = threading.Lock()
         side = patch * scale
-        for path in (path for folder in folders for path in list_pictures(folder)):
+        for path in (path for folder in folders for path in self._pictures(folder, low=low)):
             try:
                 shorter = min(picture_size(path))
             except PictureError as error:
@@ -105,6 +119,42 @@ class PairFolder:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def _pictures(self, folder: Path | str, *, low: str) -> list[Path]:
+        """The originals of a folder; their published reductions are noted."""
+        folder = originals(folder)
+        pictures = list_pictures(folder)
+        beside = reduced_beside(folder, scale=self.scale) if low == "beside" else None
+        if beside is not None:
+            self._reduced |= zip(pictures, reduced_pictures(pictures, beside, scale=self.scale), strict=True)
+            log.info("low resolution of %s: %s", folder, beside)
+        return pictures
+
+    def prepare(
+        self,
+        *,
+        workers: int = 1,
+        share: tuple[int, int] = (0, 1),
+        progress: Progress | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Decode what the cache lacks, so that no step waits for it; the part ``share[0]`` of ``share[1]``.
+
+        Errors as :meth:`get`. It ends early where ``stopped`` becomes true.
+        """
+        indices = range(share[0], len(self.paths), share[1])
+        with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="cache") as pool:
+            waiting = [pool.submit(self.get, index) for index in indices]
+            try:
+                for done, future in enumerate(waiting, start=1):
+                    while not wait([future], timeout=PATIENCE).done:
+                        if stopped():
+                            return
+                    future.result()
+                    if progress is not None:
+                        progress.advance(done, len(waiting))
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
     def get(self, index: int) -> Pair | None:
         """The pair of a picture, or None where it is broken and broken pictures are skipped.
 
@@ -112,12 +162,9 @@ class PairFolder:
             UsageError: every picture is broken; the first of them are named.
             PictureError: this one is broken, with ``on_broken="refuse"``.
         """
-        pair = self._cache.get(index)
-        if pair is not None:
-            return pair
         if index not in self._broken:
             try:
-                pair = make_pair(read_picture(self.paths[index]).rgb, scale=self.scale)
+                return self._cache.get(self._sources(index), lambda: self._make(index))
             except PictureError as error:
                 if self.on_broken == "refuse":
                     raise
@@ -125,16 +172,20 @@ class PairFolder:
                     if index not in self._broken:
                         log.warning("skipped: %s", error)
                     self._broken[index] = str(error)
-        if pair is None:
-            # Asked at every miss and not only at the last discovery: each of the threads has to find an end.
-            if len(self._broken) == len(self.paths):
-                raise UsageError(self._none_is_whole())
-            return None
-        with self._lock:
-            if index not in self._cache and self._cached_bytes + pair.nbytes <= self.cache_bytes:
-                self._cache[index] = pair
-                self._cached_bytes += pair.nbytes
-        return pair
+        # Asked at every miss and not only at the last discovery: each of the threads has to find an end.
+        if len(self._broken) == len(self.paths):
+            raise UsageError(self._none_is_whole())
+        return None
+
+    def _sources(self, index: int) -> list[Path]:
+        path = self.paths[index]
+        return [path, self._reduced[path]] if path in self._reduced else [path]
+
+    def _make(self, index: int) -> Pair:
+        pictures = [read_picture(source).rgb for source in self._sources(index)]
+        if len(pictures) == 1:
+            return make_pair(pictures[0], scale=self.scale)
+        return published_pair(*pictures, scale=self.scale, name=str(self._reduced[self.paths[index]]))
 
     def _none_is_whole(self) -> str:
         names = [path.name for path in self.paths]

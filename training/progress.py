@@ -48,6 +48,26 @@ class TrainingProgress:
             left = (self.total - step) * seconds / 60
             self.message(f"step {step}/{self.total}  {figures}  {seconds:.3f} s/step  {left:.0f} min left")
 
+    def pictures(self) -> "PictureProgress":
+        """Reports the pictures that are decoded before the first step."""
+        return PictureProgress(self)
+
     def message(self, text: str) -> None:
         if self.enabled:
             self.console.print(text, highlight=False, soft_wrap=True)
+
+
+class PictureProgress:
+    """Lines such as "pictures 120/800", at most one in :attr:`EVERY` seconds; none where it is done by then."""
+
+    EVERY = 10.0
+
+    def __init__(self, progress: TrainingProgress) -> None:
+        self._progress = progress
+        self._last = time.monotonic()
+
+    def advance(self, done: float, total: float, text: str = "") -> None:
+        now = time.monotonic()
+        if now - self._last >= self.EVERY:
+            self._last = now
+            self._progress.message(f"pictures {done:.0f}/{total:.0f} decoded (once, into the cache)")

@@ -21,7 +21,14 @@ class Data(_Strict):
     train: list[Path] = Field(min_length=1)
     validation: Path | None = None
     patch: int = Field(default=48, ge=1, description="side of the low-resolution crop in pixels")
-    cache_mb: int = Field(default=4096, ge=0, description="memory for decoded pictures")
+    low: Literal["beside", "made"] = Field(
+        default="beside",
+        description="low resolution: as published beside the originals (DIV2K_train_LR_bicubic/X4) where it lies "
+        "there, or always made by MATLAB's bicubic",
+    )
+    cache: Path | None = Field(
+        default=None, description="folder of decoded pictures, made once; none: in the user's cache folder"
+    )
     on_broken: Literal["skip", "refuse"] = "skip"
     workers: int = Field(default=2, ge=1, description="threads that prepare batches")
     notes: list[str] = Field(default=[], description="origin and terms of the pictures, for the model card")
@@ -120,7 +127,7 @@ class Recipe(_Strict):
 FREE_ON_RESUME = {
     *("steps", "compile", "threads", "devices", "nodes", "accelerator", "tensorboard"),
     *("validate_every", "checkpoint_minutes", "log_every"),
-    *("data.workers", "data.cache_mb", "data.notes"),
+    *("data.workers", "data.cache", "data.notes"),
 }
 
 

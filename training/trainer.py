@@ -74,8 +74,9 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False, minutes: float
         recipe.data.train,
         scale=create_model(recipe.model).info.scale,
         patch=recipe.data.patch,
-        cache_bytes=recipe.data.cache_mb << 20,
+        cache=recipe.data.cache,
         on_broken=recipe.data.on_broken,
+        low=recipe.data.low,
     )
     if recipe.data.validation is not None:
         check_set(recipe.data.validation, scale=data.scale)
@@ -97,6 +98,13 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False, minutes: float
     progressive = list(progressive_modules(model))
     progress = TrainingProgress(total=recipe.steps, first=position.step, enabled=fabric.is_global_zero)
     with progress, StopRequest() as stop:
+        data.prepare(
+            workers=recipe.data.workers,
+            share=(fabric.global_rank, fabric.world_size),
+            progress=progress.pictures(),
+            stopped=lambda: stop.requested and fabric.world_size == 1,
+        )
+        fabric.barrier()
         feed = batches(
             data,
             size=batch_size,

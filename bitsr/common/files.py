@@ -57,6 +57,12 @@ def atomic_write(path: Path | str, *, suffix: str = "", replace: bool = True) ->
         raise
 
 
+def cache_folder() -> Path:
+    """``bitsr`` in ``XDG_CACHE_HOME``, by default ``~/.cache``."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "bitsr"
+
+
 def _move_to_new(source: Path, target: Path) -> None:
     """Give a file a name that nothing has; raises FileExistsError where something has it."""
     try:

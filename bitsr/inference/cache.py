@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import shutil
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
@@ -11,15 +10,10 @@ from pathlib import Path
 from bitsr.artifact.artifact import Artifact
 from bitsr.artifact.formats import ArtifactFormat
 from bitsr.common.errors import ArtifactError, BitsrError
+from bitsr.common.files import cache_folder
 from bitsr.common.installation import checkout
 
 log = logging.getLogger(__name__)
-
-
-def cache_folder() -> Path:
-    """``bitsr`` in ``XDG_CACHE_HOME``, by default ``~/.cache``."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "bitsr"
 
 
 def cached_artifact(weights: Path, *, model: str, kind: ArtifactFormat) -> Path:

@@ -9,8 +9,8 @@ import torch
 
 from bitsr.artifact.weights import WeightsInfo, weights_folder
 from bitsr.cli import main
+from bitsr.common.files import cache_folder
 from bitsr.common.pictures import Picture, read_picture, write_picture
-from bitsr.inference.cache import cache_folder
 from bitsr.inference.eager import EagerSession
 from bitsr.inference.load import default_model, load
 from bitsr.inference.tiled import upscale_pixels

@@ -1,11 +1,14 @@
 """Folders of any pictures, crops that fit together, and an order that depends on (seed, step, rank) alone."""
 
 import logging
+import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,14 +17,12 @@ from PIL import Image
 
 from bitsr.common.errors import PictureError, UsageError
 from bitsr.common.pictures import list_pictures, read_picture
-from bitsr.training.data import PairFolder, batches
+from bitsr.training.data import PairFolder, batches, crop_to_multiple
 from bitsr.training.resize import imresize
 
-MANY = 1 << 30
 
-
-def folder_of(pictures: Path, *, cache_bytes: int = MANY, **options: str) -> PairFolder:
-    return PairFolder([pictures], scale=2, patch=12, cache_bytes=cache_bytes, **options)
+def folder_of(pictures: Path, **options: Any) -> PairFolder:
+    return PairFolder([pictures], scale=2, patch=12, **options)
 
 
 def test_batch_shapes_and_range(pictures: Path) -> None:
@@ -42,8 +43,8 @@ def test_crops_show_the_same_place(pictures: Path) -> None:
         assert error.max() < 0.51 / 255
 
 
-def test_order_depends_on_seed_step_and_rank_alone(pictures: Path) -> None:
-    data, cold = folder_of(pictures), folder_of(pictures, cache_bytes=0)
+def test_order_depends_on_seed_step_and_rank_alone(pictures: Path, tmp_path: Path) -> None:
+    data, cold = folder_of(pictures), folder_of(pictures, cache=tmp_path)
     expected = data.batch(size=4, seed=3, step=7, rank=1)
     for other in (data, cold):
         assert all(
@@ -69,18 +70,93 @@ def test_prepared_ahead_by_threads_in_order(pictures: Path) -> None:
 def test_all_eight_symmetries_occur(tmp_path: Path) -> None:
     picture = np.random.default_rng(51).integers(0, 256, (24, 24, 3), dtype=np.uint8)
     Image.fromarray(picture).save(tmp_path / "one.png")
-    _, high = PairFolder([tmp_path], scale=2, patch=12, cache_bytes=MANY).batch(size=100, seed=6, step=0)
+    _, high = PairFolder([tmp_path], scale=2, patch=12).batch(size=100, seed=6, step=0)
     assert len({crop.numpy().tobytes() for crop in high.contiguous()}) == 8
 
 
-def test_cache_stays_below_its_limit(pictures: Path) -> None:
-    one = folder_of(pictures).get(0)
-    assert one is not None
-    limited = folder_of(pictures, cache_bytes=one.nbytes)
-    for index in range(len(limited)):
-        limited.get(index)
-    assert limited._cached_bytes <= one.nbytes
-    assert len(limited._cache) == 1
+def test_a_picture_is_decoded_once_and_again_when_it_changes(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bitsr.training import data as module
+
+    own, cache = tmp_path / "own", tmp_path / "cache"
+    shutil.copytree(pictures, own)
+    decoded: list[str] = []
+    monkeypatch.setattr(module, "read_picture", lambda path: decoded.append(path.name) or read_picture(path))
+    first = folder_of(own, cache=cache)
+    seen: list[tuple[float, float]] = []
+
+    class Seen:
+        def advance(self, done: float, total: float, text: str = "") -> None:
+            seen.append((done, total))
+
+    first.prepare(workers=2, progress=Seen())
+    count = len(first)
+    assert sorted(decoded) == sorted(path.name for path in first.paths)
+    assert seen == [(done, count) for done in range(1, count + 1)]
+    assert len(list(cache.iterdir())) == count
+    again = folder_of(own, cache=cache)
+    expected = first.batch(size=8, seed=0, step=0)
+    assert all(torch.equal(a, b) for a, b in zip(expected, again.batch(size=8, seed=0, step=0), strict=True))
+    assert len(decoded) == count
+    assert isinstance(again.get(0).high, np.memmap)
+
+    changed = first.paths[0]
+    with Image.open(changed) as opened:
+        picture = np.asarray(opened.convert("RGB"))
+    Image.fromarray(255 - picture).save(changed)
+    os.utime(changed, ns=(1, 1))  # a clock of coarse steps may give it the old time
+    assert np.array_equal(folder_of(own, cache=cache).get(0).high, crop_to_multiple(255 - picture, scale=2))
+    assert decoded[count:] == [changed.name]
+    assert len(list(cache.iterdir())) == count  # the old file is gone
+
+    entry = next(iter(cache.iterdir()))
+    entry.write_bytes(entry.read_bytes()[:-1])  # as a full disk might leave it
+    folder_of(own, cache=cache).prepare()
+    assert len(decoded) == count + 2
+
+
+def test_processes_share_the_decoding(pictures: Path, tmp_path: Path) -> None:
+    data = folder_of(pictures, cache=tmp_path)
+    data.prepare(share=(1, 3))
+    assert len(list(tmp_path.iterdir())) == len(range(1, len(data), 3))
+    data.prepare(share=(0, 1), stopped=lambda: True)  # ends at the first picture that has to be waited for
+
+
+def _published(root: Path, *, scale: int = 2, name: str = "0001x2.png") -> tuple[Path, np.ndarray]:
+    """A set as DIV2K's folders, of one original and a reduction that is not what we would make."""
+    high = np.random.default_rng(3).integers(0, 256, (41, 60, 3), np.uint8)
+    low = np.random.default_rng(4).integers(0, 256, (20, 30, 3), np.uint8)
+    for folder, file, pixels in (("DIV2K_train_HR", "0001.png", high), (f"DIV2K_train_LR_bicubic/X{scale}", name, low)):
+        (root / folder).mkdir(parents=True)
+        Image.fromarray(pixels).save(root / folder / file)
+    return root / "DIV2K_train_HR", low
+
+
+@pytest.mark.parametrize("name", ["0001x2.png", "0001.png"])
+def test_published_reductions_beside_the_originals_are_used(name: str, tmp_path: Path) -> None:
+    folder, low = _published(tmp_path / "DIV2K", name=name)
+    for given in (folder, folder.parent):
+        pair = folder_of(given).get(0)
+        assert np.array_equal(pair.low, low)
+        assert pair.high.shape == (40, 60, 3)
+    made = folder_of(folder, low="made").get(0)
+    assert np.array_equal(made.low, imresize(np.asarray(pair.high), scale=0.5))
+    # Of another scale nothing is published here.
+    assert PairFolder([folder], scale=4, patch=5).get(0).low.shape == (10, 15, 3)
+
+
+def test_incomplete_and_wrong_sets(tmp_path: Path) -> None:
+    folder, _ = _published(tmp_path / "a", name="0002x2.png")
+    with pytest.raises(UsageError, match=r"there is no 0001x2\.png in .*X2 for .*0001\.png; complete .*data\.low=made"):
+        folder_of(folder)
+    folder, _ = _published(tmp_path / "b")
+    Image.new("RGB", (20, 20)).save(folder.parent / "DIV2K_train_LR_bicubic" / "X2" / "0001x2.png")
+    with pytest.raises(PictureError, match="has 20x20 pixels, expected 30x20"):
+        folder_of(folder, on_broken="refuse").get(0)
+    (folder.parent / "DIV2K_valid_HR").mkdir()
+    with pytest.raises(UsageError, match=r"several folders of originals .*DIV2K_train_HR, DIV2K_valid_HR"):
+        folder_of(folder.parent)
 
 
 def test_grey_transparent_palette_16_bit_and_turned_pictures(tmp_path: Path) -> None:
@@ -110,7 +186,7 @@ def test_broken_picture_is_named_and_skipped_or_refused(
     (tmp_path / "truncated.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.jpg").write_text("no picture")
     with caplog.at_level(logging.WARNING):
-        data = PairFolder([tmp_path], scale=2, patch=12, cache_bytes=MANY)
+        data = PairFolder([tmp_path], scale=2, patch=12)
         for step in range(20):
             data.batch(size=4, seed=7, step=step)
     named = [record.getMessage() for record in caplog.records]
@@ -118,9 +194,9 @@ def test_broken_picture_is_named_and_skipped_or_refused(
     assert "text.jpg" in named[0]
     assert "truncated.png" in named[1]
     with pytest.raises(PictureError, match=r"text\.jpg"):
-        PairFolder([tmp_path], scale=2, patch=12, cache_bytes=MANY, on_broken="refuse")
+        PairFolder([tmp_path], scale=2, patch=12, on_broken="refuse")
     (tmp_path / "text.jpg").unlink()
-    refusing = PairFolder([tmp_path], scale=2, patch=12, cache_bytes=MANY, on_broken="refuse")
+    refusing = PairFolder([tmp_path], scale=2, patch=12, on_broken="refuse")
     with pytest.raises(PictureError, match=r"truncated\.png"):
         refusing.batch(size=80, seed=7, step=0)
 
@@ -131,8 +207,8 @@ def test_missing_empty_and_too_small_folders(pictures: Path, tmp_path: Path) -> 
     with pytest.raises(UsageError, match="there is no picture in"):
         list_pictures(tmp_path)
     with pytest.raises(UsageError, match="at least 200x200"):
-        PairFolder([pictures], scale=2, patch=100, cache_bytes=0)
-    assert PairFolder([pictures], scale=2, patch=22, cache_bytes=0).too_small > 0
+        PairFolder([pictures], scale=2, patch=100)
+    assert PairFolder([pictures], scale=2, patch=22).too_small > 0
 
 
 @pytest.fixture
@@ -154,9 +230,9 @@ def test_a_folder_of_cut_bodies_is_one_error_that_names_them(cut_bodies: Path, w
     """
     program = f"""
 from bitsr.common.errors import UsageError
-from bitsr.training.data import PairFolder, batches
+from bitsr.training.data import PairFolder, batches, crop_to_multiple
 
-data = PairFolder([{str(cut_bodies)!r}], scale=2, patch=12, cache_bytes=0)
+data = PairFolder([{str(cut_bodies)!r}], scale=2, patch=12)
 for _ in range(2):  # also when all of them are known to be broken
     try:
         list(batches(data, size=2, seed=0, first_step=0, last_step=5, workers={workers}))

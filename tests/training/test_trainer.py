@@ -149,7 +149,7 @@ def test_resume_with_another_recipe_names_what_differs(pictures: Path, tmp_path:
     assert "steps was" not in str(caught.value)
     assert load_recipe(run_dir / "recipe.yaml").optimizer.lr == 3e-3
     # What decides where, how long and how it runs may change, and so may everything with a checkpoint without recipe.
-    data = {"train": [str(pictures)], "patch": 10, "workers": 1, "cache_mb": 1}
+    data = {"train": [str(pictures)], "patch": 10, "workers": 1}
     train(recipe(pictures, steps=4, log_every=1, validate_every=2, threads=1, data=data), run_dir=run_dir, resume=True)
     content = torch.load(run_dir / "last.pt", weights_only=True)
     del content["recipe"]

@@ -7,8 +7,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from bitsr.common.files import cache_folder
 from bitsr.common.installation import checkout, how_to_rebuild, top_folder
-from bitsr.inference.cache import cache_folder
 from bitsr.runtime.bitsr_run import PACKAGED
 from bitsr.validation.errors import EnvironmentMissingError
 
