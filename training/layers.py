@@ -63,6 +63,8 @@ class BinaryConv2d(nn.Module):
         self.activation_binarizer = activation_binarizer
         self.weight_binarizer = weight_binarizer
         self.weight_binarizer.initialize(self.weight)
+        # False while a training makes the activations binary first; costs, folds and files know binary weights alone.
+        self.binary_weights = True
 
     @property
     def weight_bits(self) -> int:
@@ -72,7 +74,8 @@ class BinaryConv2d(nn.Module):
     def forward(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
         """Convolve; ``shift`` (N, C, 1, 1) replaces the binarizer's static threshold."""
         bits = self.activation_binarizer(x, shift)
-        return F.conv2d(bits, self.weight_binarizer(self.weight), self.bias, padding=self.padding)
+        weight = self.weight_binarizer(self.weight) if self.binary_weights else self.weight
+        return F.conv2d(bits, weight, self.bias, padding=self.padding)
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, bias={self.bias is not None}"

@@ -80,6 +80,9 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_add_(parameters, changes, alpha=-step)
 
 
+_ADAMS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+
 def make_optimizers(model: nn.Module, settings: Optimizer) -> list[torch.optim.Optimizer]:
     """The optimizers of a training, without a state; each group holds its highest rate as ``peak``."""
     latent = {id(layer.weight) for layer in model.modules() if isinstance(layer, BinaryConv2d)}
@@ -88,7 +91,14 @@ def make_optimizers(model: nn.Module, settings: Optimizer) -> list[torch.optim.O
     parameters = list(model.parameters())
     rest = [p for p in parameters if id(p) not in latent]
     optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.Adam(rest, lr=settings.lr, betas=settings.betas, eps=settings.eps, fused=True)
+        _ADAMS[settings.kind](
+            rest,
+            lr=settings.lr,
+            betas=settings.betas,
+            eps=settings.eps,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
     ]
     if settings.muon is not None and latent:
         chosen = settings.muon

@@ -2,10 +2,10 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bitsr.common.errors import UsageError
 from bitsr.common.files import atomic_write
@@ -44,9 +44,15 @@ class MuonSettings(_Strict):
 
 
 class Optimizer(_Strict):
-    """Adam, for all parameters or for all but the latent weights of binary layers."""
+    """Adam, for all parameters or for all but the latent weights of binary layers.
 
+    "adamw" takes the weight decay from the weights, times the rate (Loshchilov and Hutter, ICLR 2019); "adam" adds it
+    to the gradient.
+    """
+
+    kind: Literal["adam", "adamw"] = "adam"
     lr: float = Field(gt=0)
+    weight_decay: float = Field(default=0.0, ge=0, description="0 turns it off, as in most papers of the field")
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(default=1e-8, gt=0)
     muon: MuonSettings | None = Field(
@@ -57,15 +63,23 @@ class Optimizer(_Strict):
 class Schedule(_Strict):
     """Learning rate over the steps.
 
-    ``step`` multiplies by ``gamma`` every ``every`` steps; ``cosine`` falls from the peak to ``final`` times the peak
-    at the last step. Both rise linearly over ``warmup`` steps first.
+    ``step`` multiplies by ``gamma`` every ``every`` steps, ``milestones`` at each of the steps that it names;
+    ``cosine`` falls from the peak to ``final`` times the peak at the last step. All rise linearly over ``warmup`` steps
+    first.
     """
 
-    kind: Literal["constant", "step", "cosine"] = "constant"
+    kind: Literal["constant", "step", "milestones", "cosine"] = "constant"
     warmup: int = Field(default=0, ge=0)
+    milestones: list[int] = Field(default=[], description="steps, rising")
     every: int = Field(default=200_000, ge=1)
     gamma: float = Field(default=0.5, gt=0, le=1)
     final: float = Field(default=0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _check_milestones(self) -> Self:
+        if (self.kind == "milestones") != bool(self.milestones) or self.milestones != sorted(set(self.milestones)):
+            raise ValueError("milestones are rising steps for the kind 'milestones', and for no other")
+        return self
 
 
 class Teacher(_Strict):
@@ -84,7 +98,25 @@ class Recipe(_Strict):
     batch_size: int = Field(default=16, ge=1, description="pictures per step, over all devices together")
     optimizer: Optimizer
     schedule: Schedule = Schedule()
+    accumulate: int = Field(
+        default=1, ge=1, description="parts of a step's batch that are computed one after the other, for little memory"
+    )
+    loss: Literal["l1", "charbonnier"] = Field(
+        default="l1", description="mean absolute error, or Charbonnier's with epsilon 1e-3 (LapSRN, CVPR 2017)"
+    )
     ema: float = Field(default=0.0, ge=0, lt=1, description="decay of the averaged weights; 0 turns it off")
+    swa_from: int = Field(
+        default=0,
+        ge=0,
+        description="step after which the kept weights are the plain mean over all steps (SWA, Izmailov et al., UAI "
+        "2018), in place of ema; 0 turns it off",
+    )
+    binary_from: int = Field(
+        default=0,
+        ge=0,
+        description="first step with binary weights: before it the activations alone are binary (two-step training, "
+        "Martinez et al., ICLR 2020, as in ReActNet's code); what is measured and kept is binary throughout",
+    )
     clip_norm: float = Field(default=0.0, ge=0, description="limit of the gradient norm; 0 turns it off")
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
@@ -99,6 +131,12 @@ class Recipe(_Strict):
     devices: int | Literal["auto"] = 1
     nodes: int = Field(default=1, ge=1)
     threads: int = Field(default=0, ge=0, description="CPU threads of PyTorch; 0 leaves its default")
+
+    @model_validator(mode="after")
+    def _check_averages(self) -> Self:
+        if self.ema and self.swa_from:
+            raise ValueError("ema and swa_from are two averages of the weights; choose one of them")
+        return self
 
     def check_folders(self) -> None:
         """Refuse picture folders that are not there, before anything is loaded.

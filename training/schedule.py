@@ -17,6 +17,8 @@ def rate_factor(schedule: Schedule, *, step: int, steps: int) -> float:
         return (step + 1) / schedule.warmup
     if schedule.kind == "step":
         return schedule.gamma ** (step // schedule.every)
+    if schedule.kind == "milestones":
+        return schedule.gamma ** sum(step >= milestone for milestone in schedule.milestones)
     if schedule.kind == "cosine":
         done = (step - schedule.warmup) / max(steps - schedule.warmup, 1)
         return schedule.final + (1 - schedule.final) * 0.5 * (1 + math.cos(math.pi * done))
@@ -29,18 +31,22 @@ def step_seed(seed: int, *, step: int, rank: int) -> int:
 
 
 class Average:
-    """Exponential moving average of a model's parameters, with a warm-up; buffers are copied.
+    """Average of a model's parameters over the steps; buffers are copied.
 
-    After step t of the average (1-based) the decay is ``min(decay, (1 + t) / (10 + t))``; decay 0 is the model itself.
+    An exponential moving one has after step t (1-based) the decay ``min(decay, (1 + t) / (10 + t))``; decay 0 is the
+    model itself. With ``mean_from`` it is the model itself up to that step, and the plain mean over all later ones.
     """
 
-    def __init__(self, model: SuperResolutionModel, *, decay: float) -> None:
+    def __init__(self, model: SuperResolutionModel, *, decay: float, mean_from: int = 0) -> None:
         self.decay = decay
+        self.mean_from = mean_from
         self.model = copy.deepcopy(model).requires_grad_(False)
 
     @torch.no_grad()
     def update(self, model: nn.Module, *, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step)) if self.decay else 0.0
+        if self.mean_from and step > self.mean_from:
+            decay = 1 - 1 / (step - self.mean_from)
         torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), 1 - decay)
         for own, other in zip(self.model.buffers(), model.buffers(), strict=True):
             own.copy_(other)

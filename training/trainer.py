@@ -13,11 +13,13 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from bitsr.common.errors import BitsrError, TrainingError, UsageError
 from bitsr.training.binarizers.baselines import progressive_modules
+from bitsr.training.criteria import CRITERIA
 from bitsr.training.data import PairFolder, batches
 from bitsr.training.distillation import Distillation
 from bitsr.training.evaluate import check_set, evaluate
 from bitsr.training.event_files import event_logger
 from bitsr.training.interrupt import StopRequest
+from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models import SuperResolutionModel, create_model
 from bitsr.training.optimizers import make_optimizers
 from bitsr.training.progress import TrainingProgress
@@ -68,6 +70,11 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False, minutes: float
     fabric = _fabric(recipe, run.path)
     fabric.launch()
     batch_size = share_of_batch(recipe.batch_size, processes=fabric.world_size)
+    if batch_size % recipe.accumulate:
+        raise UsageError(
+            f"a process has {batch_size} crops a step, which are no {recipe.accumulate} equal parts; choose an "
+            "accumulate that divides them"
+        )
     fabric.seed_everything(recipe.seed, verbose=False)
 
     data = PairFolder(
@@ -83,7 +90,7 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False, minutes: float
     log.info("%d training pictures, %d too small for the crop", len(data), data.too_small)
     model = _initial_model(recipe, transfer=not resume)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = Average(model, decay=recipe.ema)
+    average = Average(model, decay=recipe.ema, mean_from=recipe.swa_from)
     optimizers = make_optimizers(model, recipe.optimizer)
     position = run.restore(model, average.model, optimizers) if resume else Position()
     if fabric.is_global_zero:
@@ -96,6 +103,8 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False, minutes: float
     losses: list[torch.Tensor] = []
     network.train()
     progressive = list(progressive_modules(model))
+    binary = [layer for layer in model.modules() if isinstance(layer, BinaryConv2d)] if recipe.binary_from else []
+    criterion = CRITERIA[recipe.loss]
     progress = TrainingProgress(total=recipe.steps, first=position.step, enabled=fabric.is_global_zero)
     with progress, StopRequest() as stop:
         data.prepare(
@@ -120,6 +129,8 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False, minutes: float
             factor = rate_factor(recipe.schedule, step=step, steps=recipe.steps)
             for module in progressive:
                 module.set_progress(step / recipe.steps)
+            for layer in binary:
+                layer.binary_weights = step >= recipe.binary_from
             for update in updates:
                 for group in update.param_groups:
                     group["lr"] = group["peak"] * factor
@@ -127,16 +138,22 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False, minutes: float
             low, high = fabric.to_device((low, high))
             # What a loss draws (noise, timesteps, dropout) depends on the step alone, so a resumed training repeats it.
             torch.manual_seed(step_seed(recipe.seed, step=step, rank=fabric.global_rank))
-            loss = model.training_loss(network, low, high)
-            if guide is not None:
-                loss = loss + guide.loss(low)
-            fabric.backward(loss)
+            parts = list(zip(low.chunk(recipe.accumulate), high.chunk(recipe.accumulate), strict=True))
+            loss = torch.zeros((), device=fabric.device)
+            for number, (low_part, high_part) in enumerate(parts, start=1):
+                with fabric.no_backward_sync(network, enabled=number < len(parts)):
+                    part = model.training_loss(network, low_part, high_part, criterion=criterion)
+                    if guide is not None:
+                        part = part + guide.loss(low_part)
+                    part = part / len(parts)
+                    fabric.backward(part)
+                loss = loss + part.detach()
             if recipe.clip_norm:
                 fabric.clip_gradients(network, updates[0], max_norm=recipe.clip_norm)
             for update in updates:
                 update.step()
             average.update(model, step=step + 1 - position.averaged_from)
-            losses.append(loss.detach())
+            losses.append(loss)
 
             done = step + 1
             position.step, position.seconds = done, time.monotonic() - started

@@ -1,12 +1,13 @@
 """Strict recipes: unknown keys are named with the nearest known one; overrides; the shipped files are valid."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bitsr.common.errors import UsageError
 from bitsr.training.models import list_models
-from bitsr.training.recipe import Schedule, find_recipe, load_recipe, recipe_folder
+from bitsr.training.recipe import Recipe, Schedule, find_recipe, load_recipe, recipe_folder
 from bitsr.training.schedule import rate_factor
 
 SHIPPED = sorted(recipe_folder().glob("*.yaml"))
@@ -74,6 +75,48 @@ def test_schedules() -> None:
     assert rates[60] == pytest.approx(0.51)
     assert rates[110] == pytest.approx(0.02)
     assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_milestones() -> None:
+    schedule = Schedule(kind="milestones", milestones=[100, 150], gamma=0.5, warmup=2)
+    assert [rate_factor(schedule, step=s, steps=300) for s in (0, 2, 99, 100, 149, 150, 299)] == [
+        *(0.5, 1, 1, 0.5, 0.5, 0.25, 0.25)
+    ]
+    for wrong in ({"kind": "milestones"}, {"milestones": [3]}, {"kind": "milestones", "milestones": [5, 5]}):
+        with pytest.raises(ValueError, match="milestones are rising steps"):
+            Schedule(**wrong)
+
+
+def test_swinir_halves_its_rate_where_its_code_does() -> None:
+    recipe = load_recipe(find_recipe("swinir_light_x2"))
+    steps = (249_999, 250_000, 400_000, 450_000, 475_000)
+    factors = [rate_factor(recipe.schedule, step=step, steps=recipe.steps) for step in steps]
+    assert factors == [1, 0.5, 0.25, 0.125, 0.0625]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        lambda r: r.schedule.kind == "milestones",
+        lambda r: r.optimizer.kind == "adamw" and r.optimizer.weight_decay,
+        lambda r: r.optimizer.kind == "adam" and r.optimizer.weight_decay,
+        lambda r: r.optimizer.muon,
+        lambda r: r.loss == "charbonnier",
+        lambda r: r.binary_from,
+        lambda r: r.swa_from,
+        lambda r: r.ema,
+        lambda r: r.accumulate > 1,
+        lambda r: r.teacher.weights,
+    ],
+    ids=["milestones", "adamw", "decay", "muon", "charbonnier", "two-step", "swa", "ema", "accumulate", "teacher"],
+)
+def test_every_setting_is_used_by_a_recipe(setting: Callable[[Recipe], object]) -> None:
+    assert any(setting(load_recipe(path)) for path in SHIPPED)
+
+
+def test_two_averages_are_refused() -> None:
+    with pytest.raises(UsageError, match="two averages of the weights"):
+        load_recipe(SHIPPED[0], ["ema=0.9", "swa_from=5"])
 
 
 def test_missing_folders_are_named_with_their_key(tmp_path: Path) -> None:

@@ -9,16 +9,21 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 import yaml
 from PIL import Image
 from torch import Tensor
 
 from bitsr.artifact.weights import read_weights_info
 from bitsr.common.errors import BitsrError, PictureError, TrainingError, UsageError
+from bitsr.training.binarizers import MeanScaleWeight, Sign
+from bitsr.training.criteria import CRITERIA, charbonnier
+from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models import create_model
+from bitsr.training.optimizers import make_optimizers
 from bitsr.training.publish import publish
 from bitsr.training.ranks import share_of_batch
-from bitsr.training.recipe import Recipe, load_recipe, make_recipe
+from bitsr.training.recipe import Optimizer, Recipe, load_recipe, make_recipe
 from bitsr.training.run import RunFolder
 from bitsr.training.schedule import Average
 from bitsr.training.trainer import main, train
@@ -231,6 +236,85 @@ def test_average_warm_up_and_decay() -> None:
     assert torch.allclose(average.model.head.bias, start + 1 - (2 / 11) / 2)
 
 
+def test_plain_mean_of_the_last_weights() -> None:
+    model = create_model("test_srresnet_x2")
+    average = Average(model, decay=0.0, mean_from=2)
+    seen = []
+    for step in range(1, 6):
+        with torch.no_grad():
+            model.head.bias.add_(step)
+        seen.append(model.head.bias.detach().clone())
+        average.update(model, step=step)
+        expected = seen[-1] if step <= 2 else torch.stack(seen[2:]).mean(dim=0)
+        torch.testing.assert_close(average.model.head.bias, expected)
+
+
+def test_charbonnier_by_hand() -> None:
+    a, b = torch.tensor([0.5, 0.5, 0.2]), torch.tensor([0.5, 0.497, 0.6])
+    expected = (1e-3 + (9e-6 + 1e-6) ** 0.5 + (0.16 + 1e-6) ** 0.5) / 3
+    assert charbonnier(a, b).item() == pytest.approx(expected, rel=1e-5)
+    assert CRITERIA["l1"](a, b).item() == pytest.approx((0.003 + 0.4) / 3, rel=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "decay"), [("adam", 0.0), ("adam", 0.1), ("adamw", 0.1)])
+def test_weight_decay_of_both_kinds(kind: str, decay: float) -> None:
+    """Without a gradient AdamW shrinks the weights by rate times decay, Adam's first step is the rate."""
+    model = create_model("test_srresnet_x2")
+    with torch.no_grad():
+        model.head.weight.fill_(0.5)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    (optimizer,) = make_optimizers(model, Optimizer(kind=kind, lr=0.01, weight_decay=decay))
+    optimizer.step()
+    expected = {("adam", 0.0): 0.5, ("adam", 0.1): 0.49, ("adamw", 0.1): 0.5 * (1 - 0.001)}[kind, decay]
+    torch.testing.assert_close(model.head.weight, torch.full_like(model.head.weight, expected))
+
+
+def test_a_batch_in_parts_gives_the_step_of_the_whole(pictures: Path, tmp_path: Path) -> None:
+    # The optimizer's mean gradients are compared: Adam's first step is its rate times a sign, whatever their size.
+    whole = recipe(pictures, steps=1, batch_size=4, ema=0.0)
+    parts = whole.model_copy(update={"accumulate": 2})
+    seen = []
+    for number, item in enumerate((whole, parts)):
+        train(item, run_dir=tmp_path / str(number))
+        moments = torch.load(tmp_path / str(number) / "last.pt", weights_only=True)["optimizers"][0]["state"]
+        seen.append([values["exp_avg"] for values in moments.values()])
+    for one, two in zip(*seen, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-7)
+    with pytest.raises(UsageError, match="4 crops a step, which are no 3 equal parts"):
+        train(whole.model_copy(update={"accumulate": 3}), run_dir=tmp_path / "odd")
+
+
+def test_activations_first(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are real before ``binary_from``; what is measured and kept is binary."""
+    states: list[bool] = []
+    usual = BinaryConv2d.forward
+
+    def look(layer: BinaryConv2d, x: Tensor, shift: Tensor | None = None) -> Tensor:
+        if layer.training and torch.is_grad_enabled():
+            states.append(layer.binary_weights)
+        else:
+            assert layer.binary_weights  # what is measured
+        return usual(layer, x, shift)
+
+    monkeypatch.setattr(BinaryConv2d, "forward", look)
+    validation = {"train": [str(pictures)], "validation": str(pictures), "patch": 10}
+    train(recipe(pictures, steps=3, binary_from=2, validate_every=1, data=validation), run_dir=tmp_path / "run")
+    layers = len(states) // 3
+    assert states == [False] * 2 * layers + [True] * layers
+
+
+def test_real_weights_of_a_binary_layer() -> None:
+    torch.manual_seed(0)
+    layer = BinaryConv2d(3, 4, 3, activation_binarizer=Sign(), weight_binarizer=MeanScaleWeight())
+    x = torch.randn(1, 3, 5, 5)
+    bits = torch.where(x >= 0, 1.0, -1.0)
+    binary = layer(x)
+    layer.binary_weights = False
+    torch.testing.assert_close(layer(x), F.conv2d(bits, layer.weight, padding=1))
+    assert (binary - layer(x)).abs().max() > 0.1
+
+
 def test_command_line_errors(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["no_such_recipe"]) == 2
     assert main(["ebsr_light_x4", "step=3"]) == 2
@@ -278,9 +362,9 @@ from bitsr.training.models import SuperResolutionModel
 
 usual = SuperResolutionModel.training_loss
 
-def trouble(self, network, low, high, calls=[]):
+def trouble(self, network, low, high, calls=[], **options):
     calls.append(1)
-    loss = usual(self, network, low, high)
+    loss = usual(self, network, low, high, **options)
     if os.environ["LOCAL_RANK"] == "1" and len(calls) == 2:
         {}
     return loss

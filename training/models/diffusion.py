@@ -11,7 +11,7 @@ from bitsr.common.errors import UsageError
 from bitsr.common.progress import Progress
 from bitsr.training.diffusion.noise_schedule import NoiseSchedule, upsample_bicubic
 from bitsr.training.diffusion.tiled import sample_picture
-from bitsr.training.models.network import SuperResolutionModel
+from bitsr.training.models.network import Criterion, SuperResolutionModel
 
 # Of a low-resolution tile: the patch that the paper trains with, so that group norms and attention see as many pixels
 # as in training.
@@ -52,9 +52,12 @@ class DiffusionModel(SuperResolutionModel):
         batch, _, height, width = size
         return torch.empty(batch, 6, self.scale * height, self.scale * width), torch.zeros(1, dtype=torch.int64)
 
-    def training_loss(self, network: nn.Module, low: Tensor, high: Tensor) -> Tensor:
-        """Mean absolute error of the predicted noise; each :data:`CROPS_PER_TIMESTEP` crops have a random timestep.
+    def training_loss(
+        self, network: nn.Module, low: Tensor, high: Tensor, *, criterion: Criterion = F.l1_loss
+    ) -> Tensor:
+        """The error of the predicted noise, by default the mean absolute one.
 
+        Each :data:`CROPS_PER_TIMESTEP` crops have a random timestep.
         Source: BI-DiffSR's published options and code; thresholds and activations of one group serve an evaluation.
 
         Raises:
@@ -66,16 +69,16 @@ class DiffusionModel(SuperResolutionModel):
                 f"{self.multiple}; choose data.patch so that {self.scale} times it is one"
             )
         parts = zip(*(torch.split(pictures, CROPS_PER_TIMESTEP) for pictures in (low, high)), strict=True)
-        losses = [self._noise_loss(network, *part) * (len(part[0]) / len(low)) for part in parts]
+        losses = [self._noise_loss(network, *part, criterion=criterion) * (len(part[0]) / len(low)) for part in parts]
         return torch.stack(losses).sum()
 
-    def _noise_loss(self, network: nn.Module, low: Tensor, high: Tensor) -> Tensor:
+    def _noise_loss(self, network: nn.Module, low: Tensor, high: Tensor, *, criterion: Criterion) -> Tensor:
         """Of crops that share a timestep."""
         timestep = torch.randint(self.noise_schedule.timesteps, (1,), device=high.device)
         noise = torch.randn_like(high)
         noisy = self.noise_schedule.add_noise(high, noise, timestep)
         condition = upsample_bicubic(low, scale=self.scale)
-        return F.l1_loss(network(torch.cat([condition, noisy], dim=1), timestep).float(), noise)
+        return criterion(network(torch.cat([condition, noisy], dim=1), timestep).float(), noise)
 
     @property
     def sizes(self) -> SizeRules:

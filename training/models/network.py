@@ -1,5 +1,6 @@
 """What all networks are: pictures in, larger pictures out, and the facts that follow from how they are built."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,9 @@ from torch import Tensor, nn
 
 from bitsr.artifact.info import SizeRules
 from bitsr.common.tiler import DEFAULT_TILE_PIXELS, filled, tiles_within
+
+# (what a network gives, what it should give), float32 of one shape -> a scalar.
+Criterion = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -101,12 +105,15 @@ class SuperResolutionModel(nn.Module):
             result[:, :, top:bottom, left:right] = y[..., left - tile.left * scale : right - tile.left * scale]
         return result
 
-    def training_loss(self, network: nn.Module, low: Tensor, high: Tensor) -> Tensor:
+    def training_loss(
+        self, network: nn.Module, low: Tensor, high: Tensor, *, criterion: Criterion = F.l1_loss
+    ) -> Tensor:
         """The loss of a batch, a scalar: by default the mean absolute error.
 
-        ``network`` is this model as the trainer runs it (compiled, distributed, in mixed precision).
+        ``network`` is this model as the trainer runs it (compiled, distributed, in mixed precision), ``criterion``
+        compares what it gives with what it should.
         """
-        return F.l1_loss(network(low).float(), high)
+        return criterion(network(low).float(), high)
 
     def example_inputs(self, size: tuple[int, int, int, int]) -> tuple[Tensor, ...]:
         """Inputs of one evaluation for a picture (N, 3, H, W), without values: what costs are counted with."""
