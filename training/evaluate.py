@@ -23,17 +23,22 @@ from bitsr.training.models import SuperResolutionModel
 from bitsr.training.resize import imresize
 
 Upscaler = Callable[[Tensor], Tensor]
+# (prediction, target), RGB (1, 3, H, W) in [0, 1] -> a distance, as :class:`bitsr.training.perceptual.Lpips`.
+Perceptual = Callable[[Tensor, Tensor], float]
+NOT_MEASURED = float("nan")
 
 
 @dataclass(frozen=True)
 class PictureScore:
-    """Figures of one picture; PSNR in dB."""
+    """Figures of one picture; PSNR in dB, NaN for what was not measured."""
 
     name: str
     psnr: float
     ssim: float
     bicubic_psnr: float
     bicubic_ssim: float
+    lpips: float = NOT_MEASURED
+    bicubic_lpips: float = NOT_MEASURED
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,14 @@ class Evaluation:
     @property
     def bicubic_ssim(self) -> float:
         return self._mean("bicubic_ssim")
+
+    @property
+    def lpips(self) -> float:
+        return self._mean("lpips")
+
+    @property
+    def bicubic_lpips(self) -> float:
+        return self._mean("bicubic_lpips")
 
 
 def bicubic_upscaler(scale: int) -> Upscaler:
@@ -107,13 +120,14 @@ def evaluate(
     folder: Path | str | Sequence[Path],
     scale: int,
     bicubic: bool = True,
+    perceptual: Perceptual | None = None,
     device: torch.device | str = "cpu",
 ) -> Evaluation:
     """Measure ``model`` (or any callable on (1, 3, H, W) RGB in [0, 1]) on all pictures of ``folder``.
 
     ``folder`` may also be a list of picture files. A model is asked for :meth:`SuperResolutionModel.upscale`.
-    ``bicubic=False`` leaves out the bicubic figures (NaN), for validation during a training. A module is put into
-    evaluation mode and back.
+    ``bicubic=False`` leaves out the bicubic figures (NaN), for validation during a training. ``perceptual`` compares
+    the whole pictures in 8 bit. A module is put into evaluation mode and back.
 
     Raises:
         UsageError: no folder or no picture in it.
@@ -135,9 +149,16 @@ def evaluate(
             high = torch.tensor(pair.high).permute(2, 0, 1)[None].float() / 255.0
             with torch.no_grad():
                 output = upscale(low.to(device)).float().cpu()
-            own = score(output, high, scale=scale)
-            reference = score(enlarge(low), high, scale=scale) if bicubic else (float("nan"), float("nan"))
-            scores.append(PictureScore(path.stem, *own, *reference))
+            own, reference = score(output, high, scale=scale), (NOT_MEASURED, NOT_MEASURED)
+            distances = [NOT_MEASURED, NOT_MEASURED]
+            if perceptual is not None:
+                distances[0] = perceptual(to_8bit(output) / 255, high)
+            if bicubic:
+                enlarged = enlarge(low)
+                reference = score(enlarged, high, scale=scale)
+                if perceptual is not None:
+                    distances[1] = perceptual(to_8bit(enlarged) / 255, high)
+            scores.append(PictureScore(path.stem, *own, *reference, *distances))
     finally:
         if isinstance(model, nn.Module):
             model.train(was_training)

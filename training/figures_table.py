@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,25 +61,40 @@ def _content(result: ModelFigures) -> dict[str, object]:
                 "ssim": r.ssim,
                 "bicubic_psnr": r.bicubic_psnr,
                 "bicubic_ssim": r.bicubic_ssim,
-                "pictures": {score.name: {"psnr": score.psnr, "ssim": score.ssim} for score in r.pictures},
+                **({"lpips": r.lpips, "bicubic_lpips": r.bicubic_lpips} if has_lpips(r) else {}),
+                "pictures": {
+                    score.name: {"psnr": score.psnr, "ssim": score.ssim}
+                    | ({"lpips": score.lpips} if has_lpips(r) else {})
+                    for score in r.pictures
+                },
             }
             for r in result.sets
         },
     }
 
 
+def has_lpips(result: Evaluation) -> bool:
+    """Whether LPIPS was measured."""
+    return not math.isnan(result.lpips)
+
+
 def _rows(results: Sequence[ModelFigures]) -> list[list[str]]:
     """A heading, and a row for each model behind one of bicubic interpolation at its scale."""
     sets = [r.folder for r in results[0].sets]
-    rows = [["model", "scale", *(f"{name} {figure}" for name in sets for figure in ("PSNR", "SSIM"))]]
+    figures = ["PSNR", "SSIM", *(["LPIPS"] if has_lpips(results[0].sets[0]) else [])]
+    rows = [["model", "scale", *(f"{name} {figure}" for name in sets for figure in figures)]]
     for scale in sorted({result.scale for result in results}):
         group = [result for result in results if result.scale == scale]
-        means = [figure for r in group[0].sets for figure in (f"{r.bicubic_psnr:.2f}", f"{r.bicubic_ssim:.4f}")]
-        rows.append([_BICUBIC, f"x{scale}", *means])
+        bicubic = [text for r in group[0].sets for text in _texts(r, r.bicubic_psnr, r.bicubic_ssim, r.bicubic_lpips)]
+        rows.append([_BICUBIC, f"x{scale}", *bicubic])
         for result in group:
-            means = [figure for r in result.sets for figure in (f"{r.psnr:.2f}", f"{r.ssim:.4f}")]
-            rows.append([result.model, f"x{scale}", *means])
+            own = [text for r in result.sets for text in _texts(r, r.psnr, r.ssim, r.lpips)]
+            rows.append([result.model, f"x{scale}", *own])
     return rows
+
+
+def _texts(result: Evaluation, psnr: float, ssim: float, lpips: float) -> list[str]:
+    return [f"{psnr:.2f}", f"{ssim:.4f}", *([f"{lpips:.4f}"] if has_lpips(result) else [])]
 
 
 def _markdown(results: Sequence[ModelFigures]) -> str:

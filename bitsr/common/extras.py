@@ -28,6 +28,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "train": (*_TORCH, "lightning", "tensorboard", "torchmetrics"),
     "diffusion": (*_TORCH, "diffusers"),
 }
+EXTRAS["lpips"] = (*EXTRAS["train"], "torchvision")
 EXTRAS["report"] = (*EXTRAS["export"], "torchmetrics", "jinja2")
 
 

@@ -150,7 +150,7 @@ def _eager_session(name: str, *, scale: int | None, sampling: Sampling | None) -
     model = load_model(name, scale=scale)
     if isinstance(model, DiffusionModel):
         return DiffusionSession.of_model(model, sampling=sampling or Sampling())
-    _refuse_sampling(name, sampling)
+    refuse_sampling(name, sampling)
     return EagerSession(model)
 
 
@@ -163,7 +163,7 @@ def _artifact_session(
         from bitsr.inference.diffusion import DiffusionSession
 
         return DiffusionSession.of_artifact(artifact, scale=scale, threads=threads, sampling=sampling or Sampling())
-    _refuse_sampling(str(artifact.path), sampling)
+    refuse_sampling(str(artifact.path), sampling)
     return ArtifactSession(artifact, scale=scale, threads=threads)
 
 
@@ -172,6 +172,11 @@ def _note_threads(threads: int | None, reason: str) -> None:
         log.warning("threads=%d has no effect: %s, which no session changes", threads, reason)
 
 
-def _refuse_sampling(name: str, sampling: Sampling | None) -> None:
+def refuse_sampling(name: str, sampling: Sampling | None) -> None:
+    """Refuse steps and a seed for a model that has neither.
+
+    Raises:
+        UsageError: as said.
+    """
     if sampling is not None:
         raise UsageError(f"{name} is no diffusion model, so it has no steps and no seed; leave --steps and --seed out")

@@ -43,3 +43,10 @@ class Sampling:
 
     steps: int = DEFAULT_STEPS
     seed: int = 0
+
+    @classmethod
+    def asked(cls, *, steps: int | None, seed: int | None) -> "Sampling | None":
+        """What is left out has its default; None where nobody asked for anything."""
+        if steps is None and seed is None:
+            return None
+        return cls(cls.steps if steps is None else steps, cls.seed if seed is None else seed)

@@ -111,9 +111,10 @@ def upscale(
     if plan.remark:
         note(plan.remark)
     if plan.jobs:
-        session = _open(
-            model, runtime=runtime, scale=scale, threads=count, sampling=_sampling(steps, seed), ensemble=ensemble
-        )
+        from bitsr.inference.session_info import Sampling
+
+        sampling = Sampling.asked(steps=steps, seed=seed)
+        session = _open(model, runtime=runtime, scale=scale, threads=count, sampling=sampling, ensemble=ensemble)
         _note_tile(tile, session.info)
     written, failures, untried = _run(session, plan, tile=tile) if plan.jobs else (0, [], 0)
     for path in plan.skipped:
@@ -217,15 +218,6 @@ def _open(
             f"-x averages results, which blurs those of the diffusion model {session.info.model}; leave it out"
         )
     return EnsembleSession(session)
-
-
-def _sampling(steps: int | None, seed: int | None) -> "Sampling | None":
-    from bitsr.inference.session_info import Sampling
-
-    if steps is None and seed is None:
-        return None
-    default = Sampling()
-    return Sampling(default.steps if steps is None else steps, default.seed if seed is None else seed)
 
 
 def _note_tile(tile: int | None, info: "SessionInfo") -> None:
