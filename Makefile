@@ -238,7 +238,7 @@ adb-device:  ## an arm64 userland with a genuine adbd in build/adbd, for the tes
 	bash tests/validation/adb_device/fetch.sh build/adbd
 
 FUZZ_SECONDS ?= 600
-FUZZ_TARGETS := program options texts upscale
+FUZZ_TARGETS := artifact program options texts upscale
 
 .PHONY: fuzz
 fuzz: $(STAMP)/packages $(STAMP)/debian-test  ## every fuzz target for FUZZ_SECONDS (600) under the sanitizers; findings in build/fuzz/findings

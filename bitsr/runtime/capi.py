@@ -14,11 +14,47 @@ from bitsr.runtime import RuntimeLibraryError, find_library
 CAPI_LIBRARY = "libbitsr.so"
 NCHW, NHWC = 0, 1
 _FLOAT32 = 1
-_Shape = ctypes.c_int64 * 4
+_NEEDS_FRAMEWORK = 9
+Shape = ctypes.c_int64 * 4
 
 
 class NativeError(BitsrError):
     """What the native library refuses; its text says what was expected, what came, and what to do."""
+
+
+class NeedsFrameworkError(NativeError):
+    """An artifact with ops that are not ours was to run in the core alone."""
+
+
+class Options(ctypes.Structure):
+    """``bitsr_options``."""
+
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("threads", ctypes.c_int32),
+        ("isa", ctypes.c_char_p),
+        ("litert_library", ctypes.c_char_p),
+        ("delegate_library", ctypes.c_char_p),
+        ("pte_library", ctypes.c_char_p),
+        ("runtime", ctypes.c_char_p),
+        ("name", ctypes.c_char_p),
+    )
+
+
+class Info(ctypes.Structure):
+    """``bitsr_info``."""
+
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        *((name, ctypes.c_char_p) for name in ("format", "runtime", "runtime_version", "isa", "metadata")),
+        ("artifact_bytes", ctypes.c_int64),
+        *((name, ctypes.c_int32) for name in ("threads", "scale", "in_channels", "out_channels")),
+        *((name, ctypes.c_int64) for name in ("min_side", "multiple", "max_pixels", "receptive_field_radius")),
+        ("low", ctypes.c_float),
+        ("high", ctypes.c_float),
+        ("input_shape", Shape),
+        ("other_inputs", ctypes.c_int32),
+    )
 
 
 class Tensor(ctypes.Structure):
@@ -30,7 +66,7 @@ class Tensor(ctypes.Structure):
         ("dtype", ctypes.c_int32),
         ("layout", ctypes.c_int32),
         ("rank", ctypes.c_int32),
-        ("shape", _Shape),
+        ("shape", Shape),
     )
 
 
@@ -39,7 +75,7 @@ def tensor(values: NDArray[np.float32], shape: tuple[int, ...], *, layout: int =
 
     The array has to live as long as the tensor is used.
     """
-    sides = _Shape(*shape, *[0] * (4 - len(shape)))
+    sides = Shape(*shape, *[0] * (4 - len(shape)))
     return Tensor(values.ctypes.data, values.nbytes, _FLOAT32, layout, len(shape), sides)
 
 
@@ -72,13 +108,27 @@ def library() -> ctypes.CDLL:
     for name, types in arguments.items():
         getattr(loaded, f"bitsr_program_{name}").argtypes = types
     loaded.bitsr_program_destroy.restype = None
+    options, sessions = ctypes.POINTER(Options), ctypes.POINTER(handle)
+    loaded.bitsr_open_memory.argtypes = (
+        ctypes.c_char_p,
+        ctypes.c_size_t,
+        ctypes.c_char_p,
+        options,
+        sessions,
+    )
+    loaded.bitsr_get_info.argtypes = (handle, ctypes.POINTER(Info))
+    loaded.bitsr_output_shape.argtypes = (handle, ctypes.POINTER(Shape), ctypes.POINTER(Shape))
+    loaded.bitsr_run.argtypes = (handle, tensors, number, tensors)
+    loaded.bitsr_close.argtypes = (handle,)
+    loaded.bitsr_close.restype = None
     return loaded
 
 
 def check(status: int) -> None:
-    """Raise :class:`NativeError` with the library's own text for a status that is not 0."""
+    """Raise :class:`NativeError`, or its kind for the status, with the library's own text for a status that is not 0."""
     if status != 0:
-        raise NativeError(_text(library().bitsr_last_error))
+        kind = NeedsFrameworkError if status == _NEEDS_FRAMEWORK else NativeError
+        raise kind(_text(library().bitsr_last_error))
 
 
 def version() -> str:

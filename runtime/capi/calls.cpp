@@ -18,6 +18,7 @@ BITSR_SAME(argument, BITSR_ARGUMENT);
 BITSR_SAME(memory, BITSR_MEMORY);
 BITSR_SAME(runtime, BITSR_RUNTIME);
 BITSR_SAME(cancelled, BITSR_CANCELLED);
+BITSR_SAME(framework, BITSR_FRAMEWORK);
 #undef BITSR_SAME
 
 }  // namespace

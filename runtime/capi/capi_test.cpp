@@ -1,6 +1,7 @@
-// The C ABI as an application sees it, over both runtimes. Environment variables name the same network as .pte and
-// .tflite (BITSR_TEST_PTE, BITSR_TEST_TFLITE; scale 2) and the libraries (BITSR_TEST_DELEGATE, BITSR_TEST_LITERT,
-// BITSR_TEST_PTE_LIBRARY). Built and run by tests/runtime/test_capi.py.
+// The C ABI as an application sees it, over all runtimes. Environment variables name the same network as .pte and
+// .tflite (BITSR_TEST_PTE, BITSR_TEST_TFLITE; scale 2), one of our ops alone (BITSR_TEST_CORE_PTE,
+// BITSR_TEST_CORE_TFLITE; scale 2) and the libraries (BITSR_TEST_DELEGATE, BITSR_TEST_LITERT, BITSR_TEST_PTE_LIBRARY).
+// Built and run by tests/runtime/test_capi.py.
 #include "bitsr/capi.h"
 
 #include <gtest/gtest.h>
@@ -39,12 +40,17 @@ std::vector<uint8_t> picture(int seed) {
   return pixels;
 }
 
-class Capi : public testing::TestWithParam<const char*> {
+struct Case {
+  const char *variable, *format, *runtime;
+};
+
+class Capi : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
-    path = variable(GetParam());
-    if (path.empty()) GTEST_SKIP() << GetParam() << " is not set";
+    path = variable(GetParam().variable);
+    if (path.empty()) GTEST_SKIP() << GetParam().variable << " is not set";
   }
+  bool pte() const { return std::strcmp(GetParam().format, "pte") == 0; }
   bitsr_options options(int threads = 1) const {
     static const std::string delegate = variable("BITSR_TEST_DELEGATE"), litert = variable("BITSR_TEST_LITERT"),
                              pte = variable("BITSR_TEST_PTE_LIBRARY");
@@ -53,6 +59,7 @@ class Capi : public testing::TestWithParam<const char*> {
     chosen.delegate_library = delegate.c_str();
     chosen.litert_library = litert.c_str();
     chosen.pte_library = pte.c_str();
+    chosen.runtime = GetParam().runtime;
     return chosen;
   }
   bitsr_session* open(int threads = 1) const {
@@ -71,14 +78,19 @@ class Capi : public testing::TestWithParam<const char*> {
   std::string path;
 };
 
-INSTANTIATE_TEST_SUITE_P(Runtimes, Capi, testing::Values("BITSR_TEST_PTE", "BITSR_TEST_TFLITE"));
+INSTANTIATE_TEST_SUITE_P(Runtimes, Capi,
+                         testing::Values(Case{"BITSR_TEST_PTE", "pte", "executorch"},
+                                         Case{"BITSR_TEST_TFLITE", "tflite", "litert"},
+                                         Case{"BITSR_TEST_CORE_PTE", "pte", "core"},
+                                         Case{"BITSR_TEST_CORE_TFLITE", "tflite", "core"}));
 
 TEST_P(Capi, KnowsItsArtifact) {
   bitsr_session* session = open();
   ASSERT_NE(nullptr, session);
   bitsr_info info = BITSR_INFO_INIT;
   ASSERT_EQ(BITSR_OK, bitsr_get_info(session, &info));
-  EXPECT_STREQ(std::strcmp(GetParam(), "BITSR_TEST_PTE") == 0 ? "pte" : "tflite", info.format);
+  EXPECT_STREQ(GetParam().format, info.format);
+  EXPECT_STREQ(GetParam().runtime, info.runtime);
   EXPECT_EQ(kScale, info.scale);
   EXPECT_EQ(3, info.in_channels);
   EXPECT_EQ(1, info.threads);
@@ -92,11 +104,10 @@ TEST_P(Capi, KnowsItsArtifact) {
 TEST_P(Capi, MemoryGivesWhatThePathGives) {
   bitsr_session *from_path = open(), *from_memory = nullptr;
   std::string content = bytes_of(path);
-  const bool pte = path.size() > 4 && path.substr(path.size() - 4) == ".pte";
-  const std::string metadata = pte ? bytes_of(path.substr(0, path.size() - 4) + ".json") : "";
+  const std::string metadata = pte() ? bytes_of(path.substr(0, path.size() - 4) + ".json") : "";
   const bitsr_options chosen = options();
-  ASSERT_EQ(BITSR_OK,
-            bitsr_open_memory(content.data(), content.size(), pte ? metadata.c_str() : nullptr, &chosen, &from_memory))
+  ASSERT_EQ(BITSR_OK, bitsr_open_memory(content.data(), content.size(), pte() ? metadata.c_str() : nullptr, &chosen,
+                                        &from_memory))
       << bitsr_last_error();
   content.assign(content.size(), '\0');
   std::vector<uint8_t> one, other;
@@ -108,9 +119,8 @@ TEST_P(Capi, MemoryGivesWhatThePathGives) {
 }
 
 TEST_P(Capi, ChangedMetadataAreRefused) {
-  const bool pte = path.size() > 4 && path.substr(path.size() - 4) == ".pte";
   const std::string content = bytes_of(path);
-  const std::string text = pte ? bytes_of(path.substr(0, path.size() - 4) + ".json") : content;
+  const std::string text = pte() ? bytes_of(path.substr(0, path.size() - 4) + ".json") : content;
   const bitsr_options chosen = options();
   for (const char* key :
        {"\"scale\"", "\"value_range\"", "\"max_pixels\"", "\"receptive_field_radius\"", "\"versions\""}) {
@@ -121,8 +131,8 @@ TEST_P(Capi, ChangedMetadataAreRefused) {
     changed[digit] = changed[digit] == '1' ? '2' : '1';
     bitsr_session* session = nullptr;
     const bitsr_status status =
-        pte ? bitsr_open_memory(content.data(), content.size(), changed.c_str(), &chosen, &session)
-            : bitsr_open_memory(changed.data(), changed.size(), nullptr, &chosen, &session);
+        pte() ? bitsr_open_memory(content.data(), content.size(), changed.c_str(), &chosen, &session)
+              : bitsr_open_memory(changed.data(), changed.size(), nullptr, &chosen, &session);
     EXPECT_EQ(BITSR_FORMAT, status) << key;
     EXPECT_EQ(nullptr, session);
     EXPECT_NE(nullptr, std::strstr(bitsr_last_error(), "export the model again")) << bitsr_last_error();
@@ -192,8 +202,8 @@ TEST_P(Capi, AForkedChildWorksOrIsRefused) {
   EXPECT_EQ(0, in_child([&] { return code(upscale(one, picture(1), &out)); }));
   bitsr_info info = BITSR_INFO_INIT;
   ASSERT_EQ(BITSR_OK, bitsr_get_info(two, &info));
-  EXPECT_EQ(info.threads > 1 ? 100 + BITSR_UNSUPPORTED : 0,
-            in_child([&] { return code(upscale(two, picture(1), &out)); }));
+  const bool refused = info.threads > 1 && std::strcmp(info.runtime, "core") != 0;
+  EXPECT_EQ(refused ? 100 + BITSR_UNSUPPORTED : 0, in_child([&] { return code(upscale(two, picture(1), &out)); }));
   EXPECT_EQ(0, in_child([&] {
               bitsr_session* own = open(1);
               return code(upscale(own, picture(1), &out));
@@ -359,6 +369,38 @@ TEST_P(Capi, WhatDoesNotFitIsRefusedWithBothSides) {
   image_refused("pointer is null", [](auto* one, auto*) { one->data = nullptr; });
   EXPECT_EQ(BITSR_ARGUMENT, bitsr_upscale(session, &read, nullptr, nullptr));
   bitsr_close(session);
+}
+
+TEST_P(Capi, TheCoreIsTakenWhereItHasAllOps) {
+  const bool core = std::strcmp(GetParam().runtime, "core") == 0;
+  const auto opened = [&](const char* runtime, std::string* used) {
+    bitsr_options chosen = options();
+    bitsr_session* session = nullptr;
+    bitsr_info info = BITSR_INFO_INIT;
+    chosen.runtime = runtime;
+    const bitsr_status status = bitsr_open(path.c_str(), &chosen, &session);
+    if (status == BITSR_OK && bitsr_get_info(session, &info) == BITSR_OK) *used = info.runtime;
+    bitsr_close(session);
+    return status;
+  };
+  std::string used;
+  if (core) {
+    for (const char* runtime : {"auto", static_cast<const char*>(nullptr), "core"}) {
+      ASSERT_EQ(BITSR_OK, opened(runtime, &used)) << bitsr_last_error();
+      EXPECT_EQ("core", used);
+    }
+    // A program of an earlier version, which knows no runtime.
+    bitsr_options shorter = options();
+    shorter.size = offsetof(bitsr_options, runtime);
+    bitsr_session* session = nullptr;
+    EXPECT_EQ(BITSR_OK, bitsr_open(path.c_str(), &shorter, &session)) << bitsr_last_error();
+    bitsr_close(session);
+  }
+  EXPECT_EQ(BITSR_ARGUMENT, opened("fast", &used));
+  EXPECT_NE(nullptr, std::strstr(bitsr_last_error(), "expected one of auto, core")) << bitsr_last_error();
+  EXPECT_EQ(BITSR_ARGUMENT, opened(pte() ? "litert" : "executorch", &used));
+  EXPECT_NE(nullptr, std::strstr(bitsr_last_error(), pte() ? "core and executorch" : "core and litert"))
+      << bitsr_last_error();
 }
 
 TEST(Open, FailuresHaveAStatusAndAText) {

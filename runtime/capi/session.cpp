@@ -45,10 +45,14 @@ bitsr_status open_by(const bitsr_options* options, bitsr_session** session, Open
     BITSR_TRY(take(options, "bitsr_options", &given));
     bitsr::SessionOptions chosen;
     BITSR_TRY(capi::parse_isa_name(given.isa, &chosen.isa));
+    if (given.runtime != nullptr && !bitsr::parse_runtime(given.runtime, &chosen.runtime))
+      return failed(ErrorKind::argument, "the runtime is '%s', expected one of %s", given.runtime,
+                    bitsr::kRuntimeNames);
     chosen.threads = given.threads;
     chosen.litert_library = given.litert_library;
     chosen.delegate_library = given.delegate_library;
     chosen.pte_library = given.pte_library;
+    chosen.name = given.name;
     auto handle = std::make_unique<bitsr_session>();
     BITSR_TRY(open(chosen, &handle->session));
     *session = handle.release();
@@ -200,6 +204,19 @@ bitsr_status bitsr_upscale(bitsr_session* session, const bitsr_image* picture, c
 
 bitsr_status bitsr_run(bitsr_session* session, const bitsr_tensor* inputs, int32_t count, bitsr_tensor* output) {
   return capi::call([&] { return run(session, inputs, count, output, {}); });
+}
+
+bitsr_status bitsr_output_shape(bitsr_session* session, const int64_t map[4], int64_t shape[4]) {
+  return capi::call([&]() -> Outcome {
+    BITSR_TRY(capi::require(session, "the session"));
+    BITSR_TRY(capi::require(map, "the shape of the map"));
+    BITSR_TRY(capi::require(shape, "the place of the shape"));
+    Shape found{};
+    BITSR_TRY(session->session->output_for({map[0], map[1], map[2], map[3]}, &found));
+    const int64_t sides[4] = {found.n, found.c, found.h, found.w};
+    std::memcpy(shape, sides, sizeof(sides));
+    return {};
+  });
 }
 
 bitsr_status bitsr_profile(bitsr_session* session, const bitsr_tensor* inputs, int32_t count, bitsr_tensor* output,

@@ -5,13 +5,13 @@
 #include <string>
 #include <vector>
 
+#include "../artifact/tflite_metadata.h"
 #include "arguments.h"
 #include "files.h"
 #include "json.h"
 #include "metadata.h"
 #include "pictures.h"
 #include "replay.h"
-#include "tflite_file.h"
 
 namespace {
 

@@ -9,11 +9,12 @@ namespace bitsr {
 
 const char kUsage[] =
     "usage: bitsr-run MODEL[@KERNEL]... [--info] [--input FILE]... [--output FILE] [--shape N,C,H,W] [--threads N]\n"
-    "                 [--kernel KERNEL] [--warmup N] [--runs N] [--profile] [--dump-layers DIR]\n"
+    "                 [--kernel KERNEL] [--runtime RUNTIME] [--warmup N] [--runs N] [--profile] [--dump-layers DIR]\n"
     "                 [--json FILE|-] [--delegate LIB] [--litert LIB] [--pte LIB]\n"
     "       bitsr-run --replay DIR [--kernel KERNEL] [--threads N] [--json FILE|-]\n"
     "MODEL is a .pte or .tflite; inputs and outputs are .ppm or .f32 (raw float32 NCHW).\n"
-    "Inputs beside the map are .f32 or .i64 (raw int64), a --input each, behind the map's.\n";
+    "Inputs beside the map are .f32 or .i64 (raw int64), a --input each, behind the map's.\n"
+    "RUNTIME is auto (the core where it has all ops, otherwise the framework), core, litert or executorch.\n";
 
 namespace {
 
@@ -96,7 +97,7 @@ Outcome parse_arguments(int count, const char* const* words, Arguments* a) {
                                 {"--warmup", 0, kMaxRuns, &a->warmup},
                                 {"--runs", 0, kMaxRuns, &a->runs}};
       const char* value = i + 1 < count ? words[i + 1] : nullptr;
-      bool known = word == "--input" || word == "--shape" || word == "--kernel";
+      bool known = word == "--input" || word == "--shape" || word == "--kernel" || word == "--runtime";
       for (const Text& text : texts) known = known || word == text.flag;
       for (const Number& number : numbers) known = known || word == number.flag;
       if (!known) return wrong("there is no such flag", word);
@@ -112,6 +113,8 @@ Outcome parse_arguments(int count, const char* const* words, Arguments* a) {
               value);
       if (word == "--input") a->inputs.emplace_back(value);
       if (word == "--shape" && !parse_shape(value, &a->shape)) return wrong("--shape needs N,C,H,W", value);
+      if (word == "--runtime" && !parse_runtime(value, &a->runtime))
+        return wrong((std::string("--runtime needs one of ") + kRuntimeNames).c_str(), value);
       if (word == "--kernel" && !parse_isa(value, &a->isa))
         return wrong((std::string("--kernel needs one of auto, ") + isa_names().text).c_str(), value);
     }

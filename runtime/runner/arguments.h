@@ -19,6 +19,7 @@ struct Arguments {
   std::string output, dump_layers, json, delegate, litert, pte, replay;
   Shape shape{};  // n is 0 where it is not given
   Isa isa = Isa::automatic;
+  Runtime runtime = Runtime::automatic;
   int32_t threads = 1, warmup = 0, runs = 1;
   bool info = false, profile = false, help = false;
 };

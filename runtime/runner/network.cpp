@@ -2,6 +2,11 @@
 
 namespace bitsr {
 
+Outcome Network::output_for(const std::string& path, const Shape&, Shape*) const {
+  return failed(ErrorKind::unsupported, "%s runs in %s, which says the size of its output after a run alone",
+                path.c_str(), runtime);
+}
+
 Outcome Network::set_other(const std::string& path, int32_t number, ElementType type, const void* values,
                            int64_t count) {
   const auto place = static_cast<size_t>(number);

@@ -23,6 +23,9 @@ class Network {
   virtual Outcome execute(const RunHooks& hooks, RunTime* time) = 0;
   virtual Outcome get_output(float* nchw) const = 0;
 
+  // Session::output_for.
+  virtual Outcome output_for(const std::string& path, const Shape& map, Shape* shape) const;
+
   // Session::set_other; the values are copied.
   Outcome set_other(const std::string& path, int32_t number, ElementType type, const void* values, int64_t count);
 
@@ -32,8 +35,9 @@ class Network {
   int64_t max_pixels = 0;          // 0: no limit is known
   const char* runtime = "";
   std::string runtime_version;
-  int32_t threads = 1;  // that run it
-  Shape output{};       // of the last run
+  int32_t threads = 1;             // that run it
+  bool lives_in_children = false;  // with several threads too, of a process that forks
+  Shape output{};                  // of the last run
 
  protected:
   // Fails where the map has another size than the model's `input` takes.

@@ -4,10 +4,11 @@
 #include <string>
 #include <vector>
 
+#include "../artifact/tflite_metadata.h"
+#include "core_network.h"
 #include "files.h"
 #include "metadata.h"
 #include "network.h"
-#include "tflite_file.h"
 #include "turn.h"
 #include "upscale.h"
 
@@ -42,6 +43,9 @@ struct Session::Impl {
   Outcome open(Bytes content, const std::string& sidecar_text, const std::string& sidecar_source,
                const SessionOptions& options);
   Outcome read_metadata(const Bytes& content, const std::string& source);
+  Outcome open_network(Bytes content, Runtime runtime, const NetworkOptions& options);
+  // Whether this process may use it: after fork() its threads are the parent's.
+  bool has_threads() const { return info.threads == 1 || network->lives_in_children || turns.at_home(); }
   // What all calls do within their turn.
   template <typename Body>
   Outcome in_turn(Body body);
@@ -73,7 +77,7 @@ Outcome Session::Impl::open(Bytes content, const std::string& sidecar_text, cons
   // Before a runtime sees it: what does not belong to its metadata is not run.
   sidecar = pte ? sidecar_text : read_tflite_metadata(content.data(), bytes);
   BITSR_TRY(read_metadata(content, pte ? sidecar_source : name));
-  BITSR_TRY(pte ? open_pte(std::move(content), chosen, &network) : open_tflite(std::move(content), chosen, &network));
+  BITSR_TRY(open_network(std::move(content), options.runtime, chosen));
   info.bytes = static_cast<int64_t>(bytes);
   info.sidecar = sidecar.c_str();
   info.input = network->input;
@@ -85,6 +89,25 @@ Outcome Session::Impl::open(Bytes content, const std::string& sidecar_text, cons
   info.runtime = network->runtime;
   info.runtime_version = network->runtime_version.c_str();
   return {};
+}
+
+Outcome Session::Impl::open_network(Bytes content, Runtime runtime, const NetworkOptions& options) {
+  const bool pte = info.format == Format::pte;
+  const Runtime own = pte ? Runtime::executorch : Runtime::litert;
+  const char* framework = pte ? "executorch" : "litert";
+  if (runtime == Runtime::automatic || runtime == Runtime::core) {
+    std::string foreign;
+    BITSR_TRY(open_core(content, info.format, options, &network, &foreign));
+    if (network != nullptr) return {};
+    if (runtime == Runtime::core)
+      return failed(ErrorKind::framework,
+                    "%s is not for the core alone: it has %s, which is none of our ops; use the runtime %s",
+                    name.c_str(), foreign.c_str(), framework);
+  } else if (runtime != own) {
+    return failed(ErrorKind::argument, "%s is a .%s, which runs in the runtimes core and %s", name.c_str(),
+                  pte ? "pte" : "tflite", framework);
+  }
+  return pte ? open_pte(std::move(content), options, &network) : open_tflite(std::move(content), options, &network);
 }
 
 // The scale comes from nowhere else (law 8), so metadata that does not belong to the file is an error.
@@ -109,7 +132,7 @@ template <typename Body>
 Outcome Session::Impl::in_turn(Body body) {
   BITSR_TRY(guarded([&] { return turns.begin(); }));
   Outcome outcome;
-  if (info.threads > 1 && !turns.at_home())
+  if (!has_threads())
     outcome =
         failed(ErrorKind::unsupported,
                "%s was opened with %d threads before the process forked, and they are not in the child; open it in "
@@ -155,6 +178,22 @@ Outcome Session::Impl::expect_output(const Shape& expected) const {
                 static_cast<long long>(expected.h), static_cast<long long>(expected.w));
 }
 
+bool parse_runtime(const char* name, Runtime* runtime) {
+  constexpr struct {
+    const char* name;
+    Runtime runtime;
+  } kRuntimes[] = {{"auto", Runtime::automatic},
+                   {"core", Runtime::core},
+                   {"litert", Runtime::litert},
+                   {"executorch", Runtime::executorch}};
+  for (const auto& known : kRuntimes)
+    if (std::strcmp(known.name, name) == 0) {
+      *runtime = known.runtime;
+      return true;
+    }
+  return false;
+}
+
 Outcome Session::open(const char* path, const SessionOptions& options, Session** session) {
   *session = nullptr;
   return guarded([&]() -> Outcome {
@@ -179,7 +218,7 @@ Outcome Session::open_memory(const void* content, size_t size, const char* metad
   return guarded([&]() -> Outcome {
     if (content == nullptr) return failed(ErrorKind::argument, "the artifact of %zu bytes is at null", size);
     auto impl = std::make_unique<Impl>();
-    impl->name = "the artifact in memory";
+    impl->name = options.name == nullptr ? "the artifact in memory" : options.name;
     const auto* bytes = static_cast<const uint8_t*>(content);
     BITSR_TRY(impl->open(Bytes(bytes, bytes + size), text_or_empty(metadata), "the text beside it", options));
     *session = new Session(impl.get());
@@ -192,12 +231,15 @@ Session::~Session() { delete impl_; }
 
 void Session::destroy(Session* session) {
   // In a forked child the end of the network would wait for threads that are the parent's.
-  if (session != nullptr && session->impl_->info.threads > 1 && !session->impl_->turns.at_home())
-    (void)session->impl_->network.release();
+  if (session != nullptr && !session->impl_->has_threads()) (void)session->impl_->network.release();
   delete session;
 }
 
 const SessionInfo& Session::info() const { return impl_->info; }
+
+Outcome Session::output_for(const Shape& map, Shape* shape) const {
+  return impl_->in_turn([&] { return impl_->network->output_for(impl_->name, map, shape); });
+}
 
 Outcome Session::run(const float* nchw, const Shape& shape, const OtherValues* others, int32_t other_count, float* out,
                      size_t out_count, Shape* out_shape, const RunHooks& hooks) {

@@ -25,10 +25,16 @@ constexpr int64_t kHeight = 6, kWidth = 9, kPixels = kHeight * kWidth;
 
 std::string model_path() { return std::getenv("BITSR_TEST_MODEL"); }
 
+bitsr::SessionOptions in_executorch() {
+  bitsr::SessionOptions options;
+  options.runtime = bitsr::Runtime::executorch;
+  return options;
+}
+
 class SessionTest : public testing::Test {
  protected:
   void SetUp() override {
-    const Outcome opened = Session::open(model_path().c_str(), {}, &session);
+    const Outcome opened = Session::open(model_path().c_str(), in_executorch(), &session);
     ASSERT_TRUE(opened.ok()) << opened.message;
     for (int64_t i = 0; i < 3 * kPixels; ++i) rgb.push_back(static_cast<uint8_t>(37 * i + 11));
     out.resize(static_cast<size_t>(12 * kPixels));
@@ -176,7 +182,7 @@ TEST_F(SessionTest, ManyThreadsTakeTurns) {
 // Opening a session must not touch the pool that others of the process run on.
 TEST_F(SessionTest, ThePoolIsLeftAlone) {
   ASSERT_TRUE(bitsr::set_process_threads(2).ok());
-  bitsr::SessionOptions several, one;
+  bitsr::SessionOptions several = in_executorch(), one = in_executorch();
   several.threads = 7;
   Session *shared = nullptr, *alone = nullptr;
   ASSERT_TRUE(Session::open(model_path().c_str(), several, &shared).ok());

@@ -14,7 +14,7 @@
 #include <new>
 #include <vector>
 
-#include "ops.h"
+#include "../artifact/custom_ops.h"
 #include "partition.h"
 
 namespace {

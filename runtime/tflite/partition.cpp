@@ -1,199 +1,68 @@
 #include "partition.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <map>
 
 #include "bitsr/builder.h"
-#include "ops.h"
-#include "options.h"
 
 namespace bitsr::tflite {
 namespace {
 
-// The core refuses larger ratios as well; here they must not overflow.
-constexpr int32_t kMaxUp = 64;
+std::vector<int32_t> numbers_of(const TfLiteIntArray* array) { return {array->data, array->data + array->size}; }
 
-// Collects the program of a partition; every failure has been reported to the context.
-class Translation {
+// The tensors of an interpreter.
+class ContextTensors final : public GraphTensors {
  public:
-  Translation(TfLiteContext* context, ProgramBuilder* builder) : context_(context), builder_(builder) {}
+  explicit ContextTensors(const TfLiteContext* context) : context_(context) {}
 
-  bool add_node(const TfLiteNode& node, const TfLiteRegistration& registration) {
-    const bool is_add = registration.builtin_code == kTfLiteBuiltinAdd;
-    return is_add ? add_sum(node) : add_custom(node, registration.custom_name);
+  bool find(int32_t number, GraphTensor* found) const override {
+    if (number < 0 || static_cast<size_t>(number) >= context_->tensors_size) return false;
+    const TfLiteTensor& tensor = context_->tensors[number];
+    found->is_float32 = tensor.type == kTfLiteFloat32;
+    found->is_constant = tensor.allocation_type == kTfLiteMmapRo;
+    found->data = tensor.data;
+    found->bytes = tensor.bytes;
+    const TfLiteIntArray* dims = tensor.dims;
+    if (dims == nullptr || dims->size == 0) return true;
+    found->rank = dims->size;
+    found->channels = dims->data[dims->size - 1];
+    if (dims->size != kRankOfMaps) return true;
+    // -1 where they are dynamic: the sizes that the file gives these are no more than an example.
+    const TfLiteIntArray* signature = tensor.dims_signature;
+    if (signature == nullptr || signature->size != dims->size) signature = dims;
+    std::copy_n(signature->data, kRankOfMaps, found->signature);
+    return true;
   }
-
-  // Inputs are read in the order of the ops, so that the first one is a map.
-  std::vector<int> inputs;
-  std::map<int, int32_t> values;
 
  private:
-  bool fail(const char* name, const char* what, int64_t number = 0) {
-    context_->ReportError(context_, "bitsr: %s: %s (%lld); export the model again", name, what,
-                          static_cast<long long>(number));
-    return false;
-  }
-
-  bool add_custom(const TfLiteNode& node, const char* name) {
-    const OpInfo* op = find_custom_op(name);
-    if (op == nullptr) return fail(name, "this library does not know the op; update bitsr");
-    OptionMap options;
-    int64_t version = 0, operands = 0, results = 0;
-    if (node.custom_initial_data_size < 0 ||
-        !options.open(node.custom_initial_data, static_cast<size_t>(node.custom_initial_data_size)))
-      return fail(name, "its options are corrupt, bytes:", node.custom_initial_data_size);
-    if (!options.find("version", &version)) return fail(name, "its options have no version");
-    if (version != kOptionsVersion) {
-      context_->ReportError(context_, "bitsr: %s has options of version %lld, this library reads version %lld; %s",
-                            name, static_cast<long long>(version), static_cast<long long>(kOptionsVersion),
-                            version > kOptionsVersion ? "update bitsr" : "export the model again");
-      return false;
-    }
-    const int32_t input_count = op->input_count(), output_count = op->output_count();
-    const int32_t operand_count = input_count + op->constant_count();
-    if (!options.find("operands", &operands) || operands < 0 || operands >> operand_count != 0)
-      return fail(name, "its options do not say which operands it has", operands);
-    if (!options.find("results", &results) || results < 0 || results >> output_count != 0)
-      return fail(name, "its options do not say which results it has", results);
-    OpSpec spec{};
-    spec.kind = op->kind;
-    spec.input_count = input_count;
-    spec.output_count = output_count;
-    spec.constant_count = op->constant_count();
-    spec.attribute_count = op->attribute_count();
-    int next = 0;
-    int32_t up = 1;
-    for (int place = 0; place < operand_count; ++place) {
-      const bool is_input = place < input_count;
-      if ((operands >> place & 1) == 0) {
-        if (is_input) spec.inputs[place] = kAbsent;
-        continue;
-      }
-      if (next >= node.inputs->size) return fail(name, "operands are missing, got", node.inputs->size);
-      const int tensor = node.inputs->data[next++];
-      if (is_input ? !read_value(name, tensor, op->inputs[place].kind, up, &spec.inputs[place])
-                   : !read_constant(name, tensor, &spec.constants[place - input_count]))
-        return false;
-      if (place == 0) up = ups_[static_cast<size_t>(spec.inputs[0])];
-    }
-    if (next != node.inputs->size) return fail(name, "unknown operands, got", node.inputs->size);
-    for (int i = 0; i < spec.attribute_count; ++i) {
-      int64_t value = 0;
-      if (!options.find(op->attributes[i], &value) || value < 0 || value > INT32_MAX)
-        return fail(name, op->attributes[i], value);
-      spec.attributes[i] = static_cast<int32_t>(value);
-    }
-    if (op->kind == OpKind::pixel_shuffle) {
-      if (spec.attributes[0] < 1 || spec.attributes[0] > kMaxUp / up) return fail(name, "factor", spec.attributes[0]);
-      up *= spec.attributes[0];
-    }
-    next = 0;
-    for (int place = 0; place < output_count; ++place) {
-      if ((results >> place & 1) == 0) {
-        spec.outputs[place] = kAbsent;
-        continue;
-      }
-      if (next >= node.outputs->size) return fail(name, "results are missing, got", node.outputs->size);
-      if (!new_value(name, node.outputs->data[next++], op->outputs[place].kind, up, &spec.outputs[place])) return false;
-    }
-    if (next != node.outputs->size) return fail(name, "unknown results, got", node.outputs->size);
-    return builder_->add_op(spec) || fail(name, "out of memory");
-  }
-
-  bool add_sum(const TfLiteNode& node) {
-    OpSpec spec{};
-    spec.kind = OpKind::add;
-    spec.input_count = 2;
-    spec.output_count = 1;
-    // Both have the size of the one that is known; is_plain_add has claimed the node because one of them is.
-    const auto known = values.find(node.inputs->data[values.count(node.inputs->data[0]) != 0 ? 0 : 1]);
-    const int32_t up = known == values.end() ? 1 : ups_[static_cast<size_t>(known->second)];
-    return read_value("ADD", node.inputs->data[0], ValueKind::map, up, &spec.inputs[0]) &&
-           read_value("ADD", node.inputs->data[1], ValueKind::map, up, &spec.inputs[1]) &&
-           new_value("ADD", node.outputs->data[0], ValueKind::map, up, &spec.outputs[0]) &&
-           (builder_->add_op(spec) || fail("ADD", "out of memory"));
-  }
-
-  const TfLiteTensor* tensor_of(const char* name, int tensor) {
-    if (tensor < 0 || static_cast<size_t>(tensor) >= context_->tensors_size) {
-      fail(name, "an operand is no tensor", tensor);
-      return nullptr;
-    }
-    return &context_->tensors[tensor];
-  }
-
-  // `up`: how many times the partition's first map a map that is new here is large.
-  bool read_value(const char* name, int tensor, ValueKind kind, int32_t up, int32_t* value) {
-    const auto known = values.find(tensor);
-    if (known != values.end()) {
-      *value = known->second;
-      return true;
-    }
-    if (!new_value(name, tensor, kind, up, value)) return false;
-    if (context_->tensors[tensor].allocation_type == kTfLiteMmapRo) return fail(name, "an input is a constant", tensor);
-    inputs.push_back(tensor);
-    return builder_->add_input(*value) || fail(name, "out of memory");
-  }
-
-  bool new_value(const char* name, int tensor, ValueKind kind, int32_t up, int32_t* value) {
-    const TfLiteTensor* found = tensor_of(name, tensor);
-    if (found == nullptr) return false;
-    const int rank = kind == ValueKind::vector ? 2 : 4;
-    if (found->type != kTfLiteFloat32 || found->dims == nullptr || found->dims->size != rank)
-      return fail(name, "a tensor is not float32 of rank", rank);
-    const ValueSpec spec{kind, found->dims->data[rank - 1], up, 1};
-    if (!builder_->add_value(spec)) return fail(name, "out of memory");
-    *value = static_cast<int32_t>(values.size());
-    values.emplace(tensor, *value);
-    ups_.push_back(up);
-    return true;
-  }
-
-  bool read_constant(const char* name, int tensor, Constant* constant) {
-    const TfLiteTensor* found = tensor_of(name, tensor);
-    if (found == nullptr) return false;
-    if (found->allocation_type != kTfLiteMmapRo || found->data == nullptr)
-      return fail(name, "an operand is no constant", tensor);
-    *constant = {found->data, found->bytes};
-    return true;
-  }
-
-  TfLiteContext* context_;
-  ProgramBuilder* builder_;
-  std::vector<int32_t> ups_;  // of every value: its size, as a multiple of the first map's
+  const TfLiteContext* context_;
 };
 
-bool same_dims(const TfLiteIntArray* a, const TfLiteIntArray* b) {
-  return a->size == b->size && std::memcmp(a->data, b->data, sizeof(int) * static_cast<size_t>(a->size)) == 0;
+bool is_sum(const TfLiteNode& node, const TfLiteRegistration& registration) {
+  return registration.builtin_code == kTfLiteBuiltinAdd && node.builtin_data != nullptr &&
+         static_cast<const TfLiteAddParams*>(node.builtin_data)->activation == kTfLiteActNone;
 }
 
-// Dimensions with -1 where they are dynamic: the sizes that the file gives these are no more than an example.
-const TfLiteIntArray* signature(const TfLiteTensor& tensor) {
-  const bool dynamic = tensor.dims_signature != nullptr && tensor.dims_signature->size == tensor.dims->size;
-  return dynamic ? tensor.dims_signature : tensor.dims;
+GraphNode node_of(const TfLiteNode& node, const TfLiteRegistration& registration) {
+  GraphNode found;
+  if (registration.builtin_code == kTfLiteBuiltinCustom) found.custom_name = registration.custom_name;
+  found.inputs = numbers_of(node.inputs);
+  found.outputs = numbers_of(node.outputs);
+  found.options = node.custom_initial_data;
+  found.option_bytes = static_cast<size_t>(std::max(0, node.custom_initial_data_size));
+  return found;
 }
 
 }  // namespace
 
 bool is_plain_add(const TfLiteContext* context, const TfLiteNode* node, const TfLiteRegistration* registration,
                   const std::vector<bool>& is_ours) {
-  if (registration->builtin_code != kTfLiteBuiltinAdd || node->inputs->size != 2 || node->outputs->size != 1 ||
-      node->builtin_data == nullptr ||
-      static_cast<const TfLiteAddParams*>(node->builtin_data)->activation != kTfLiteActNone)
+  if (!is_sum(*node, *registration) ||
+      !is_plain_add(ContextTensors(context), numbers_of(node->inputs), numbers_of(node->outputs)))
     return false;
-  const TfLiteTensor* tensors[3];
-  const int numbers[3] = {node->inputs->data[0], node->inputs->data[1], node->outputs->data[0]};
-  for (int i = 0; i < 3; ++i) {
-    if (numbers[i] < 0 || static_cast<size_t>(numbers[i]) >= context->tensors_size) return false;
-    tensors[i] = &context->tensors[numbers[i]];
-    if (tensors[i]->type != kTfLiteFloat32 || tensors[i]->dims == nullptr || tensors[i]->dims->size != 4 ||
-        tensors[i]->allocation_type == kTfLiteMmapRo || !same_dims(signature(*tensors[0]), signature(*tensors[i])))
-      return false;
-  }
   // An addition among float layers stays where it is.
-  return is_ours[static_cast<size_t>(numbers[0])] || is_ours[static_cast<size_t>(numbers[1])];
+  return is_ours[static_cast<size_t>(node->inputs->data[0])] || is_ours[static_cast<size_t>(node->inputs->data[1])];
 }
 
 std::unique_ptr<Partition> Partition::create(TfLiteContext* context, const TfLiteDelegateParams& params,
@@ -201,19 +70,20 @@ std::unique_ptr<Partition> Partition::create(TfLiteContext* context, const TfLit
   auto partition = std::make_unique<Partition>();
   partition->settings_ = &settings;
   ProgramBuilder builder;
-  Translation translation(context, &builder);
+  const ContextTensors tensors(context);
+  Translation translation(tensors, &builder);
   for (int i = 0; i < params.nodes_to_replace->size; ++i) {
     TfLiteNode* node = nullptr;
     TfLiteRegistration* registration = nullptr;
     if (context->GetNodeAndRegistration(context, params.nodes_to_replace->data[i], &node, &registration) != kTfLiteOk ||
-        !translation.add_node(*node, *registration))
+        partition->report(context, translation.add_node(node_of(*node, *registration))) != kTfLiteOk)
       return nullptr;
   }
-  partition->inputs_ = translation.inputs;
+  partition->inputs_ = translation.inputs();
   for (int i = 0; i < params.output_tensors->size; ++i) {
     const int tensor = params.output_tensors->data[i];
     partition->outputs_.push_back(tensor);
-    if (!builder.add_output(translation.values.at(tensor))) {
+    if (!builder.add_output(translation.value_of(tensor))) {
       context->ReportError(context, "bitsr: out of memory");
       return nullptr;
     }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "../artifact/translation.h"
 #include "abi.h"
 #include "bitsr/builder.h"
 #include "bitsr/thread_pool.h"

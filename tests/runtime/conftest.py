@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,3 +86,48 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
                 parameter.add_(0.2 * torch.rand_like(parameter) - 0.1)
     exported = export_model(model, output=tmp_path_factory.mktemp("artifacts"), formats=formats)
     return {kind: exported.files[kind].path for kind in formats}
+
+
+@pytest.fixture(scope="session")
+def alone_artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A small x2 network that is wholly made of our ops, so that the core alone runs it: "pte", "tflite"."""
+    if not all(map(find_spec, ("torch", "executorch", "ai_edge_litert", "onnx2tf", "tensorflow"))):
+        pytest.skip("needs bitsr[export] and both runtimes")
+    from bitsr.export.export import export_model
+
+    files = export_model(
+        our_network(), output=tmp_path_factory.mktemp("alone"), name="alone", formats=("pte", "tflite"), max_pixels=4096
+    ).files
+    return {kind: file.path for kind, file in files.items()}
+
+
+def our_network() -> Any:
+    """Its deploy form: three binary layers, one with two weight planes, an addition and a shuffle."""
+    import torch
+    from torch import Tensor
+
+    from bitsr.export.deploy.layers import FusedBinaryConv2d, PixelShuffle
+    from bitsr.training.models.network import SuperResolutionModel
+
+    generator = torch.Generator().manual_seed(1)
+
+    def some(*shape: int) -> Tensor:
+        return torch.empty(*shape).uniform_(-1, 1, generator=generator)
+
+    def layer(inputs: int, outputs: int, planes: int = 1) -> FusedBinaryConv2d:
+        signs = torch.where(some(planes, outputs, inputs, 3, 3) >= 0, 1.0, -1.0)
+        scale, shift = 0.02 * some(planes, outputs), 0.1 * some(outputs)
+        return FusedBinaryConv2d(signs, scale, threshold=some(inputs).abs(), shift=shift, slope=some(outputs))
+
+    class Ours(SuperResolutionModel):
+        def __init__(self) -> None:
+            super().__init__(scale=2, channels=3, receptive_field_radius=3)
+            self.head, self.body, self.tail = layer(3, 70), layer(70, 70, planes=2), layer(70, 12)
+            self.shuffle = PixelShuffle(2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = self.head(x)
+            h = self.body(h, residual=h) + h
+            return self.shuffle(self.tail(h), x)
+
+    return Ours().eval()

@@ -1,4 +1,4 @@
-"""The C ABI (runtime/capi): its own tests over both runtimes, also under ThreadSanitizer, and Python's client of it."""
+"""The C ABI (runtime/capi): its own tests over all runtimes, also under ThreadSanitizer, and Python's client of it."""
 
 import ctypes
 import importlib.resources
@@ -16,10 +16,14 @@ from bitsr.runtime.capi import NativeError, library, version
 from bitsr.runtime.program import NativeProgram
 
 
+CASES = ("PTE", "TFLITE", "CORE_PTE", "CORE_TFLITE")
+
+
 @pytest.fixture(scope="module")
-def variables(artifacts: dict[str, Path]) -> dict[str, str]:
+def variables(artifacts: dict[str, Path], alone_artifacts: dict[str, Path]) -> dict[str, str]:
     """What the C++ tests are told: artifacts and libraries."""
     told = {f"BITSR_TEST_{kind.upper()}": str(path) for kind, path in artifacts.items()}
+    told |= {f"BITSR_TEST_CORE_{kind.upper()}": str(path) for kind, path in alone_artifacts.items()}
     try:
         told["BITSR_TEST_DELEGATE"] = str(find_library(TFLITE_LIBRARY))
         told["BITSR_TEST_PTE_LIBRARY"] = str(find_library("libbitsr_pte.so"))
@@ -47,7 +51,7 @@ def test_the_library(native: Any, variables: dict[str, str]) -> None:
     said = native.run(program, **variables)
     tested = re.search(r"\[  PASSED  \] (\d+) tests", said)
     assert tested is not None
-    assert int(tested[1]) >= 3 + 11 * sum(f"BITSR_TEST_{kind}" in variables for kind in ("PTE", "TFLITE"))
+    assert int(tested[1]) >= 3 + 12 * sum(f"BITSR_TEST_{kind}" in variables for kind in CASES)
 
 
 def test_no_race_in_the_library(native: Any, variables: dict[str, str], tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def programs(native: Any) -> Path:
     return native.build("fuzz", *OPTIONS, target="bitsr_fuzz") / "fuzz"
 
 
-@pytest.mark.parametrize("target", ["program", "options", "texts", "upscale"])
+@pytest.mark.parametrize("target", ["artifact", "program", "options", "texts", "upscale"])
 def test_no_input_breaks_a_parser(native: Any, programs: Path, target: str, tmp_path: Path) -> None:
     program = programs / f"bitsr_fuzz_{target}"
     seeds = native.root / "runtime" / "fuzz" / "corpus" / target

@@ -8,8 +8,8 @@
  * may come from any threads at any time; they take turns, and each gives the result of its own arguments. Only the end
  * of a handle (bitsr_close, bitsr_program_destroy) must not meet another call on it. Callbacks run on the calling
  * thread and must not call the handle that called them: that is refused. Opening and closing change nothing
- * process-wide. After fork(), a handle of one thread works in the child; one of several threads, or one that was in a
- * call, is refused there.
+ * process-wide. After fork(), a handle of one thread works in the child, and one of several where no framework runs it;
+ * another, or one that was in a call, is refused there.
  *
  * Structures begin with their size, so that later versions can add members at their end: start from the BITSR_..._INIT
  * of this header. A null pointer to options means these.
@@ -38,8 +38,9 @@ typedef enum bitsr_status {
   BITSR_UNSUPPORTED = 4, /* this build or this machine lacks a runtime, a library or an instruction set */
   BITSR_ARGUMENT = 5,    /* the call does not fit the model */
   BITSR_MEMORY = 6,
-  BITSR_RUNTIME = 7,  /* the network failed while it ran */
-  BITSR_CANCELLED = 8 /* a callback ended the call */
+  BITSR_RUNTIME = 7,   /* the network failed while it ran */
+  BITSR_CANCELLED = 8, /* a callback ended the call */
+  BITSR_FRAMEWORK = 9  /* the core alone was asked for, and the network has ops that are not ours */
 } bitsr_status;
 
 /* "1.2.3". */
@@ -57,18 +58,22 @@ typedef struct bitsr_session bitsr_session;
 
 typedef struct bitsr_options {
   size_t size;
-  /* 1: the calling thread alone. More: for a .tflite so many threads of its own; for a .pte those of ExecuTorch's pool,
-   * which is one for the whole process: see bitsr_set_process_threads. */
+  /* 1: the calling thread alone. More: so many threads of its own, but in ExecuTorch those of its pool, which is one
+   * for the whole process: see bitsr_set_process_threads. */
   int32_t threads;
   const char* isa; /* one of bitsr_isa_names(), or "auto" */
-  /* Paths of libraries that are opened when they are needed; null: beside this library, or where the dynamic linker
-   * finds them. LiteRT's libLiteRt.so, or a TensorFlow Lite with its C API (Android: libtensorflowlite_jni.so), and our
-   * delegate run a .tflite, libbitsr_pte.so (linked with ExecuTorch) a .pte. */
+  /* Paths of libraries that are opened when a framework runs the network; null: beside this library, or where the
+   * dynamic linker finds them. LiteRT's libLiteRt.so, or a TensorFlow Lite with its C API (Android:
+   * libtensorflowlite_jni.so), and our delegate run a .tflite, libbitsr_pte.so (linked with ExecuTorch) a .pte. */
   const char* litert_library;
   const char* delegate_library;
   const char* pte_library;
+  /* "core": this library alone, which takes artifacts that are made of our ops; "litert" or "executorch": the framework
+   * of the format; "auto" or null: the core where it can, otherwise the framework. */
+  const char* runtime;
+  const char* name; /* of an artifact in memory, for errors; may be null */
 } bitsr_options;
-#define BITSR_OPTIONS_INIT {sizeof(bitsr_options), 1, "auto", NULL, NULL, NULL}
+#define BITSR_OPTIONS_INIT {sizeof(bitsr_options), 1, "auto", NULL, NULL, NULL, "auto", NULL}
 
 /* The kind is told by the content; a .pte's sidecar is name.json beside name.pte. */
 BITSR_API bitsr_status bitsr_open(const char* path, const bitsr_options* options, bitsr_session** session);
@@ -81,7 +86,7 @@ BITSR_API void bitsr_close(bitsr_session* session);
 typedef struct bitsr_info {
   size_t size;
   const char* format;          /* "pte" or "tflite" */
-  const char* runtime;         /* "executorch", "litert" or "tflite" */
+  const char* runtime;         /* "core", "executorch", "litert" or "tflite" */
   const char* runtime_version; /* what this library was built for */
   const char* isa;             /* in use */
   const char* metadata;        /* JSON: the model's name and everything else that the export wrote; "" without */
@@ -149,6 +154,10 @@ typedef struct bitsr_tensor {
  * what it takes, which is an error. */
 BITSR_API bitsr_status bitsr_run(bitsr_session* session, const bitsr_tensor* inputs, int32_t count,
                                  bitsr_tensor* output);
+
+/* The shape (N, C, H, W) of the output for a map of this shape, where no framework runs the network: these say it after
+ * a run alone, and here BITSR_UNSUPPORTED. */
+BITSR_API bitsr_status bitsr_output_shape(bitsr_session* session, const int64_t map[4], int64_t shape[4]);
 
 /* `kind` is "bitsr" for ops of our programs, "delegate" for calls of another delegate as a whole, "operator" for the
  * framework's own. The name is valid during the call. */

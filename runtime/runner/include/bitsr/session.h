@@ -22,6 +22,7 @@ enum class ErrorKind {
   memory,
   runtime,  // the network failed while it ran
   cancelled,
+  framework,  // the core alone was asked for, and the network has ops that are not ours
 };
 
 struct Outcome {
@@ -31,6 +32,17 @@ struct Outcome {
 };
 
 enum class Format { pte, tflite };
+
+// What runs a network. By default the core, where it has all of its ops, otherwise the framework of its format.
+enum class Runtime {
+  automatic,
+  core,
+  litert,  // or TensorFlow Lite by its C API: what SessionOptions::litert_library is
+  executorch,
+};
+// As users write it: "auto", "core", "litert", "executorch". False, and `runtime` untouched, when it is none of these.
+bool parse_runtime(const char* name, Runtime* runtime);
+constexpr char kRuntimeNames[] = "auto, core, litert, executorch";
 
 enum class ElementType { float32, int64 };
 
@@ -42,13 +54,15 @@ struct OtherInput {
 
 struct SessionOptions {
   Isa isa = Isa::automatic;
-  // 1: the calling thread alone, whatever pools the process has. More: for a .tflite so many threads of its own; for a
-  // .pte those of ExecuTorch's pool, which all of a process shares, and which has the size that its first user or
+  Runtime runtime = Runtime::automatic;
+  // 1: the calling thread alone, whatever pools the process has. More: so many threads of its own, but in ExecuTorch
+  // those of its pool, which all of a process shares, and which has the size that its first user or
   // set_process_threads() gave it. Opening a session never changes it.
   int32_t threads = 1;
   const char* delegate_library = nullptr;  // libbitsr_tflite.so; null: where the build put it
   const char* litert_library = nullptr;    // libLiteRt.so or TensorFlow Lite; null: the one of the build
   const char* pte_library = nullptr;       // libbitsr_pte.so; null: where the build put it
+  const char* name = nullptr;              // of an artifact in memory, for errors; null: "the artifact in memory"
 };
 
 // Strings live as long as the session.
@@ -66,8 +80,8 @@ struct SessionInfo {
   int64_t min_side, multiple, receptive_field_radius;
   float low, high;      // the value range of the network; 0 to 1 where there is none
   Isa isa;              // the one in use, never `automatic`
-  int32_t threads;      // that run it: for a .pte those of ExecuTorch's pool where more than one was asked for
-  const char* runtime;  // "executorch", "litert" or, by TensorFlow Lite's C API, "tflite"
+  int32_t threads;      // that run it: in ExecuTorch those of its pool where more than one was asked for
+  const char* runtime;  // "core", "executorch", "litert" or, by TensorFlow Lite's C API, "tflite"
   const char* runtime_version;
 };
 
@@ -140,8 +154,8 @@ Outcome set_process_threads(int32_t threads, const char* pte_library = nullptr);
 //
 // Threads: run(), upscale() and run_picture() may be called from several threads at once; they take turns. The single
 // steps belong together: execute() and get_output() fail where another thread has used the session since this thread
-// set its input. Separate sessions are independent. After fork() a session of one thread works in the child too; one of
-// several threads fails there, because its threads are the parent's.
+// set its input. Separate sessions are independent. After fork() a session of one thread works in the child too, and one of
+// several in the core; in a framework that fails there, because its threads are the parent's.
 class Session {
  public:
   // The format is told by the content. `*session` is null on failure; end it by destroy().
@@ -154,6 +168,9 @@ class Session {
   static void destroy(Session* session);
 
   const SessionInfo& info() const;
+
+  // The shape of the output for a map of this shape. Frameworks say it after a run alone: there it is refused.
+  Outcome output_for(const Shape& map, Shape* shape) const;
 
   // A dense NCHW float32 map, in the network's value range, through the network. `others` are all of info().others;
   // `out` takes out_count values, and `*out_shape` says what was computed, also where that is too small.

@@ -1,9 +1,9 @@
 // The text that the export writes into a .tflite, found without a runtime. The file is not trusted.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
-
-#include "files.h"
 
 namespace bitsr {
 

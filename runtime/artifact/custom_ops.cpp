@@ -1,4 +1,4 @@
-#include "ops.h"
+#include "custom_ops.h"
 
 #include <cstring>
 
