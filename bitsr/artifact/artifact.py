@@ -5,8 +5,10 @@ from pathlib import Path
 
 from bitsr.artifact.formats import FORMATS, ArtifactFormat, format_of
 from bitsr.artifact.info import ArtifactInfo
-from bitsr.common.errors import ArtifactError
-from bitsr.runtime.network import Network
+from bitsr.common.errors import ArtifactError, UsageError
+from bitsr.runtime.capi import NeedsFrameworkError
+from bitsr.runtime.core import CoreNetwork
+from bitsr.runtime.network import CORE, Network
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,31 @@ class Artifact:
         """Whether it has ops of ours, so that it needs our native library."""
         return self.format.needs_delegate(self.content, name=str(self.path))
 
-    def load(self, *, threads: int | None = None) -> Network:
-        """Load it into its runtime; arguments and errors as :meth:`ArtifactFormat.load`."""
+    def load(self, *, threads: int | None = None, runtime: str | None = None) -> Network:
+        """Load it.
+
+        Args:
+            threads: as in :func:`bitsr.load`.
+            runtime: :data:`CORE`, or the format's name for its framework; None is the core where the artifact is made
+                of our ops alone, otherwise the framework.
+
+        Raises:
+            UsageError: it does not run in this runtime.
+            NeedsFrameworkError: the core was asked for, and it has ops that are not ours.
+            BitsrError: as :meth:`ArtifactFormat.load`.
+        """
+        if runtime not in (None, CORE, self.format.name):
+            raise UsageError(
+                f"{self.path} runs in the core ('{CORE}') and in {self.format.runtime} ('{self.format.name}') only; "
+                f"give a weights file or a model id for the runtime '{runtime}'"
+            )
         inputs = 1 if self.info.diffusion is None else 2
+        if runtime == CORE or (runtime is None and inputs == 1 and self.needs_delegate):
+            try:
+                return CoreNetwork(self.content, name=str(self.path), threads=threads)
+            except NeedsFrameworkError:
+                if runtime == CORE:
+                    raise
         return self.format.load(self.content, name=str(self.path), threads=threads, inputs=inputs)
 
 

@@ -22,18 +22,18 @@ class ArtifactFormat(ABC):
     Attributes:
         name: the word for it in options and metadata; a file ends with it.
         layout: order of the dimensions of input and output in the file.
-        runtime: what runs it.
-        package: name of the runtime's package, as it is imported.
-        extra: of bitsr, which installs that package; None where bitsr always has it.
+        runtime: the framework that runs it, where it is not the core alone.
+        package: name of the framework's package, as it is imported.
+        extra: of bitsr, which installs that package.
         exported_with: distributions whose versions the metadata name.
-        own_threads: whether a session has threads of its own.
+        own_threads: whether a session in that runtime has threads of its own.
     """
 
     name: ClassVar[str]
     layout: ClassVar[Literal["NCHW", "NHWC"]]
     runtime: ClassVar[str]
     package: ClassVar[str]
-    extra: ClassVar[str | None]
+    extra: ClassVar[str]
     exported_with: ClassVar[tuple[str, ...]]
     own_threads: ClassVar[bool]
 
@@ -69,7 +69,7 @@ class ArtifactFormat(ABC):
 
     @abstractmethod
     def load(self, content: bytes, *, name: str, threads: int | None, inputs: int) -> Network:
-        """Load it into its runtime.
+        """Load it into the framework of the format.
 
         Args:
             name: names it in errors.
@@ -142,7 +142,7 @@ class TfliteFormat(ArtifactFormat):
     layout = "NHWC"
     runtime = "LiteRT"
     package = "ai_edge_litert"
-    extra = None
+    extra = "litert"
     exported_with = ("bitsr", "torch", "onnx2tf", "tensorflow")
     own_threads = True
 

@@ -10,6 +10,7 @@ from bitsr.common.installation import how_to_install, how_to_rebuild
 from bitsr.common.memory import available_memory
 from bitsr.common.versions import package_version
 from bitsr.runtime import EXECUTORCH_LIBRARY, TFLITE_LIBRARY, RuntimeLibraryError, find_library, isa_names
+from bitsr.runtime.capi import CAPI_LIBRARY
 from bitsr.runtime.machine import processor
 
 
@@ -53,8 +54,9 @@ def inspect() -> Environment:
         Finding("free memory", f"{available_memory() / 2**30:.1f} GiB", ""),
     ]
     native = [
-        _native_library(EXECUTORCH_LIBRARY, purpose="running a .pte"),
-        _native_library(TFLITE_LIBRARY, purpose="running a .tflite"),
+        _native_library(CAPI_LIBRARY, purpose="running what is made of our ops, without a framework"),
+        _native_library(EXECUTORCH_LIBRARY, purpose="running a .pte in ExecuTorch"),
+        _native_library(TFLITE_LIBRARY, purpose="running a .tflite in LiteRT"),
     ]
     return Environment({"native library": native, "tools": tools, "machine": machine})
 

@@ -9,8 +9,9 @@ def example(*commands: str) -> str:
 
 
 class Runtime(StrEnum):
-    """What runs a network: its deploy form in PyTorch, ExecuTorch, or LiteRT."""
+    """What runs a network: our library alone, LiteRT, ExecuTorch, or its deploy form in PyTorch."""
 
-    eager = "eager"
-    pte = "pte"
+    core = "core"
     tflite = "tflite"
+    pte = "pte"
+    eager = "eager"

@@ -15,10 +15,17 @@ class ArtifactSession(Session):
 
     Raises:
         UsageError: ``scale`` contradicts the artifact, or the artifact is not from RGB to RGB.
-        BitsrError: see :meth:`bitsr.artifact.formats.ArtifactFormat.load`.
+        BitsrError: see :meth:`bitsr.artifact.artifact.Artifact.load`.
     """
 
-    def __init__(self, artifact: Artifact, *, scale: int | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        *,
+        scale: int | None = None,
+        threads: int | None = None,
+        runtime: str | None = None,
+    ) -> None:
         facts = artifact.info
         check_scale(artifact, scale)
         if (facts.in_channels, facts.out_channels, facts.channel_order) != (3, 3, "RGB"):
@@ -27,12 +34,13 @@ class ArtifactSession(Session):
                 f"{facts.channel_order}); pictures need a registered model from RGB to RGB, whose receptive field the "
                 "tiler knows"
             )
+        network = artifact.load(threads=threads, runtime=runtime)
         self._artifact = artifact
         self._low, self._high = (np.float32(limit) for limit in facts.value_range)
         info = SessionInfo(
             model=facts.model,
             scale=facts.scale,
-            runtime=artifact.format.name,
+            runtime=network.runtime,
             max_pixels=facts.sizes.max_pixels,
             receptive_field_radius=facts.receptive_field_radius,
             global_pooling=facts.global_pooling,
@@ -42,7 +50,7 @@ class ArtifactSession(Session):
             bytes_per_pixel=facts.bytes_per_pixel,
         )
         super().__init__(info)
-        self._network: Network | None = artifact.load(threads=threads)
+        self._network: Network | None = network
 
     def _run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         self._artifact.info.sizes.check(height=x.shape[2], width=x.shape[3])

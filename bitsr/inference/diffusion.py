@@ -79,13 +79,19 @@ class DiffusionSession(SamplingSession):
 
     @classmethod
     def of_artifact(
-        cls, artifact: Artifact, *, sampling: Sampling, scale: int | None = None, threads: int | None = None
+        cls,
+        artifact: Artifact,
+        *,
+        sampling: Sampling,
+        scale: int | None = None,
+        threads: int | None = None,
+        runtime: str | None = None,
     ) -> "DiffusionSession":
         """Run the artifact of a step; scale, noise schedule and size come from its metadata.
 
         Raises:
             UsageError: ``scale`` contradicts the artifact, it is no step of a diffusion model, or of another form.
-            BitsrError: see :meth:`bitsr.artifact.formats.ArtifactFormat.load`.
+            BitsrError: see :meth:`bitsr.artifact.artifact.Artifact.load`.
         """
         facts = artifact.info
         if facts.diffusion is None:
@@ -105,7 +111,7 @@ class DiffusionSession(SamplingSession):
         given = facts.diffusion
         noise_schedule = NoiseSchedule(given.timesteps, given.beta_start, given.beta_end)
         return cls(
-            step_network(artifact, threads=threads),
+            step_network(artifact, threads=threads, runtime=runtime),
             info,
             noise_schedule=noise_schedule,
             tile=facts.sizes.min_side * facts.scale,
@@ -140,7 +146,7 @@ def _check_form(artifact: Artifact) -> None:
         )
 
 
-def step_network(artifact: Artifact, *, threads: int | None = None) -> StepNetwork:
+def step_network(artifact: Artifact, *, threads: int | None = None, runtime: str | None = None) -> StepNetwork:
     """One step of an artifact; errors as :meth:`DiffusionSession.of_artifact`."""
-    network = artifact.load(threads=threads)
+    network = artifact.load(threads=threads, runtime=runtime)
     return lambda x, timestep: run_tensors(network, x, timestep)

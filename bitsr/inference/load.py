@@ -4,18 +4,20 @@ import logging
 from pathlib import Path
 
 from bitsr.artifact.artifact import Artifact
-from bitsr.artifact.formats import FORMATS, ArtifactFormat, format_of
+from bitsr.artifact.formats import FORMATS, format_of
 from bitsr.artifact.weights import embedded_weights, names_file, pretrained_models, read_weights_info
-from bitsr.common.errors import MissingExtraError, UsageError
+from bitsr.common.errors import UsageError
 from bitsr.inference.artifact_session import ArtifactSession
 from bitsr.inference.cache import cached_artifact
 from bitsr.inference.pretrained import pretrained_artifact
 from bitsr.inference.session import Session
 from bitsr.inference.session_info import Sampling
+from bitsr.runtime.network import CORE
 
 log = logging.getLogger(__name__)
 DEFAULT_SCALE = 4
 EAGER = "eager"
+RUNTIMES = (CORE, *FORMATS, EAGER)
 # The families whose trained weights come with bitsr, best first.
 DEFAULT_FAMILIES = ("ebsr_light_plus", "ebsr_light")
 
@@ -34,15 +36,17 @@ def load(
         name_or_path: an artifact (.tflite, .pte), a weights file (.safetensors), the id of a model whose weights come
             with bitsr, or None for the built-in model. Weights are exported on first use and kept in the user's cache.
         scale: picks the built-in model (4 if None); for a given model it is only checked.
-        runtime: "tflite" (LiteRT), "pte" (ExecuTorch) or "eager" (PyTorch); None is what an artifact is for, otherwise
-            the first one that is installed.
-        threads: of a .tflite, for its float layers and our kernels; None is all processors that the process may use.
-            ExecuTorch has one pool for the whole process, which no session changes.
+        runtime: "core" (our library alone, for artifacts that are made of our ops), "tflite" (LiteRT), "pte"
+            (ExecuTorch) or "eager" (PyTorch); None is the core where it can run the artifact, otherwise the framework
+            that the artifact is for.
+        threads: of the core, or of LiteRT for its float layers and our kernels; None is all processors that the process
+            may use. ExecuTorch has one pool for the whole process, which no session changes.
         sampling: of diffusion models, whose session is a :class:`bitsr.inference.session.SamplingSession`.
 
     Raises:
         UsageError: unknown model or runtime, a scale that contradicts the model, an artifact in another runtime, a
             sampling for a model that does not sample.
+        NeedsFrameworkError: an artifact in the core that has ops of a framework.
         WeightsError, ArtifactError: unusable weights or artifact.
         MissingExtraError: the runtime, or what exports the weights, is not installed.
 
@@ -51,27 +55,18 @@ def load(
     >>> session.info.model, session.info.scale
     ('ebsr_light_plus_x2', 2)
     """
-    if runtime is not None and runtime not in (*FORMATS, EAGER):
-        raise UsageError(f"the runtime is '{runtime}'; expected one of {', '.join((*FORMATS, EAGER))}")
+    if runtime is not None and runtime not in RUNTIMES:
+        raise UsageError(f"the runtime is '{runtime}'; expected one of {', '.join(RUNTIMES)}")
     if threads is not None and threads < 1:
         raise UsageError(f"{threads} threads were asked for; expected at least 1")
     name = str(name_or_path) if name_or_path is not None else default_model(scale or DEFAULT_SCALE)
-    kind = format_of(name)
-    if kind is not None:
-        if runtime not in (None, kind.name):
-            raise UsageError(
-                f"{name} runs in {kind.runtime} only; give a weights file or a model id for the runtime '{runtime}'"
-            )
-        return _artifact_session(Artifact.open(name), scale=scale, threads=threads, sampling=sampling)
+    if format_of(name) is not None:
+        return _artifact_session(Artifact.open(name), scale=scale, runtime=runtime, threads=threads, sampling=sampling)
     if runtime == EAGER:
         _note_threads(threads, "PyTorch has one pool for the whole process (torch.set_num_threads)")
         return _eager_session(name, scale=scale, sampling=sampling)
-    weights, model_id = find_weights(name)
-    kind = FORMATS[runtime] if runtime is not None else default_format()
-    path = pretrained_artifact(model_id, kind) if name == model_id else None
-    if path is None:
-        path = cached_artifact(weights, model=model_id, kind=kind)
-    return _artifact_session(Artifact.open(path), scale=scale, threads=threads, sampling=sampling)
+    artifact = Artifact.open(_exported(name, runtime))
+    return _artifact_session(artifact, scale=scale, runtime=runtime, threads=threads, sampling=sampling)
 
 
 def stated_scale(name_or_path: str | Path | None, *, scale: int | None = None) -> int | None:
@@ -91,19 +86,6 @@ def stated_scale(name_or_path: str | Path | None, *, scale: int | None = None) -
         name = read_weights_info(name).model
     number = name.rpartition("_x")[2]
     return int(number) if number.isascii() and number.isdigit() else None
-
-
-def default_format() -> ArtifactFormat:
-    """The first format whose runtime is installed.
-
-    Raises:
-        MissingExtraError: none is.
-    """
-    for kind in FORMATS.values():
-        if kind.installed:
-            return kind
-    first = next(iter(FORMATS.values()))
-    raise MissingExtraError(first.package, extra=first.extra, purpose="Running a network")
 
 
 def default_model(scale: int) -> str:
@@ -141,6 +123,20 @@ def find_weights(name: str) -> tuple[Path, str]:
     return path, read_weights_info(path).model
 
 
+def _exported(name: str, runtime: str | None) -> Path:
+    """The artifact of weights: the one that bitsr carries, or one that is exported on first use.
+
+    Where any format will do, it is one that bitsr carries, then one whose framework is installed.
+    """
+    weights, model_id = find_weights(name)
+    kinds = [FORMATS[runtime]] if runtime in FORMATS else sorted(FORMATS.values(), key=lambda kind: not kind.installed)
+    if name == model_id:
+        carried = (pretrained_artifact(model_id, kind) for kind in kinds)
+        if (path := next((path for path in carried if path is not None), None)) is not None:
+            return path
+    return cached_artifact(weights, model=model_id, kind=kinds[0])
+
+
 def _eager_session(name: str, *, scale: int | None, sampling: Sampling | None) -> Session:
     from bitsr.inference.diffusion import DiffusionSession
     from bitsr.inference.eager import EagerSession
@@ -155,16 +151,22 @@ def _eager_session(name: str, *, scale: int | None, sampling: Sampling | None) -
 
 
 def _artifact_session(
-    artifact: Artifact, *, scale: int | None, threads: int | None, sampling: Sampling | None
+    artifact: Artifact, *, scale: int | None, runtime: str | None, threads: int | None, sampling: Sampling | None
 ) -> Session:
-    if not artifact.format.own_threads:
-        _note_threads(threads, f"{artifact.format.runtime} has one pool for the whole process")
+    session: Session
     if artifact.info.diffusion is not None:
         from bitsr.inference.diffusion import DiffusionSession
 
-        return DiffusionSession.of_artifact(artifact, scale=scale, threads=threads, sampling=sampling or Sampling())
-    refuse_sampling(str(artifact.path), sampling)
-    return ArtifactSession(artifact, scale=scale, threads=threads)
+        sampling = sampling or Sampling()
+        session = DiffusionSession.of_artifact(
+            artifact, scale=scale, runtime=runtime, threads=threads, sampling=sampling
+        )
+    else:
+        refuse_sampling(str(artifact.path), sampling)
+        session = ArtifactSession(artifact, scale=scale, runtime=runtime, threads=threads)
+    if session.info.runtime != CORE and not artifact.format.own_threads:
+        _note_threads(threads, f"{artifact.format.runtime} has one pool for the whole process")
+    return session
 
 
 def _note_threads(threads: int | None, reason: str) -> None:

@@ -12,7 +12,7 @@ class SessionInfo:
     Attributes:
         model: model id.
         scale: enlargement factor.
-        runtime: "eager" or an artifact's format, "pte" or "tflite".
+        runtime: "core", "eager", or "pte" and "tflite" for the framework of that format.
         max_pixels: most pixels (H * W) of one input, or None where only the memory limits it.
         min_side: shortest side of an input in pixels.
         multiple: both sides of an input are multiples of this.

@@ -125,7 +125,7 @@ def library() -> ctypes.CDLL:
 
 
 def check(status: int) -> None:
-    """Raise :class:`NativeError`, or its kind for the status, with the library's own text for a status that is not 0."""
+    """Raise :class:`NativeError`, or its kind, with the library's own text for a status that is not 0."""
     if status != 0:
         kind = NeedsFrameworkError if status == _NEEDS_FRAMEWORK else NativeError
         raise kind(_text(library().bitsr_last_error))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bitsr.runtime import wanted_kernel
 from bitsr.runtime.capi import Info, NativeError, Options, Shape, check, library, tensor
-from bitsr.runtime.network import Map, Turns
+from bitsr.runtime.network import CORE, Map, Turns
 
 
 class CoreNetwork:
@@ -20,7 +20,7 @@ class CoreNetwork:
     turns in :meth:`run`. In a child of ``os.fork()`` it is loaded again: another thread may have been in a run.
     """
 
-    runtime = "core"
+    runtime = CORE
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class CoreNetwork:
             size=ctypes.sizeof(Options),
             threads=self._threads,
             isa=self._kernel.encode(),
-            runtime=b"core",
+            runtime=CORE.encode(),
             name=self._name.encode(errors="replace"),
         )
         handle = ctypes.c_void_p()

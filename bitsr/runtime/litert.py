@@ -29,6 +29,8 @@ class TfliteNetwork:
     take turns in :meth:`run`. In a child of ``os.fork()`` it is loaded again, because the threads are the parent's.
     """
 
+    runtime = "tflite"
+
     def __init__(
         self,
         source: Path | str | bytes,

@@ -10,15 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 Map = NDArray[np.float32]
+# The runtime without a framework.
+CORE = "core"
 
 
 class Network(Protocol):
     """One loaded network from a map to a map.
 
-    Maps are float32 (1, C, H, W), whatever the layout of the file; ``channels`` is the C of the input.
+    Maps are float32 (1, C, H, W), whatever the layout of the file; ``channels`` is the C of the input, ``runtime`` what
+    runs it: :data:`CORE`, or the name of a format for that format's framework.
     """
 
     channels: int
+    runtime: str
 
     def run(self, x: Map, *others: NDArray[Any]) -> Map:
         """Run on a map and the other inputs, if there are any; the result is a new contiguous array."""

@@ -21,6 +21,8 @@ class PteNetwork:
     ``channels`` and ``max_pixels`` (H * W) are what its input takes. Threads that share it take turns.
     """
 
+    runtime = "pte"
+
     def __init__(self, source: Path | str | bytes, *, name: str = "the .pte", inputs: int = 1) -> None:
         """Load a .pte from a path or from its bytes (``name`` then names it in errors).
 

@@ -15,7 +15,6 @@ from bitsr.runtime import TFLITE_LIBRARY, RuntimeLibraryError, find_library, isa
 from bitsr.runtime.capi import NativeError, library, version
 from bitsr.runtime.program import NativeProgram
 
-
 CASES = ("PTE", "TFLITE", "CORE_PTE", "CORE_TFLITE")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bitsr.runtime.core import CoreNetwork
 from bitsr.runtime.litert import TfliteNetwork
 from bitsr.runtime.network import Network
 from bitsr.runtime.pte import PteNetwork
@@ -19,14 +20,17 @@ THREADS, RUNS = 4, 40
 SECONDS = 60
 
 
-@pytest.fixture(params=["pte", "tflite with 1 thread", "tflite with 2 threads"])
-def network(request: pytest.FixtureRequest, artifacts: dict[str, Path]) -> Network:
+@pytest.fixture(params=["pte", "tflite with 1 thread", "tflite with 2 threads", "core with 1 thread", "core with 2"])
+def network(request: pytest.FixtureRequest, artifacts: dict[str, Path], alone_artifacts: dict[str, Path]) -> Network:
     kind, *_ = request.param.split()
+    threads = 1 if "1" in request.param else 2
+    if kind == "core":
+        return CoreNetwork(alone_artifacts["tflite"], threads=threads)
     if kind not in artifacts:
         pytest.skip(f"no .{kind} here")
     if kind == "pte":
         return PteNetwork(artifacts["pte"])
-    return TfliteNetwork(artifacts["tflite"], threads=1 if "1" in request.param else 2)
+    return TfliteNetwork(artifacts["tflite"], threads=threads)
 
 
 @pytest.fixture

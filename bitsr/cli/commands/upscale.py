@@ -76,7 +76,7 @@ def upscale(
         str | None, typer.Option("--threads", "-j", help="Threads of the network.", show_default="all processors")
     ] = None,
     runtime: Annotated[
-        Runtime | None, typer.Option(help="What runs the network.", show_default="tflite, or what the artifact is for")
+        Runtime | None, typer.Option(help="What runs the network.", show_default="core, or what the artifact needs")
     ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Sampling steps of a diffusion model.", show_default="50")
@@ -209,7 +209,7 @@ def _open(
     session = load(
         model, runtime=None if runtime is None else runtime.value, scale=scale, threads=threads, sampling=sampling
     )
-    if threads is not None and session.info.runtime != Runtime.tflite:
+    if threads is not None and session.info.runtime in (Runtime.eager, Runtime.pte):
         note(f"-j has no effect, the runtime {session.info.runtime} has threads of its own")
     if not ensemble:
         return session

@@ -20,7 +20,7 @@ public final class ModelInfo {
     public final int scale;
     /** "pte" or "tflite". */
     public final String format;
-    /** "executorch", "litert" or "tflite", and the version that the engine was built for. */
+    /** "core", "executorch", "litert" or "tflite", and the version that the engine was built for. */
     public final String runtime, runtimeVersion;
     /** The instruction set of our kernels that is in use. */
     public final String isa;
