@@ -11,6 +11,7 @@ from bitsr.artifact.formats import sidecar_path
 from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.export.errors import ExportError
 from bitsr.export.parity.matching import pair
+from bitsr.inference.tiled import to_8bit
 from bitsr.validation.artifact_under_test import ArtifactUnderTest
 from bitsr.validation.errors import TargetError
 from bitsr.validation.parity import diffusion_steps, layers, pictures
@@ -29,6 +30,7 @@ from bitsr.validation.results import (
     StepResult,
 )
 from bitsr.validation.targets.base import Target
+from bitsr.validation.targets.runner_protocol import CORE, FRAMEWORK
 from bitsr.validation.timing import protocol
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ class ArtifactRun:
         self.request, self.samples = subject.request, subject.samples
         self._model = ""  # the artifact's path on the target, once it has opened there
         self._ours = True  # it has ops of our kernels
+        self._runs_alone = False  # there, without a framework
         self.failures: list[Failure] = []
         self.notes: list[str] = []
         self.ops: list[OpResult] = []
@@ -68,6 +71,9 @@ class ArtifactRun:
         if model and self.samples:
             with self._step("run the pictures"):
                 self._picture_tiers(model)
+            if self._runs_alone and self.pictured:
+                with self._step("run a picture in the core alone"):
+                    self._without_framework(model)
             if self.target.can_dump_layers and self._ours and self.pictured:
                 with self._step("compare the layers"):
                     self._layers(model)
@@ -122,8 +128,9 @@ class ArtifactRun:
                 if self.subject.path.suffix == ".pte":
                     self.target.push(sidecar_path(self.subject.path))
                 model = self.target.push(self.subject.path)
-                (found,) = self.target.run([model, "--info"]).models
-                self._model = model
+                (found,) = self.target.run([model, "--info", "--runtime", FRAMEWORK]).models
+                (own,) = self.target.run([model, "--info"]).models
+                self._model, self._runs_alone = model, CORE in own.versions
                 kernel, isa, versions = found.device.kernel, found.device.isa, found.versions
                 build = f"{found.build.type} {found.build.compiler}".strip()
         return DeviceFacts(
@@ -190,6 +197,22 @@ class ArtifactRun:
                 f"most {MAX_PSNR_DIFFERENCE_DB}",
                 runs=0,
             )
+
+    def _without_framework(self, model: str) -> None:
+        """An artifact of our ops alone: the core gives the framework's picture, pixel for pixel."""
+        sample, pictured = self.samples[0], self.pictured[0]
+        output = pictures.run_network(self.target, model, sample.low, info=self.subject.info, runtime=CORE)
+        differing = int((to_8bit(output[0]) != pictured.target).any(axis=-1).sum())
+        if differing:
+            self._fail(
+                "picture",
+                f"{sample.name}: {differing} pixels of the core alone are not the framework's, expected all the same",
+                images=self._picture(sample.name),
+                pictures=None,
+                runs=0,
+            )
+        else:
+            self.notes.append(f"the core alone, without the framework, gives the same pixels of {sample.name}")
 
     def _whole_steps(self, model: str) -> None:
         for step in self.subject.steps:

@@ -23,6 +23,7 @@ from bitsr.validation.parity.picture_difference import compare
 from bitsr.validation.results import PictureResult, finite
 from bitsr.validation.targets.base import Target
 from bitsr.validation.targets.runner_files import Map, read_map, write_integers, write_map
+from bitsr.validation.targets.runner_protocol import FRAMEWORK
 
 log = logging.getLogger(__name__)
 
@@ -123,11 +124,20 @@ def run_picture(target: Target, model: str, sample: TestPicture, *, info: Artifa
     return PictureOutput(result, eager, ours)
 
 
-def run_network(target: Target, model: str, x: Tensor, *, info: ArtifactInfo, dump: Path | None = None) -> Map:
+def run_network(
+    target: Target,
+    model: str,
+    x: Tensor,
+    *,
+    info: ArtifactInfo,
+    runtime: str = FRAMEWORK,
+    dump: Path | None = None,
+) -> Map:
     """(1, 3, h, w) in [0, 1] -> (1, 3, s h, s w) in [0, 1], not clamped; ``dump`` receives the results of all ops."""
     low, high = (np.float32(limit) for limit in info.value_range)
     shape = (1, info.out_channels, x.shape[2] * info.scale, x.shape[3] * info.scale)
-    values = run_raw(target, model, np.asarray(x.numpy()) * (high - low) + low, shape=shape, dump=dump)
+    given = np.asarray(x.numpy()) * (high - low) + low
+    values = run_raw(target, model, given, shape=shape, runtime=runtime, dump=dump)
     return np.asarray((values - low) / (high - low), dtype=np.float32)
 
 
@@ -138,6 +148,7 @@ def run_raw(
     *,
     shape: tuple[int, ...],
     others: Sequence[NDArray[np.int64]] = (),
+    runtime: str = FRAMEWORK,
     dump: Path | None = None,
 ) -> Map:
     """A map and the other inputs through the artifact, as they are; ``shape`` is the result's.
@@ -149,7 +160,7 @@ def run_raw(
         folder = Path(temporary)
         write_map(folder / "input.f32", x)
         there = target.path("output.f32")
-        arguments = [model, "--input", target.push(folder / "input.f32")]
+        arguments = [model, "--runtime", runtime, "--input", target.push(folder / "input.f32")]
         for number, values in enumerate(others, start=1):
             write_integers(folder / f"input{number}.i64", values)
             arguments += ["--input", target.push(folder / f"input{number}.i64")]

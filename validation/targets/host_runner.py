@@ -24,6 +24,8 @@ from bitsr.common.files import atomic_write
 from bitsr.common.quiet import quiet, silent_stderr
 from bitsr.export.verification import run_tensors
 from bitsr.runtime import isa_names, wanted_kernel
+from bitsr.runtime.capi import NeedsFrameworkError
+from bitsr.runtime.core import CoreNetwork
 from bitsr.runtime.litert import TfliteNetwork
 from bitsr.runtime.machine import processor
 from bitsr.runtime.pte import PteNetwork
@@ -31,16 +33,18 @@ from bitsr.validation.errors import TargetError
 from bitsr.validation.targets.host_processes import serve
 from bitsr.validation.targets.host_replay import replay
 from bitsr.validation.targets.runner_files import read_integers, read_map, write_map
-from bitsr.validation.targets.runner_protocol import SCHEMA
+from bitsr.validation.targets.runner_protocol import CORE, FRAMEWORK, SCHEMA
 
-Network = PteNetwork | TfliteNetwork
+Network = CoreNetwork | PteNetwork | TfliteNetwork
+# What a runtime is called in the answer, and the distribution whose version counts.
+_PACKAGES = {CORE: (CORE, "bitsr"), "tflite": ("ai-edge-litert",) * 2, "pte": ("executorch",) * 2}
 
 
 class HostRunner:
     """Keeps loaded networks from one run to the next, so that pictures do not pay for loading."""
 
     def __init__(self) -> None:
-        self._networks: dict[tuple[str, int], tuple[Network, int]] = {}
+        self._networks: dict[tuple[str, int, str], tuple[Network, int]] = {}
 
     def execute(self, arguments: Sequence[str]) -> str:
         """Run with these arguments; the JSON.
@@ -58,24 +62,30 @@ class HostRunner:
         loaded, loads = [], []
         for model in given.models:
             started = time.perf_counter()
-            loaded.append(self._network(Path(model), given.threads))
+            loaded.append(self._network(Path(model), given.threads, given.runtime))
             loads.append(_since(started))
-        entries = [_entry(load, given.threads, Path(model)) for load, model in zip(loads, given.models, strict=True)]
+        entries = [_entry(load, given.threads, network) for load, (network, _) in zip(loads, loaded, strict=True)]
         if not given.info:
             _run(loaded, entries, given)
         for entry in entries:
             entry["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return json.dumps(entries[0] if len(entries) == 1 else {"schema": SCHEMA, "models": entries})
 
-    def _network(self, path: Path, threads: int) -> tuple[Network, int]:
+    def _network(self, path: Path, threads: int, runtime: str) -> tuple[Network, int]:
         """The network, and how many inputs it has."""
-        key = (str(path), threads)
+        key = (str(path), threads, runtime)
         if key not in self._networks:
-            self._networks[key] = _open(path, threads)
+            self._networks[key] = _open(path, threads, runtime)
         return self._networks[key]
 
 
-def _open(path: Path, threads: int) -> tuple[Network, int]:
+def _open(path: Path, threads: int, runtime: str) -> tuple[Network, int]:
+    if runtime != FRAMEWORK:
+        try:
+            return CoreNetwork(path, threads=threads), 1
+        except NeedsFrameworkError:
+            if runtime == CORE:
+                raise
     if path.suffix == ".tflite":
         from bitsr.artifact.flatbuffer import graph_ops, parse_model
 
@@ -129,13 +139,13 @@ def _run(networks: list[tuple[Network, int]], entries: list[dict[str, Any]], giv
             write_map(temporary, np.asarray(outputs[0].numpy()))
 
 
-def _entry(load_ms: float, threads: int, path: Path) -> dict[str, Any]:
-    package = "ai-edge-litert" if path.suffix == ".tflite" else "executorch"
+def _entry(load_ms: float, threads: int, network: Network) -> dict[str, Any]:
+    package = _PACKAGES[network.runtime]
     return {
         "schema": SCHEMA,
         "device": _device(threads),
         "build": _build(),
-        "versions": {package: version(package), "torch": version("torch")},
+        "versions": {package[0]: version(package[1]), "torch": version("torch")},
         "load_ms": load_ms,
     }
 
@@ -183,6 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("--output", "--replay", "--json"):
         parser.add_argument(name)
     parser.add_argument("--shape", default="1,3,128,128")
+    parser.add_argument("--runtime", choices=("auto", CORE, FRAMEWORK), default="auto")
     for name, default in (("--threads", 1), ("--warmup", 0), ("--runs", 1)):
         parser.add_argument(name, type=int, default=default)
     return parser

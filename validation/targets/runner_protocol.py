@@ -16,6 +16,8 @@ from bitsr.common.installation import how_to_rebuild
 from bitsr.validation.errors import TargetError
 
 SCHEMA = 1
+# What the runner is asked to run an artifact in: the framework of its format, or the core alone.
+FRAMEWORK, CORE = "framework", "core"
 Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -114,8 +116,11 @@ class RunnerProcess:
 def timing_arguments(
     models: Sequence[str], *, shape: Sequence[int], threads: int, warm_up: int = 0, runs: int
 ) -> list[str]:
-    """Arguments that time ``models`` (paths, with ``@KERNEL`` where one is asked for) in turns on (N, C, H, W)."""
-    words = [*models, "--shape", ",".join(map(str, shape)), "--threads", str(threads)]
+    """Arguments that time ``models`` (paths, with ``@KERNEL`` where one is asked for) in turns on (N, C, H, W).
+
+    They run in their frameworks: rivals do, and an artifact that is made of our ops is measured like all others.
+    """
+    words = [*models, "--runtime", FRAMEWORK, "--shape", ",".join(map(str, shape)), "--threads", str(threads)]
     return [*words, "--warmup", str(warm_up), "--runs", str(runs)]
 
 
