@@ -99,7 +99,7 @@ def test_maps_are_checked_and_batches_work() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"runtime": "tensorrt"}, "the runtime is 'tensorrt'; expected one of tflite, pte, eager"),
+        ({"runtime": "tensorrt"}, "the runtime is 'tensorrt'; expected one of core, tflite, pte, eager"),
         ({"threads": 0}, "expected at least 1"),
         ({"scale": 7}, "no weights of scale 7 come with bitsr; there are: x2, x3, x4"),
         ({"name_or_path": "ebsr_light_pluss_x4"}, "did you mean"),

@@ -14,7 +14,7 @@ const char kUsage[] =
     "       bitsr-run --replay DIR [--kernel KERNEL] [--threads N] [--json FILE|-]\n"
     "MODEL is a .pte or .tflite; inputs and outputs are .ppm or .f32 (raw float32 NCHW).\n"
     "Inputs beside the map are .f32 or .i64 (raw int64), a --input each, behind the map's.\n"
-    "RUNTIME is auto (the core where it has all ops, otherwise the framework), core, litert or executorch.\n";
+    "RUNTIME is core (it needs all ops to be ours), framework, or auto (the core where it can).\n";
 
 namespace {
 

@@ -93,19 +93,15 @@ Outcome Session::Impl::open(Bytes content, const std::string& sidecar_text, cons
 
 Outcome Session::Impl::open_network(Bytes content, Runtime runtime, const NetworkOptions& options) {
   const bool pte = info.format == Format::pte;
-  const Runtime own = pte ? Runtime::executorch : Runtime::litert;
-  const char* framework = pte ? "executorch" : "litert";
-  if (runtime == Runtime::automatic || runtime == Runtime::core) {
+  if (runtime != Runtime::framework) {
     std::string foreign;
     BITSR_TRY(open_core(content, info.format, options, &network, &foreign));
     if (network != nullptr) return {};
     if (runtime == Runtime::core)
       return failed(ErrorKind::framework,
-                    "%s is not for the core alone: it has %s, which is none of our ops; use the runtime %s",
-                    name.c_str(), foreign.c_str(), framework);
-  } else if (runtime != own) {
-    return failed(ErrorKind::argument, "%s is a .%s, which runs in the runtimes core and %s", name.c_str(),
-                  pte ? "pte" : "tflite", framework);
+                    "%s is not for the core alone: it has %s, which is none of our ops; leave the runtime out, so that "
+                    "%s runs it",
+                    name.c_str(), foreign.c_str(), pte ? "ExecuTorch" : "LiteRT");
   }
   return pte ? open_pte(std::move(content), options, &network) : open_tflite(std::move(content), options, &network);
 }
@@ -182,10 +178,7 @@ bool parse_runtime(const char* name, Runtime* runtime) {
   constexpr struct {
     const char* name;
     Runtime runtime;
-  } kRuntimes[] = {{"auto", Runtime::automatic},
-                   {"core", Runtime::core},
-                   {"litert", Runtime::litert},
-                   {"executorch", Runtime::executorch}};
+  } kRuntimes[] = {{"auto", Runtime::automatic}, {"core", Runtime::core}, {"framework", Runtime::framework}};
   for (const auto& known : kRuntimes)
     if (std::strcmp(known.name, name) == 0) {
       *runtime = known.runtime;

@@ -27,7 +27,7 @@ std::string model_path() { return std::getenv("BITSR_TEST_MODEL"); }
 
 bitsr::SessionOptions in_executorch() {
   bitsr::SessionOptions options;
-  options.runtime = bitsr::Runtime::executorch;
+  options.runtime = bitsr::Runtime::framework;
   return options;
 }
 

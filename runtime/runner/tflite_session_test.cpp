@@ -30,7 +30,7 @@ class TfliteSessionTest : public testing::Test {
  protected:
   void SetUp() override {
     bitsr::SessionOptions options;
-    options.runtime = bitsr::Runtime::litert;
+    options.runtime = bitsr::Runtime::framework;
     options.delegate_library = std::getenv("BITSR_TEST_DELEGATE");
     options.litert_library = std::getenv("BITSR_TEST_LITERT");
     const Outcome opened = Session::open(std::getenv("BITSR_TEST_MODEL"), options, &session);

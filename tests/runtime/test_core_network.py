@@ -167,13 +167,13 @@ def two_outputs(model: Any) -> None:
 def test_a_tflite_with_other_ops_needs_its_framework(
     raw: dict[str, bytes], change: Callable[[Any], None], words: str
 ) -> None:
-    with pytest.raises(NeedsFrameworkError, match=f"my.tflite is not for the core alone: {words}.*the runtime litert"):
+    with pytest.raises(NeedsFrameworkError, match=f"my.tflite is not for the core alone: {words}.*LiteRT runs it"):
         CoreNetwork(changed_model(raw["tflite"], change), name="my.tflite")
 
 
 def test_a_pte_of_another_delegate_needs_its_framework(raw: dict[str, bytes]) -> None:
     content = raw["pte"].replace(b"BitsrBackend", b"OtherBackend")
-    with pytest.raises(NeedsFrameworkError, match=r"it has OtherBackend, which.*the runtime executorch"):
+    with pytest.raises(NeedsFrameworkError, match=r"it has OtherBackend, which.*ExecuTorch runs it"):
         CoreNetwork(content, name="my.pte")
 
 

@@ -68,8 +68,8 @@ typedef struct bitsr_options {
   const char* litert_library;
   const char* delegate_library;
   const char* pte_library;
-  /* "core": this library alone, which takes artifacts that are made of our ops; "litert" or "executorch": the framework
-   * of the format; "auto" or null: the core where it can, otherwise the framework. */
+  /* "core": this library alone, which takes artifacts that are made of our ops; "framework": that of the format; "auto"
+   * or null: the core where it can, otherwise the framework. */
   const char* runtime;
   const char* name; /* of an artifact in memory, for errors; may be null */
 } bitsr_options;

@@ -33,16 +33,12 @@ struct Outcome {
 
 enum class Format { pte, tflite };
 
-// What runs a network. By default the core, where it has all of its ops, otherwise the framework of its format.
-enum class Runtime {
-  automatic,
-  core,
-  litert,  // or TensorFlow Lite by its C API: what SessionOptions::litert_library is
-  executorch,
-};
-// As users write it: "auto", "core", "litert", "executorch". False, and `runtime` untouched, when it is none of these.
+// What runs a network: the core alone, which must have all of its ops; the framework of its format, with the core as a
+// delegate; by default the core where it can, otherwise the framework.
+enum class Runtime { automatic, core, framework };
+// As users write it: "auto", "core", "framework". False, and `runtime` untouched, when it is none of these.
 bool parse_runtime(const char* name, Runtime* runtime);
-constexpr char kRuntimeNames[] = "auto, core, litert, executorch";
+constexpr char kRuntimeNames[] = "auto, core, framework";
 
 enum class ElementType { float32, int64 };
 
@@ -154,8 +150,8 @@ Outcome set_process_threads(int32_t threads, const char* pte_library = nullptr);
 //
 // Threads: run(), upscale() and run_picture() may be called from several threads at once; they take turns. The single
 // steps belong together: execute() and get_output() fail where another thread has used the session since this thread
-// set its input. Separate sessions are independent. After fork() a session of one thread works in the child too, and one of
-// several in the core; in a framework that fails there, because its threads are the parent's.
+// set its input. Separate sessions are independent. After fork() a session of one thread works in the child too, and
+// one of several in the core; in a framework that fails there, because its threads are the parent's.
 class Session {
  public:
   // The format is told by the content. `*session` is null on failure; end it by destroy().
