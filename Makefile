@@ -101,7 +101,7 @@ build: $(STAMP)/editable build/native/.built  ## virtual environment, native lib
 .PHONY: demo
 demo: $(STAMP)/editable $(STAMP)/packages $(STAMP)/debian-build  ## a photo through the exported network in both runtimes: pictures, PSNR, parity and times in build/demo
 	$(CMAKE) -S runtime -B build/native -G Ninja -DCMAKE_BUILD_TYPE=Release $(NATIVE_OPTIONS)
-	$(CMAKE) --build build/native --target bitsr_executorch bitsr_tflite
+	$(CMAKE) --build build/native --target bitsr bitsr_executorch bitsr_tflite
 	$(BIN)/bitsr demo --input assets/chelsea.png --output build/demo --overwrite
 
 MINUTES ?= 60

@@ -202,6 +202,8 @@ Status Program::run(const TensorView* inputs, const TensorView* outputs, const R
     status = impl.place_values(inputs, outputs, image);
     if (!status.ok()) return status;
     for (int32_t i = 0; i < impl.layer_count; ++i) {
+      if (options.gate.proceed && !options.gate.proceed(options.gate.context))
+        return failure(StatusCode::cancelled, "the run was cancelled before op %d", i);
       if (profiler.begin) profiler.begin(profiler.context, i, op_name(i));
       status = impl.run_layer(&impl.layers[i]);
       if (profiler.end) profiler.end(profiler.context, i);

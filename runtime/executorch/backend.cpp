@@ -50,6 +50,8 @@ Error to_error(bitsr::StatusCode code) {
       return Error::MemoryAllocationFailed;
     case bitsr::StatusCode::unsupported_isa:
       return Error::NotSupported;
+    case bitsr::StatusCode::cancelled:  // no gate is given here
+      break;
   }
   return Error::Internal;
 }

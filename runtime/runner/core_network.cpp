@@ -56,7 +56,7 @@ class CoreNetwork final : public Network {
     const TensorView out = {output_.data(), shape.n, shape.c, shape.h, shape.w, Layout::nchw};
     if (hooks.profile != nullptr || hooks.result != nullptr) BITSR_TRY(observe(in, out, hooks));
     const Stopwatch stopwatch;
-    BITSR_TRY(from_status(program_->run(&in, &out, {pool_.parallel(), {}, {}})));
+    BITSR_TRY(from_status(program_->run(&in, &out, {pool_.parallel(), {}, {}, {hooks.context, hooks.proceed}})));
     *time = stopwatch.elapsed();
     if (stopped(hooks)) return cancelled();
     output = shape;
@@ -72,7 +72,7 @@ class CoreNetwork final : public Network {
   // A run that is looked at is one more, so that it disturbs no time.
   Outcome observe(const TensorView& in, const TensorView& out, const RunHooks& hooks) {
     Watch watch = {&hooks, {}, {}};
-    RunOptions options = {pool_.parallel(), {&watch, op_begins, nullptr}, {&watch, nullptr}};
+    RunOptions options = {pool_.parallel(), {&watch, op_begins, nullptr}, {&watch, nullptr}, {}};
     if (hooks.profile != nullptr) options.profiler.end = op_ends;
     if (hooks.result != nullptr) options.observer.result = op_result;
     return from_status(program_->run(&in, &out, options));

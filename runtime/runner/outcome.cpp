@@ -28,6 +28,8 @@ Outcome from_status(const Status& status) {
       return failed(ErrorKind::argument, "%s", status.message);
     case StatusCode::out_of_memory:
       return failed(ErrorKind::memory, "%s", status.message);
+    case StatusCode::cancelled:
+      return cancelled();
     case StatusCode::unsupported_isa:
       return failed(ErrorKind::unsupported, "%s", status.message);
   }

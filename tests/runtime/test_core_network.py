@@ -21,7 +21,7 @@ from bitsr.runtime.core import CoreNetwork
 
 SIZES = [(1, 1), (1, 9), (2, 3), (17, 23), (64, 64)]
 FORMATS = ["pte", "tflite"]
-MUTATIONS = 3000
+MUTATIONS = 1000
 
 
 def picture(height: int, width: int) -> NDArray[np.float32]:

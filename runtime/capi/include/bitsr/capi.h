@@ -121,8 +121,8 @@ typedef struct bitsr_upscale_options {
    * for every size where the network looks only at pixels near by (receptive_field_radius). */
   int64_t tile_pixels;
   void* context; /* for the callbacks */
-  /* At the start, after each tile and, for a .pte, between its parts: pixels of the picture that are done, of all.
-   * 0 goes on, everything else ends the call with BITSR_CANCELLED. May be null. */
+  /* At the start, after each tile and, but in LiteRT, between the network's parts: pixels of the picture that are done,
+   * of all. 0 goes on, everything else ends the call with BITSR_CANCELLED. May be null. */
   int (*progress)(void* context, int64_t done, int64_t total);
   /* Where it is set, finished rows of the enlargement come here from top to bottom, `count` at a time, and `output`
    * must be null: memory then holds one row of tiles. Returns as progress does. */

@@ -18,6 +18,7 @@ enum class StatusCode {
   invalid_argument,  // a call's tensors do not fit the program
   out_of_memory,
   unsupported_isa,  // this build or this processor lacks the wanted instruction set
+  cancelled,        // RunOptions::gate ended the run
 };
 
 struct Status {
@@ -71,11 +72,18 @@ struct Observer {
   void (*result)(void* context, int32_t op, int32_t output, const StridedView& result) = nullptr;
 };
 
-// What a run uses and whom it tells.
+// Asked before each op on the thread of the caller; false ends the run. May be null.
+struct Gate {
+  void* context = nullptr;
+  bool (*proceed)(void* context) = nullptr;
+};
+
+// What a run uses, whom it tells and asks.
 struct RunOptions {
   Parallel parallel;
   Profiler profiler;
   Observer observer;
+  Gate gate{};
 };
 
 constexpr uint32_t kProgramVersion = 1;

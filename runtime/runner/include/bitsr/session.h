@@ -97,7 +97,8 @@ struct RunTime {
 // What a run reports, and what can end it. Every member may be null.
 struct RunHooks {
   void* context = nullptr;
-  // Called between the parts of the network (ExecuTorch's instructions) and at the ends; false ends the run.
+  // Called at the ends and between the parts of the network (the core's ops, ExecuTorch's instructions; LiteRT has
+  // none); false ends the run.
   bool (*proceed)(void* context) = nullptr;
   void (*profile)(void* context, const ProfileEntry& entry) = nullptr;
   // Results of the ops of our programs: partition, op and output number, op name as in ARCHITECTURE.md.
@@ -134,8 +135,8 @@ constexpr int64_t kTilePixels = 512 * 512;
 struct UpscaleOptions {
   int64_t tile_pixels = 0;  // that the network gets at once, at most; 0: kTilePixels
   void* context = nullptr;
-  // Called at the start, after each tile (pixels of the picture that are done, of all) and, for a .pte, between
-  // ExecuTorch's instructions; false ends the call. May be null.
+  // Called at the start, after each tile (pixels of the picture that are done, of all) and between the parts of the
+  // network (RunHooks); false ends the call. May be null.
   bool (*progress)(void* context, int64_t done, int64_t total) = nullptr;
   // Where it is set, finished rows of the enlargement go here, from top to bottom, and OutputPixels is not used: memory
   // then holds one row of tiles. False ends the call.
