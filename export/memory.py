@@ -5,11 +5,16 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from bitsr.export.deploy import fold
+from bitsr.training.models import SuperResolutionModel
+
 # Peaks measured over the families, in float32 maps: PyTorch's deploy form computes the end of a binary layer in
 # float64 and in steps, an artifact's body in our kernels; the float rest holds up to four of its largest maps.
 _EAGER_BODY_MAPS = 14
 _ARTIFACT_BODY_MAPS = 4
 _LARGEST_MAPS = 4
+# Side of the picture that memory is estimated with, where a network takes any: a multiple of every network's windows.
+_SIDE = 64
 
 
 def bytes_per_pixel(deployed: nn.Module, inputs: tuple[Tensor, ...], *, pixels: int, eager: bool = False) -> int:
@@ -36,3 +41,16 @@ def bytes_per_pixel(deployed: nn.Module, inputs: tuple[Tensor, ...], *, pixels: 
         shapes(*(value.to("meta") for value in inputs))
     body = (_EAGER_BODY_MAPS if eager else _ARTIFACT_BODY_MAPS) * widest
     return 4 * max(body, _LARGEST_MAPS * largest) // pixels
+
+
+def artifact_bytes_in_use(model: SuperResolutionModel, *, height: int, width: int) -> int:
+    """An upper bound of the memory that its artifact takes while it enlarges a picture, in bytes.
+
+    A picture beyond the sizes that the artifact takes by default is tiled, so it is that of the largest tile.
+
+    Raises:
+        ExportError: the model has no deploy form.
+    """
+    side = model.sizes.only_side or _SIDE
+    per_pixel = bytes_per_pixel(fold(model), model.example_inputs((1, 3, side, side)), pixels=side**2)
+    return per_pixel * (side**2 if model.sizes.only_side else min(height * width, model.sizes.max_pixels))

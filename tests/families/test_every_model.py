@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from bitsr.common.errors import UsageError
+from bitsr.export.memory import artifact_bytes_in_use
 from bitsr.training.models import list_models, model_info
 from bitsr.validation.request import Request
 from bitsr.validation.results import Run
@@ -116,3 +117,14 @@ def test_what_is_left_out_differs_in_its_scale_alone() -> None:
         assert exported in EXPORTED + STEPS
         assert name.rpartition("_x")[0] == exported.rpartition("_x")[0]
         assert model_info(name).scale != model_info(exported).scale
+
+
+@pytest.mark.parametrize("model_id", ["test_bbcu_l_x2", "test_srresnet_x2", "test_ebsr_plus_x2", "test_frbt_x2"])
+def test_planned_memory_is_below_the_bound_that_summary_names(model_id: str, export_tiny: Callable[..., Any]) -> None:
+    """Float maps of the upsampler at full resolution are what a network of SRResNet's kind takes most."""
+    exported = export_tiny(model_id)
+    file = exported.result.files["pte"]
+    side = exported.model.fixed_size or 48
+    bound = artifact_bytes_in_use(exported.model, height=side, width=side)
+    assert file.info.sizes.max_pixels == side**2
+    assert 0 < file.arena_bytes <= bound <= 6 * file.arena_bytes

@@ -97,9 +97,12 @@ def export(
             f"size: {result.latent_bytes:,} bytes of float32 weights -> {size:,} bytes, "
             f"{result.latent_bytes / size:.1f} times smaller"
         )
+        pixels = file.info.sizes.max_pixels
         if file.arena_bytes:
-            pixels = file.info.sizes.max_pixels
             note(f"working memory: {file.arena_bytes / 2**20:.0f} MiB planned for {pixels} input pixels")
+        else:  # the runtime plans it, for the size that it is given
+            bound = file.info.bytes_per_pixel * pixels
+            note(f"working memory: at most {bound / 2**20:.0f} MiB for {pixels} input pixels")
         if file.verification is None:
             note(f"not compared with the deploy form: {file.not_verified}")
         else:

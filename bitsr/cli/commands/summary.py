@@ -24,7 +24,7 @@ def summary(
         str, typer.Option(help="Whose way to add the operations: ebsr, bbcu or bidiffsr.")
     ] = "bidiffsr",
 ) -> None:
-    """Show parameters, multiply-accumulates, bit operations and stored bytes of a model, layer by layer."""
+    """Show parameters, multiply-accumulates, bit operations, stored bytes and memory of a model, layer by layer."""
     from bitsr.training import cost
     from bitsr.training.models import model_info
 
@@ -68,11 +68,27 @@ def summary(
         f"stored:        {sum(layer.bytes for layer in layers):,} bytes, {4 * (few + floats):,} in float32",
         f"work:          {macs / 1e9:.3f} G float MACs, {bit_macs / 1e9:.3f} G bit-MACs ({share:.1f} % of both)",
         f"total:         {total:.2f} G {way.unit}, {counted:.3f} M parameters ({way.source})",
+        f"memory:        {_memory(model, height=height, width=width)}",
         f"looks around:  {info.receptive_field_radius} pixels of the input{pooling}",
     )
     for line in lines:
         typer.echo(line)
     closing([], then=["bitsr", "export", model, "-o", f"build/{model}"])
+
+
+def _memory(model: str, *, height: int, width: int) -> str:
+    """What an artifact takes while it runs, or why nobody knows."""
+    from bitsr.export.errors import ExportError
+    from bitsr.export.memory import artifact_bytes_in_use
+    from bitsr.training.models import create_model
+
+    try:
+        used = artifact_bytes_in_use(create_model(model), height=height, width=width)
+    except ExportError as error:
+        return f"not known, because it can not be exported: {error}"
+    return (
+        f"at most {max(used / 2**20, 1):,.0f} MiB for the maps of an artifact, {height}x{width} pixels or their tiles"
+    )
 
 
 def _low_bit(count: int, bits: int) -> str:
