@@ -111,7 +111,7 @@ train-next: build  ## go on with the shipped weights' next training for MINUTES=
 	$(BIN)/bitsr train --next --minutes $(MINUTES) --data $(DATA)
 
 .PHONY: test
-test: build arm64 artifacts android-runner android-unidbg  ## all tests, those of arm64 under QEMU
+test: build arm64 artifacts android-runner android-unidbg android-host  ## all tests, those of arm64 under QEMU, those of the Android app in the JVM
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_JOBS) --dist=loadfile
 
 .PHONY: bench
@@ -189,9 +189,18 @@ $(STAMP)/debian-java: Makefile $(STAMP)/venv
 	@$(call debian,openjdk-17-jdk-headless maven,the Java side of Android)
 	@touch $@
 
+# maven(arguments): run it; where Maven Central can not be reached, one sentence instead of its pages.
+define maven
+	log=$(VENV)/maven.log; if ! mvn --batch-mode --quiet --no-transfer-progress $(1) >$$log 2>&1; then \
+	  if grep -qiE 'could not transfer|unknown host|connection refused|unreachable|timed out' $$log; then \
+	    echo "Maven Central can not be reached: connect to the network, or name a mirror or a proxy in" \
+	      "~/.m2/settings.xml, and run make again; details: $$log" >&2; \
+	  else cat $$log >&2; fi; exit 1; fi
+endef
+
 # A Java program with an emulated processor and Android 6's C library: `bitsr validate --on unidbg`, and tests.
 $(ANDROID)/unidbg/.built: android_demo/unidbg/pom.xml $(shell find android_demo/unidbg/src -name '*.java') $(STAMP)/debian-java
-	mvn -q -B -f android_demo/unidbg/pom.xml compile -Dbitsr.output=$(CURDIR)/$(ANDROID)/unidbg
+	@$(call maven,--file android_demo/unidbg/pom.xml compile -Dbitsr.output=$(CURDIR)/$(ANDROID)/unidbg)
 	@touch $@
 
 .PHONY: android-unidbg
@@ -200,20 +209,42 @@ android-unidbg: $(ANDROID)/unidbg/.built  ## an Android 6 process on an emulated
 # ---- The Android app: engine and app tested in this machine's JVM, APKs of both flavours, no Android SDK ----
 APP := build/android
 APP_PACKAGES := openjdk-17-jdk-headless maven aapt zipalign apksigner dexdump
+# What the app is tested with, and what it carries beside.
+TEST_MODELS := ebsr_light_plus_tiny_x2 ebsr_light_plus_tiny_x3 ebsr_light_plus_tiny_x4
 APP_MODELS := ebsr_light_plus_x2 ebsr_light_plus_x3 ebsr_light_plus_x4
-APP_ASSETS := $(APP)/assets/.made
-MVN := mvn --batch-mode --quiet --no-transfer-progress --file android_demo/pom.xml -Dbitsr.build=$(CURDIR)/build \
-  -Dbitsr.python=$(CURDIR)/$(BIN)/python
+APP_SOURCES := $(shell find android_demo/engine/src android_demo/app/src -name '*.java' -o -name '*.xml' -o -name '*.properties') \
+  $(wildcard android_demo/pom.xml android_demo/*/pom.xml android_demo/tools/*)
+ASSET_SOURCES := $(wildcard training/weights/*.safetensors) $(shell find bitsr/artifact export training validation/parity -name '*.py') \
+  validation/app_assets.py
+LICENCES := $(shell find android_demo/app/src/main/assets -type f | tr ' ' '?')
+
+# export_assets(models, folder): several at once, each a process of up to 2 GB.
+define export_assets
+	printf '%s\n' $(1) | xargs -P $(TEST_JOBS) -I MODEL $(BIN)/bitsr export MODEL --android --output $(2) --overwrite >/dev/null
+endef
 
 $(STAMP)/debian-app: Makefile $(STAMP)/venv
 	@$(call debian,$(APP_PACKAGES),the Android app)
 	@touch $@
 
-$(APP_ASSETS): $(wildcard training/weights/*.safetensors) $(shell find bitsr/artifact export training validation/parity -name '*.py') \
-  validation/app_assets.py $(shell find android_demo/app/src/main/assets -type f | tr ' ' '?') | build
-	for model in $(APP_MODELS); do $(BIN)/bitsr export $$model --android --output $(@D) --overwrite; done
+$(APP)/test-assets/.exported: $(ASSET_SOURCES) | build
+	$(call export_assets,$(TEST_MODELS),$(@D))
+	@touch $@
+
+$(APP)/test-assets/.made: $(APP)/test-assets/.exported $(LICENCES)
 	rm -rf $(@D)/licences && cp -r android_demo/app/src/main/assets/licences $(@D)/licences
 	@touch $@
+
+$(APP)/assets/.exported: $(ASSET_SOURCES) | build
+	$(call export_assets,$(APP_MODELS),$(@D))
+	@touch $@
+
+$(APP)/assets/.made: $(APP)/assets/.exported $(APP)/test-assets/.made
+	cp -r $(APP)/test-assets/{models,golden,licences} $(@D)
+	@touch $@
+
+.PHONY: android-assets
+android-assets: $(APP)/assets/.made  ## the models and golden inputs that the Android app carries, in build/android/assets
 
 $(APP)/host/libbitsr_jni.so: $(wildcard android_demo/engine/src/main/jni/*) build/native/.built $(STAMP)/debian-app
 	@mkdir -p $(@D)
@@ -221,14 +252,18 @@ $(APP)/host/libbitsr_jni.so: $(wildcard android_demo/engine/src/main/jni/*) buil
 	$(CXX) -std=c++17 -O2 -fPIC -shared -fvisibility=hidden -Wall -Wextra -Werror -I"$$java/include" -I"$$java/include/linux" \
 	  -Iruntime/capi/include $(filter %.cpp,$^) -Lbuild/native/capi -lbitsr -Wl,-rpath,$(CURDIR)/build/native/capi -o $@
 
-# Fetches what Maven needs, so that the tests need no network: they run with --offline.
+# Compiles, and fetches what Maven needs, so that the tests need no network: they run with --offline.
+$(APP)/.compiled: $(APP_SOURCES) $(APP)/test-assets/.made $(STAMP)/debian-app
+	@$(call maven,--file android_demo/pom.xml -Dbitsr.build=$(CURDIR)/build -Dbitsr.python=$(CURDIR)/$(BIN)/python \
+	  test -Dtest=NothingToRun -Dsurefire.failIfNoSpecifiedTests=false)
+	@touch $@
+
 .PHONY: android-host
-android-host: build $(STAMP)/debian-app $(APP)/host/libbitsr_jni.so $(APP_ASSETS)  ## what the tests of the Android app need
-	$(MVN) test -Dtest=NothingToRun -Dsurefire.failIfNoSpecifiedTests=false
+android-host: build $(APP)/host/libbitsr_jni.so $(APP)/.compiled  ## what the tests of the Android app need
 
 .PHONY: android
-android: android-host android-runner android-unidbg  ## the Android app: all of its tests, and APKs of both flavours in build/android
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/android
+android: android-host android-runner android-unidbg android-assets  ## the Android app: all of its tests, and APKs of both flavours in build/android
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_JOBS) --dist=loadfile tests/android
 	$(BIN)/python android_demo/tools/apk.py --flavour tflite --build $(APP) --output $(APP)/bitsr-tflite.apk
 	$(BIN)/python android_demo/tools/apk.py --flavour both --build $(APP) --output $(APP)/bitsr-both.apk
 

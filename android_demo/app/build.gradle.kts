@@ -26,7 +26,7 @@ android {
         }
     }
 
-    // Models, golden inputs and licences: `make android-host` writes them by `bitsr export MODEL -o FOLDER --android`.
+    // Models, golden inputs and licences: `make android-assets` writes them by `bitsr export MODEL -o FOLDER --android`.
     sourceSets["main"].assets.directories += rootProject.file("../build/android/assets").path
 
     // Libraries are mapped out of the APK.

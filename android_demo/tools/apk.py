@@ -81,6 +81,15 @@ def assets(build: Path, flavour: str) -> list[tuple[str, Path]]:
     return found
 
 
+def libraries(build: Path, flavour: str) -> list[tuple[str, Path]]:
+    """Names in the APK and files of the native libraries."""
+    found = [(f"lib/{abi}/{library}", build / abi / library) for abi in ABIS for library in FLAVOURS[flavour]]
+    for _, path in found:
+        if not path.is_file():
+            raise ApkError(f"{path} is missing; build it with: make android-runner")
+    return found
+
+
 def assemble(build: Path, flavour: str, dexes: Path, unsigned: Path) -> None:
     """Resources, code, assets and libraries in one archive; libraries are stored, to be mapped."""
     shutil.copyfile(build / "resources" / "resources.apk", unsigned)
@@ -89,12 +98,8 @@ def assemble(build: Path, flavour: str, dexes: Path, unsigned: Path) -> None:
             apk.write(path, path.name)
         for name, path in assets(build, flavour):
             apk.write(path, name)
-        for abi in ABIS:
-            for library in FLAVOURS[flavour]:
-                path = build / abi / library
-                if not path.is_file():
-                    raise ApkError(f"{path} is missing; build it with: make android-runner")
-                apk.write(path, f"lib/{abi}/{library}", zipfile.ZIP_STORED)
+        for name, path in libraries(build, flavour):
+            apk.write(path, name, zipfile.ZIP_STORED)
 
 
 def key(build: Path) -> Path:
@@ -144,6 +149,7 @@ def main() -> int:
     work.mkdir(parents=True)
     signer = Path(__file__).with_name("Sign.java")
     try:
+        libraries(given.build, given.flavour)
         dex(given.build, work)
         assemble(given.build, given.flavour, work, work / "unsigned.apk")
         run("zipalign", "-f", PAGE, work / "unsigned.apk", work / "aligned.apk")

@@ -6,6 +6,11 @@ set -euo pipefail
 jar=$1 app=$2 out=$3 version=$4 assets=$5 python=${6:-python3}
 tools=$(dirname "$0")
 mkdir -p "$out/gen"
+# What is up to date stays: the sources in gen would be compiled anew, beside tests that read the classes.
+if [ -e "$out/.made" ] && [ -z "$(find "$app/src/main/res" "$app/src/main/AndroidManifest.xml" "$tools" "$assets" "$jar" \
+    -newer "$out/.made" -print -quit)" ]; then
+  exit 0
+fi
 if [ "$tools/expand_resources.py" -nt "$out/framework.apk" ] || [ ! -s "$out/framework.apk" ]; then
   "$python" "$tools/expand_resources.py" "$jar" "$out/framework.part"
   mv "$out/framework.part" "$out/framework.apk"
@@ -21,3 +26,4 @@ link() {
 }
 link --java "$out/gen" -o "$out/resources.apk"
 link -A "$assets" -o "$out/test.apk"
+touch "$out/.made"

@@ -1,5 +1,6 @@
 """Builds for Android, what runs them here, and one network in both formats with what Python makes of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,20 @@ def android(repository: Path) -> Path:
     if not (folder / "arm64-v8a" / "bitsr-run").is_file():
         pytest.skip("needs the Android builds: make android-runner")
     return folder
+
+
+@pytest.fixture(scope="session")
+def link_app(repository: Path) -> Callable[[Path], None]:
+    """Puts the app into a build folder for ``apk.py``: its classes, resources and tools, the models of its tests."""
+    made = repository / "build" / "android"
+    if not (made / ".compiled").is_file():
+        pytest.skip("needs the app's classes and assets: make android-host")
+
+    def link(folder: Path) -> None:
+        for name, source in {"assets": "test-assets", **{n: n for n in ("maven", "resources", "tools-java")}}.items():
+            (folder / name).symlink_to(made / source)
+
+    return link
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,14 +23,10 @@ def make(repository: Path, build: Path, flavour: str) -> tuple[subprocess.Comple
 
 
 @pytest.fixture(scope="module")
-def build(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def build(link_app: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A build folder: what `make android-host` made, and libraries of a few bytes."""
-    made = repository / "build" / "android"
     folder = tmp_path_factory.mktemp("apk")
-    for name in ("maven", "resources", "assets", "tools-java"):
-        if not (made / name).is_dir():
-            pytest.skip("needs the app's classes and assets: make android-host")
-        (folder / name).symlink_to(made / name)
+    link_app(folder)
     for abi in ABIS:
         (folder / abi).mkdir()
         for number, library in enumerate(sorted(TFLITE | EXECUTORCH)):

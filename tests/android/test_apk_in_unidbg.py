@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,23 +12,28 @@ import pytest
 from PIL import Image
 
 from bitsr.inference.load import load
+from bitsr.validation.targets.builds import ANDROID_ABIS
 
-MODEL = "models/ebsr_light_plus_x4"
+MODEL = "models/ebsr_light_plus_tiny_x4"
 WIDTH, HEIGHT = 24, 16
 FORMAT = 2  # of bitsr_status
 
 
 @pytest.fixture(scope="module")
-def apk(repository: Path, android: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def apk(
+    repository: Path, android: Path, link_app: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The flavour with both runtimes, and the libraries of `make android-runner`."""
-    tool = repository / "android_demo" / "tools" / "apk.py"
-    if not tool.is_file() or not (android / "tools-java").is_dir():
-        pytest.skip("needs the app's classes: make android-host")
     if not (android / "unidbg" / "classes").is_dir() or shutil.which("java") is None:
         pytest.skip("needs the emulator: make android-unidbg")
-    path = tmp_path_factory.mktemp("apk") / "bitsr.apk"
-    options = ["--flavour", "both", "--build", str(android), "--output", str(path)]
-    done = subprocess.run([sys.executable, str(tool), *options], capture_output=True, text=True, check=False)
+    build = tmp_path_factory.mktemp("apk")
+    link_app(build)
+    for abi in ANDROID_ABIS:
+        (build / abi).symlink_to(android / abi)
+    path = build / "bitsr.apk"
+    command = [sys.executable, str(repository / "android_demo" / "tools" / "apk.py"), "--flavour", "both"]
+    command += ["--build", str(build), "--output", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return path
 

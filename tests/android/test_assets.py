@@ -14,12 +14,12 @@ from bitsr.inference.load import load
 from bitsr.runtime.program import NativeProgram
 from bitsr.validation.app_assets import write_app_assets
 
-MODELS = ("ebsr_light_plus_x2", "ebsr_light_plus_x3", "ebsr_light_plus_x4")
+MODELS = ("ebsr_light_plus_tiny_x2", "ebsr_light_plus_tiny_x3", "ebsr_light_plus_tiny_x4")
 
 
 @pytest.fixture(scope="module")
 def assets(repository: Path) -> Path:
-    folder = repository / "build" / "android" / "assets"
+    folder = repository / "build" / "android" / "test-assets"
     if not folder.is_dir():
         pytest.skip("needs the app's assets: make android-host")
     return folder

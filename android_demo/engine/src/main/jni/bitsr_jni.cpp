@@ -247,15 +247,16 @@ JNIEXPORT jint JNICALL Java_org_bitsr_engine_jni_Native_upscale(JNIEnv* env, jcl
     PackedPicture picture;
     if (width > 0 && height > 0) {
       if (env->GetArrayLength(argb) / width < height) return kBadArrays;
-      jint* pixels = env->GetIntArrayElements(argb, nullptr);
+      // Critical: the pixels are read where Java holds them, without a copy of the whole picture.
+      auto* pixels = static_cast<jint*>(env->GetPrimitiveArrayCritical(argb, nullptr));
       if (pixels == nullptr) return kNoMemory;
       try {
         picture.read(pixels, width, height);
       } catch (...) {
-        env->ReleaseIntArrayElements(argb, pixels, JNI_ABORT);
+        env->ReleasePrimitiveArrayCritical(argb, pixels, JNI_ABORT);
         throw;
       }
-      env->ReleaseIntArrayElements(argb, pixels, JNI_ABORT);
+      env->ReleasePrimitiveArrayCritical(argb, pixels, JNI_ABORT);
     }
     const bitsr_image image = {picture.bytes.data(), picture.bytes.size(), width, height, 0, picture.channels};
     bitsr_info info = BITSR_INFO_INIT;

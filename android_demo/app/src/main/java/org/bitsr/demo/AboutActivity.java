@@ -41,6 +41,8 @@ public final class AboutActivity extends PageActivity {
         try (InputStream in = getAssets().open(FOLDER + "/" + name)) {
             Photos.pour(in, out);
         }
-        return new String(out.toByteArray(), StandardCharsets.UTF_8);
+        // Paragraphs, without the lines and margins of a typewriter: the screen has its own.
+        return new String(out.toByteArray(), StandardCharsets.UTF_8).replaceAll("(?m)^[ \\t]+", "")
+                .replaceAll("(?<!\n)\n(?!\n)", " ").replaceAll("\n{3,}", "\n\n").trim();
     }
 }

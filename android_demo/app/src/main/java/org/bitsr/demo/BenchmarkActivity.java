@@ -3,8 +3,6 @@ package org.bitsr.demo;
 import android.content.Context;
 import android.content.Intent;
 import android.os.Bundle;
-import android.os.Handler;
-import android.os.Looper;
 import android.util.Log;
 import android.view.WindowManager;
 
@@ -18,15 +16,12 @@ import org.json.JSONObject;
  * Times a model when a computer asks for it: {@code adb shell am start -n org.bitsr.demo/.BenchmarkActivity} with the
  * extras model, format (texts), runs, warmup, threads, height, width (numbers). The end stands in the log, tag bitsr.
  */
-public final class BenchmarkActivity extends PageActivity {
-    /** A run, which outlives the activity; changed on the main thread alone. */
-    static final class Run {
-        private final Handler main = new Handler(Looper.getMainLooper());
-        BenchmarkActivity shown;
+public final class BenchmarkActivity extends RunActivity<BenchmarkActivity.Run> {
+    static final class Run extends RunActivity.Run {
         String text = "";
-        boolean over, passed;
+        boolean passed;
 
-        void start(Context context, Intent intent) {
+        @Override void start(Context context, Intent intent) {
             new Thread(() -> {
                 File target = Benchmark.target(context);
                 try {
@@ -76,47 +71,27 @@ public final class BenchmarkActivity extends PageActivity {
         }
 
         private void say(String next, boolean end, boolean good) {
-            main.post(() -> {
+            change(() -> {
                 text = next;
                 over = end;
                 passed = good;
-                if (shown != null) {
-                    shown.changed();
-                }
             });
         }
     }
 
-    private Run run;
+    @Override Run work() {
+        return new Run();
+    }
 
     @Override protected void onCreate(Bundle saved) {
         super.onCreate(saved);
         // A screen that goes dark slows the processor.
         getWindow().addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON);
-        Object kept = getLastNonConfigurationInstance();
-        run = kept instanceof Run ? (Run) kept : new Run();
-        run.shown = this;
-        if (kept == null) {
-            run.start(getApplicationContext(), getIntent());
-        }
-        changed();
     }
 
-    private void changed() {
+    @Override void changed() {
+        Run run = run();
         int icon = !run.over ? R.drawable.ic_wait : run.passed ? R.drawable.ic_pass : R.drawable.ic_fail;
         summary(icon, run.text, run.over ? "" : getString(R.string.benchmark_started_elsewhere));
-    }
-
-    @Override public Object onRetainNonConfigurationInstance() {
-        return run;
-    }
-
-    @Override protected void onDestroy() {
-        run.shown = null;
-        super.onDestroy();
-    }
-
-    Run run() {
-        return run;
     }
 }

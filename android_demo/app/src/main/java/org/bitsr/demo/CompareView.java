@@ -194,14 +194,15 @@ public final class CompareView extends View {
     }
 
     private void drawLine(Canvas canvas, float x) {
-        float y = getHeight() / 2f, radius = dp(HANDLE_DP);
+        float y = getHeight() / 2f, radius = dp(HANDLE_DP), top = Math.max(0, shown.top);
+        float bottom = Math.min(getHeight(), shown.bottom);
         line.setStyle(Paint.Style.STROKE);
         line.setStrokeWidth(dp(4));
         line.setColor(0x40000000);
-        canvas.drawLine(x, 0, x, getHeight(), line);
+        canvas.drawLine(x, top, x, bottom, line);
         line.setStrokeWidth(dp(2));
         line.setColor(0xffffffff);
-        canvas.drawLine(x, 0, x, getHeight(), line);
+        canvas.drawLine(x, top, x, bottom, line);
         line.setStyle(Paint.Style.FILL);
         line.setColor(0x33000000);
         canvas.drawCircle(x, y + dp(1), radius + dp(1.5f), line);
@@ -219,17 +220,18 @@ public final class CompareView extends View {
         canvas.drawPath(arrows, line);
     }
 
-    /** In its own half, while there is room for it. */
+    /** At the top of the picture, in its own half, while there is room for it. */
     private void drawLabel(Canvas canvas, String text, boolean left, float x) {
         float padding = dp(10), margin = dp(12), width = label.measureText(text) + 2 * padding, height = dp(28);
-        float start = left ? margin : getWidth() - margin - width;
+        float start = left ? Math.max(0, shown.left) + margin : Math.min(getWidth(), shown.right) - margin - width;
+        float top = Math.max(0, shown.top) + margin;
         if (left ? start + width > x - dp(4) : start < x + dp(4)) {
             return;
         }
         label.setColor(0xa6000000);
-        canvas.drawRoundRect(start, margin, start + width, margin + height, height / 2, height / 2, label);
+        canvas.drawRoundRect(start, top, start + width, top + height, height / 2, height / 2, label);
         label.setColor(0xffffffff);
-        canvas.drawText(text, start + padding, margin + height / 2 - (label.ascent() + label.descent()) / 2, label);
+        canvas.drawText(text, start + padding, top + height / 2 - (label.ascent() + label.descent()) / 2, label);
     }
 
     @Override public boolean onTouchEvent(MotionEvent event) {

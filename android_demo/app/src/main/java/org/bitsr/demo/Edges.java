@@ -2,7 +2,7 @@ package org.bitsr.demo;
 
 import android.app.Activity;
 import android.view.View;
-import android.view.WindowInsets;
+import android.widget.LinearLayout;
 
 /** Windows reach from edge to edge: what is drawn stays clear of the system's bars and of a cutout. */
 final class Edges {
@@ -10,6 +10,23 @@ final class Edges {
 
     interface Use {
         void insets(int left, int top, int right, int bottom);
+    }
+
+    /** The screens of a stage with a panel below it, or beside it where the phone lies on its side. */
+    static void applyToStage(Activity activity) {
+        LinearLayout root = activity.findViewById(R.id.root);
+        View panel = activity.findViewById(R.id.panel), stage = activity.findViewById(R.id.stage);
+        boolean wide = root.getOrientation() == LinearLayout.HORIZONTAL;
+        int margin = stage.getPaddingBottom();
+        apply(activity, root, (left, top, right, bottom) -> {
+            if (wide) {
+                stage.setPadding(margin + left, margin + top, margin, margin + bottom);
+                panel.setPadding(0, top, right, bottom);
+            } else {
+                root.setPadding(left, top, right, 0);
+                panel.setPadding(0, 0, 0, bottom);
+            }
+        });
     }
 
     static void apply(Activity activity, View root, Use use) {

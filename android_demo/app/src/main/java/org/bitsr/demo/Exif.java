@@ -35,7 +35,7 @@ final class Exif {
 
     private Exif() {}
 
-    /** EXIF data for the result of a JPEG, PNG or WebP; null where there is nothing to keep. */
+    /** EXIF data for the result of a JPEG, PNG, WebP, HEIC or AVIF; null where there is nothing to keep. */
     static byte[] kept(File picture) {
         try {
             byte[] found = find(picture);
@@ -59,7 +59,8 @@ final class Exif {
             if (text.startsWith("RIFF") && text.endsWith("WEBP")) {
                 return inChunks(picture, 12, "EXIF", ByteOrder.LITTLE_ENDIAN, 0);
             }
-            return null;
+            byte[] found = BoxExif.is(head) ? BoxExif.find(picture) : null;
+            return found == null ? null : withoutPrefix(found);
         }
     }
 

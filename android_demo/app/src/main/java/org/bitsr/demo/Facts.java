@@ -24,9 +24,12 @@ final class Facts {
         return Formatter.formatShortFileSize(context, bytes);
     }
 
-    /** "ebsr_light_plus_x4" as "ebsr light plus ×4": models are called by their ids, this is how one reads them. */
+    /**
+     * "ebsr_light_plus_x4" as "×4 · ebsr light plus": models are called by their ids, this is how one reads them. The
+     * scale comes first, where no narrow place cuts it off.
+     */
     static String model(String id) {
-        return id.replaceAll("_x(\\d+)$", " ×$1").replace('_', ' ');
+        return id.replaceAll("^(.*)_x(\\d+)$", "×$2 · $1").replace('_', ' ');
     }
 
     static String runtime(Context context, String format) {

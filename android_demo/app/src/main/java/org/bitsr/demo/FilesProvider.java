@@ -11,29 +11,40 @@ import android.provider.OpenableColumns;
 
 import java.io.File;
 import java.io.FileNotFoundException;
+import java.util.List;
 
-/** Lends single files of the app's cache to others: the result to share, and the place for a photo of the camera. */
+/**
+ * Lends single files of the app's cache to others: results to share, and the place for a photo of the camera. Each
+ * {@link Workbench} has its own, so that one never takes those of another away.
+ */
 public final class FilesProvider extends ContentProvider {
     private static final String AUTHORITY = "org.bitsr.demo.files";
     private static final String FOLDER = "shared";
 
-    /** A file of that name, which others can reach by {@link #uri}. */
-    static File file(Context context, String name) {
-        File folder = new File(context.getCacheDir(), FOLDER);
-        folder.mkdirs();
-        return new File(folder, name);
+    /** A file of that name in a workbench's folder, which others can reach by {@link #uri}. */
+    static File file(File folder, String name) {
+        File shared = new File(folder, FOLDER);
+        shared.mkdirs();
+        return new File(shared, name);
     }
 
     static Uri uri(File file) {
-        return new Uri.Builder().scheme("content").authority(AUTHORITY).appendPath(file.getName()).build();
+        String bench = file.getParentFile().getParentFile().getName();
+        return new Uri.Builder().scheme("content").authority(AUTHORITY).appendPath(bench).appendPath(file.getName())
+                .build();
     }
 
     private File find(Uri uri) throws FileNotFoundException {
-        String name = uri.getLastPathSegment();
-        if (name == null || name.contains("/") || name.startsWith(".") || uri.getPathSegments().size() != 1) {
+        List<String> parts = uri.getPathSegments();
+        for (String part : parts) {
+            if (part.contains("/") || part.startsWith(".")) {
+                throw new FileNotFoundException(uri.toString());
+            }
+        }
+        if (parts.size() != 2) {
             throw new FileNotFoundException(uri.toString());
         }
-        return file(getContext(), name);
+        return file(Workbench.folder(getContext(), parts.get(0)), parts.get(1));
     }
 
     @Override public boolean onCreate() {

@@ -3,11 +3,13 @@ package org.bitsr.demo;
 import android.content.ContentResolver;
 import android.content.ContentValues;
 import android.content.Context;
+import android.content.SharedPreferences;
 import android.media.MediaScannerConnection;
 import android.net.Uri;
 import android.os.Build;
 import android.os.Environment;
 import android.provider.MediaStore;
+import android.util.Log;
 
 import java.io.File;
 import java.io.FileInputStream;
@@ -17,9 +19,12 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 
-/** Puts a finished PNG into the gallery; it appears there when it is whole, or not at all. */
+/**
+ * Puts a finished PNG into the gallery; it appears there when it is whole, or not at all. What is being written is noted,
+ * so that the next process removes it where this one ends in between.
+ */
 final class Gallery {
-    private static final String FOLDER = "bitsr";
+    private static final String FOLDER = "bitsr", NOTES = "gallery", UNFINISHED = "unfinished";
 
     private Gallery() {}
 
@@ -28,12 +33,41 @@ final class Gallery {
         return Build.VERSION.SDK_INT < Build.VERSION_CODES.Q;
     }
 
-    static void save(Context context, File png, String name) throws IOException {
+    static synchronized void save(Context context, File png, String name) throws IOException {
+        clean(context);
         if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.Q) {
             Newer.save(context, png, name);
         } else {
             saveOld(context, png, name);
         }
+    }
+
+    /** Removes what a process that ended while it saved has left; whole pictures stay. */
+    static synchronized void clean(Context context) {
+        String left = notes(context).getString(UNFINISHED, null);
+        if (left == null) {
+            return;
+        }
+        Uri uri = Uri.parse(left);
+        if (uri.getScheme().equals(ContentResolver.SCHEME_FILE)) {
+            new File(uri.getPath()).delete();
+        } else {
+            try {
+                context.getContentResolver().delete(uri, MediaStore.MediaColumns.IS_PENDING + " = 1", null);
+            } catch (RuntimeException error) {
+                Log.i("bitsr", "the gallery has removed the unfinished picture itself", error);
+            }
+        }
+        noteUnfinished(context, null);
+    }
+
+    private static SharedPreferences notes(Context context) {
+        return context.getSharedPreferences(NOTES, Context.MODE_PRIVATE);
+    }
+
+    /** At once: the process may end at any time. */
+    static void noteUnfinished(Context context, Uri uri) {
+        notes(context).edit().putString(UNFINISHED, uri == null ? null : uri.toString()).commit();
     }
 
     /** Until Android 9 the gallery shows what lies in the folder and is announced; names with a dot are hidden. */
@@ -43,6 +77,7 @@ final class Gallery {
             throw new FileNotFoundException("the folder " + folder + " can not be made");
         }
         File part = new File(folder, "." + name + ".part"), target = free(folder, name);
+        noteUnfinished(context, Uri.fromFile(part));
         try {
             try (InputStream in = new FileInputStream(png); FileOutputStream out = new FileOutputStream(part)) {
                 Photos.pour(in, out);
@@ -53,6 +88,7 @@ final class Gallery {
             }
         } finally {
             part.delete();
+            noteUnfinished(context, null);
         }
         MediaScannerConnection.scanFile(context, new String[] {target.getPath()}, new String[] {"image/png"}, null);
     }
@@ -81,6 +117,7 @@ final class Gallery {
             if (entry == null) {
                 throw new IOException("the gallery takes no pictures");
             }
+            noteUnfinished(context, entry);
             boolean whole = false;
             try (InputStream in = new FileInputStream(png)) {
                 try (OutputStream out = resolver.openOutputStream(entry)) {
@@ -97,6 +134,7 @@ final class Gallery {
                 if (!whole) {
                     resolver.delete(entry, null, null);
                 }
+                noteUnfinished(context, null);
             }
         }
     }

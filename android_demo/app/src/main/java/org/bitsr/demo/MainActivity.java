@@ -5,7 +5,6 @@ import android.app.Activity;
 import android.content.ActivityNotFoundException;
 import android.content.Context;
 import android.content.Intent;
-import android.content.SharedPreferences;
 import android.content.pm.PackageManager;
 import android.net.Uri;
 import android.os.Bundle;
@@ -13,27 +12,21 @@ import android.os.Handler;
 import android.os.Looper;
 import android.provider.MediaStore;
 import android.view.View;
-import android.widget.AdapterView;
-import android.widget.ArrayAdapter;
 import android.widget.Button;
 import android.widget.ImageView;
 import android.widget.PopupMenu;
 import android.widget.ProgressBar;
-import android.widget.Spinner;
 import android.widget.TextView;
 import android.widget.Toast;
 
 import java.io.File;
-import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
+import java.util.UUID;
 
 /** The one screen: a picture, before and after, and what to do with it. */
 public final class MainActivity extends Activity implements Workbench.Listener {
-    static final int PICK = 1, TAKE = 2, PERMISSION = 3;
-    private static final String SOURCE = "source", SHARED_TAKEN = "shared_taken";
-    private static final String MODEL = "model", RUNTIME = "runtime", THREADS = "threads";
-    private static final int MOST_THREADS = 8, USUAL_THREADS = 4;
+    static final int PICK = 1, TAKE = 2, PERMISSION = 3, CAMERA_PERMISSION = 4;
+    private static final String BENCH = "bench", SOURCE = "source", SHARED_TAKEN = "shared_taken";
 
     private Workbench bench;
     private CompareView compare;
@@ -42,8 +35,7 @@ public final class MainActivity extends Activity implements Workbench.Listener {
     private TextView emptyTitle, emptyText, headline, details;
     private Button emptyButton;
     private ProgressBar progress;
-    private Spinner model, runtime, threads;
-    private List<String> names, formats;
+    private Choosers choosers;
     private boolean sharedTaken;
     /** Of saving and asking other apps: the picture and its result stay as they are. */
     private Failure beside;
@@ -54,27 +46,21 @@ public final class MainActivity extends Activity implements Workbench.Listener {
         setContentView(R.layout.main);
         find();
         Object kept = getLastNonConfigurationInstance();
-        bench = kept instanceof Workbench ? (Workbench) kept : new Workbench(this);
+        bench = kept instanceof Workbench ? (Workbench) kept : new Workbench(this, saved != null && saved.getString(BENCH) != null
+                ? saved.getString(BENCH) : UUID.randomUUID().toString());
         bench.setListener(this);
-        setChoosers();
-        View root = findViewById(R.id.root), panel = findViewById(R.id.panel), stage = findViewById(R.id.stage);
-        boolean wide = root instanceof android.widget.LinearLayout
-                && ((android.widget.LinearLayout) root).getOrientation() == android.widget.LinearLayout.HORIZONTAL;
-        int margin = stage.getPaddingBottom();
-        Edges.apply(this, root, (left, top, right, bottom) -> {
-            if (wide) {
-                stage.setPadding(margin + left, margin + top, margin, margin + bottom);
-                panel.setPadding(0, top, right, bottom);
-            } else {
-                root.setPadding(left, top, right, 0);
-                panel.setPadding(0, 0, 0, bottom);
-            }
-        });
+        List<String> names = bench.models.names();
+        choosers = new Choosers(this, bench.models, names.isEmpty() ? "" : names.get(names.size() - 1), this::chosen);
+        Edges.applyToStage(this);
         sharedTaken = saved != null && saved.getBoolean(SHARED_TAKEN);
         if (kept == null && saved != null && saved.getString(SOURCE) != null && bench.copy().exists()) {
-            bench.reopen(saved.getString(SOURCE), choice());
+            bench.reopen(saved.getString(SOURCE), choosers.choice());
         } else if (kept == null || !sharedTaken) {
             takeShared(getIntent());
+        }
+        if (kept == null) {
+            Context context = getApplicationContext();
+            bench.later(() -> Gallery.clean(context));
         }
         changed();
     }
@@ -90,9 +76,6 @@ public final class MainActivity extends Activity implements Workbench.Listener {
         details = findViewById(R.id.details);
         progressRow = findViewById(R.id.progress_row);
         progress = findViewById(R.id.progress);
-        model = findViewById(R.id.model);
-        runtime = findViewById(R.id.runtime);
-        threads = findViewById(R.id.threads);
         findViewById(R.id.pick).setOnClickListener(view -> pick());
         findViewById(R.id.camera).setOnClickListener(view -> take());
         findViewById(R.id.save).setOnClickListener(view -> save());
@@ -106,6 +89,10 @@ public final class MainActivity extends Activity implements Workbench.Listener {
 
     private void showMenu(View anchor) {
         PopupMenu menu = new PopupMenu(this, anchor);
+        menu.getMenu().add(R.string.live_title).setOnMenuItemClickListener(item -> {
+            startActivity(new Intent(this, LiveActivity.class));
+            return true;
+        });
         menu.getMenu().add(R.string.parity_title).setOnMenuItemClickListener(item -> {
             startActivity(new Intent(this, ParityActivity.class));
             return true;
@@ -119,73 +106,9 @@ public final class MainActivity extends Activity implements Workbench.Listener {
 
     // ---- What is asked for
 
-    private SharedPreferences preferences() {
-        return getPreferences(Context.MODE_PRIVATE);
-    }
-
-    private void setChoosers() {
-        names = bench.models.names();
-        List<String> words = new ArrayList<>();
-        for (String name : names) {
-            words.add(Facts.model(name));
-        }
-        fill(model, words, names.indexOf(preferences().getString(MODEL, names.isEmpty() ? "" : names.get(names.size() - 1))));
-        List<String> counts = new ArrayList<>();
-        for (int count = 1; count <= Math.min(MOST_THREADS, Runtime.getRuntime().availableProcessors()); count++) {
-            counts.add(String.valueOf(count));
-        }
-        fill(threads, counts, Math.min(preferences().getInt(THREADS, USUAL_THREADS), counts.size()) - 1);
-        setFormats();
-        AdapterView.OnItemSelectedListener listener = new AdapterView.OnItemSelectedListener() {
-            @Override public void onItemSelected(AdapterView<?> parent, View view, int position, long id) {
-                if (parent == model) {
-                    setFormats();
-                }
-                chosen();
-            }
-
-            @Override public void onNothingSelected(AdapterView<?> parent) {}
-        };
-        model.setOnItemSelectedListener(listener);
-        runtime.setOnItemSelectedListener(listener);
-        threads.setOnItemSelectedListener(listener);
-    }
-
-    private void fill(Spinner spinner, List<String> words, int selected) {
-        ArrayAdapter<String> adapter = new ArrayAdapter<>(this, R.layout.chooser_item, words);
-        adapter.setDropDownViewResource(R.layout.chooser_row);
-        spinner.setAdapter(adapter);
-        spinner.setEnabled(words.size() > 1);
-        if (!words.isEmpty()) {
-            spinner.setSelection(Math.max(selected, 0), false);
-        }
-    }
-
-    private void setFormats() {
-        int at = model.getSelectedItemPosition();
-        List<String> next = at < 0 ? Collections.emptyList() : bench.models.formats(names.get(at));
-        if (next.equals(formats)) {
-            return;
-        }
-        formats = next;
-        List<String> words = new ArrayList<>();
-        for (String format : formats) {
-            words.add(Facts.runtime(this, format));
-        }
-        fill(runtime, words, formats.indexOf(preferences().getString(RUNTIME, "")));
-    }
-
-    private Workbench.Choice choice() {
-        int name = model.getSelectedItemPosition(), format = runtime.getSelectedItemPosition();
-        return new Workbench.Choice(name < 0 ? "" : names.get(name), format < 0 ? "" : formats.get(format),
-                Math.max(threads.getSelectedItemPosition(), 0) + 1);
-    }
-
     /** A chooser was used, or only laid out: the picture is computed again where the choice is another one. */
     private void chosen() {
-        Workbench.Choice choice = choice();
-        preferences().edit().putString(MODEL, choice.model).putString(RUNTIME, choice.format)
-                .putInt(THREADS, choice.threads).apply();
+        Choice choice = choosers.choice();
         if (bench.source != null && !choice.equals(bench.asked())) {
             note = "";
             beside = null;
@@ -200,16 +123,18 @@ public final class MainActivity extends Activity implements Workbench.Listener {
         ask(intent, PICK, R.string.fail_no_gallery, R.string.fail_no_gallery_hint);
     }
 
-    private File photo() {
-        return FilesProvider.file(this, "photo.jpg");
-    }
-
+    /** An app that asks for the camera itself, as the live screen does, may start the camera app only with it. */
     private void take() {
-        photo().delete();
+        if (checkSelfPermission(Manifest.permission.CAMERA) != PackageManager.PERMISSION_GRANTED) {
+            requestPermissions(new String[] {Manifest.permission.CAMERA}, CAMERA_PERMISSION);
+            return;
+        }
+        Uri photo = FilesProvider.uri(bench.photo());
+        bench.photo().delete();
         Intent intent = new Intent(MediaStore.ACTION_IMAGE_CAPTURE)
-                .putExtra(MediaStore.EXTRA_OUTPUT, FilesProvider.uri(photo()))
+                .putExtra(MediaStore.EXTRA_OUTPUT, photo)
                 .addFlags(Intent.FLAG_GRANT_WRITE_URI_PERMISSION | Intent.FLAG_GRANT_READ_URI_PERMISSION);
-        intent.setClipData(android.content.ClipData.newRawUri("", FilesProvider.uri(photo())));
+        intent.setClipData(android.content.ClipData.newRawUri("", photo));
         ask(intent, TAKE, R.string.fail_no_camera, R.string.fail_no_camera_hint);
     }
 
@@ -227,8 +152,8 @@ public final class MainActivity extends Activity implements Workbench.Listener {
         }
         if (request == PICK && data != null && data.getData() != null) {
             open(data.getData());
-        } else if (request == TAKE && photo().length() > 0) {
-            open(FilesProvider.uri(photo()));
+        } else if (request == TAKE && bench.photo().length() > 0) {
+            open(FilesProvider.uri(bench.photo()));
         }
     }
 
@@ -255,7 +180,7 @@ public final class MainActivity extends Activity implements Workbench.Listener {
     private void open(Uri uri) {
         note = "";
         beside = null;
-        bench.open(uri, choice());
+        bench.open(uri, choosers.choice());
     }
 
     // ---- Where results go
@@ -295,13 +220,20 @@ public final class MainActivity extends Activity implements Workbench.Listener {
     }
 
     @Override public void onRequestPermissionsResult(int request, String[] permissions, int[] grants) {
-        if (request != PERMISSION) {
-            return;
-        }
-        if (grants.length > 0 && grants[0] == PackageManager.PERMISSION_GRANTED) {
-            save();
-        } else {
-            tell(new Failure(getString(R.string.fail_save_permission), getString(R.string.fail_save_permission_hint), null));
+        boolean granted = grants.length > 0 && grants[0] == PackageManager.PERMISSION_GRANTED;
+        if (request == PERMISSION) {
+            if (granted) {
+                save();
+            } else {
+                tell(new Failure(getString(R.string.fail_save_permission), getString(R.string.fail_save_permission_hint), null));
+            }
+        } else if (request == CAMERA_PERMISSION) {
+            if (granted) {
+                take();
+            } else {
+                tell(new Failure(getString(R.string.fail_camera_permission),
+                        getString(R.string.fail_camera_permission_hint), null));
+            }
         }
     }
 
@@ -382,7 +314,9 @@ public final class MainActivity extends Activity implements Workbench.Listener {
                 String facts = getString(result.threads == 1 ? R.string.facts_one : R.string.facts,
                         Facts.time(this, result.milliseconds), Facts.runtime(this, result.choice.format), result.threads,
                         Facts.bytes(this, result.peakBytes));
-                String more = !note.isEmpty() ? note : result.reduced ? getString(R.string.reduced) : "";
+                String more = !note.isEmpty() ? note : bench.missing > 0
+                        ? getString(R.string.made_up, Math.max(0.1, 100 * bench.missing))
+                        : result.reduced ? getString(R.string.reduced) : "";
                 return more.isEmpty() ? facts : facts + "\n" + more;
             default:
                 return "";
@@ -405,7 +339,9 @@ public final class MainActivity extends Activity implements Workbench.Listener {
 
     @Override protected void onSaveInstanceState(Bundle state) {
         super.onSaveInstanceState(state);
-        state.putBoolean(SHARED_TAKEN, sharedTaken);
+        // A picture that is not read yet is taken again.
+        state.putString(BENCH, bench.id);
+        state.putBoolean(SHARED_TAKEN, sharedTaken && bench.stage != Workbench.Stage.LOADING);
         if (bench.source != null) {
             state.putString(SOURCE, bench.name);
         }

@@ -1,8 +1,7 @@
 package org.bitsr.demo;
 
-import android.os.Bundle;
-import android.os.Handler;
-import android.os.Looper;
+import android.content.Context;
+import android.content.Intent;
 import android.util.Log;
 import android.view.View;
 import android.widget.ImageView;
@@ -12,40 +11,30 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** Whether this phone computes what Python computes: the checks, one by one, and the verdict. */
-public final class ParityActivity extends PageActivity {
-    /** A run of the checks, which outlives the activity; changed on the main thread alone. */
-    static final class Run {
+public final class ParityActivity extends RunActivity<ParityActivity.Run> {
+    /** A run of the checks. */
+    static final class Run extends RunActivity.Run {
         final List<Parity.Check> checks = new ArrayList<>();
         int total = -1;
-        boolean over;
         Failure failure;
-        ParityActivity shown;
-        private final Handler main = new Handler(Looper.getMainLooper());
 
-        void start(android.content.Context context) {
+        @Override void start(Context context, Intent intent) {
             new Thread(() -> {
                 Failure failed = null;
                 try {
                     new Parity(context).run(
-                            count -> main.post(() -> {
-                                total = count;
-                                changed();
-                            }),
-                            check -> main.post(() -> {
-                                checks.add(check);
-                                changed();
-                            }));
+                            count -> change(() -> total = count),
+                            check -> change(() -> checks.add(check)));
                 } catch (Exception error) {
                     failed = Failures.of(context, error);
                 }
                 Failure why = failed;
-                main.post(() -> {
+                change(() -> {
                     failure = why;
                     over = true;
                     // For `adb logcat -s bitsr`.
                     Log.i("bitsr", "parity: " + (why != null ? why.getMessage() : wrong() == 0 ? "pass" : "FAIL") + ", "
                             + checks.size() + " checks");
-                    changed();
                 });
             }, "bitsr-parity").start();
         }
@@ -53,30 +42,17 @@ public final class ParityActivity extends PageActivity {
         long wrong() {
             return checks.stream().filter(check -> !check.passed).count();
         }
-
-        private void changed() {
-            if (shown != null) {
-                shown.changed();
-            }
-        }
     }
 
-    private Run run;
     private int listed;
     private String model;
 
-    @Override protected void onCreate(Bundle saved) {
-        super.onCreate(saved);
-        Object kept = getLastNonConfigurationInstance();
-        run = kept instanceof Run ? (Run) kept : new Run();
-        run.shown = this;
-        if (kept == null) {
-            run.start(getApplicationContext());
-        }
-        changed();
+    @Override Run work() {
+        return new Run();
     }
 
-    private void changed() {
+    @Override void changed() {
+        Run run = run();
         for (; listed < run.checks.size(); listed++) {
             add(run.checks.get(listed));
         }
@@ -105,18 +81,5 @@ public final class ParityActivity extends PageActivity {
         icon.setContentDescription(getString(check.passed ? R.string.passed : R.string.failed));
         ((TextView) row.findViewById(R.id.name)).setText(check.name);
         ((TextView) row.findViewById(R.id.detail)).setText(check.detail);
-    }
-
-    @Override public Object onRetainNonConfigurationInstance() {
-        return run;
-    }
-
-    @Override protected void onDestroy() {
-        run.shown = null;
-        super.onDestroy();
-    }
-
-    Run run() {
-        return run;
     }
 }

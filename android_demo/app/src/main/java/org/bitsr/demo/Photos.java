@@ -14,6 +14,7 @@ import android.net.Uri;
 import android.os.Build;
 import android.provider.OpenableColumns;
 
+import java.io.ByteArrayInputStream;
 import java.io.File;
 import java.io.FileInputStream;
 import java.io.FileNotFoundException;
@@ -72,25 +73,42 @@ final class Photos {
         }
     }
 
-    /** The pixels, upright, in sRGB. */
-    static Bitmap decode(Context context, File file) throws Failure {
+    /** The picture of a file; one that ends too early is completed, or refused where too much of it is missing. */
+    static Photo decode(Context context, File file) throws Failure {
         BitmapFactory.Options bounds = new BitmapFactory.Options();
         bounds.inJustDecodeBounds = true;
         BitmapFactory.decodeFile(file.getPath(), bounds);
         if (bounds.outWidth > 0 && bounds.outHeight > 0) {
             checkSize(context, (long) bounds.outWidth * bounds.outHeight);
         }
-        try {
-            Bitmap bitmap = Build.VERSION.SDK_INT >= Build.VERSION_CODES.P ? Newer.decode(file) : decodeOld(file);
+        try (FileInputStream in = new FileInputStream(file); FileChannel channel = in.getChannel()) {
+            ByteBuffer content = channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size());
+            if (Incomplete.found(content)) {
+                return Incomplete.complete(bytes(content), part -> decode(ByteBuffer.wrap(part)));
+            }
+            Bitmap bitmap = decode(content);
             if (bitmap != null) {
-                return bitmap;
+                return new Photo(bitmap, 0);
             }
         } catch (OutOfMemoryError error) {
             throw Failures.of(context, error);
+        } catch (Incomplete.TooMuchException error) {
+            throw new Failure(context.getString(R.string.fail_incomplete),
+                    context.getString(R.string.fail_incomplete_hint, Math.round(100 * error.share)), error);
         } catch (IOException | RuntimeException error) {
             throw undecodable(context, error);
         }
         throw undecodable(context, null);
+    }
+
+    private static byte[] bytes(ByteBuffer content) {
+        byte[] bytes = new byte[content.remaining()];
+        content.duplicate().get(bytes);
+        return bytes;
+    }
+
+    private static Bitmap decode(ByteBuffer content) throws IOException {
+        return Build.VERSION.SDK_INT >= Build.VERSION_CODES.P ? Newer.decode(content) : decodeOld(bytes(content));
     }
 
     private static Failure undecodable(Context context, Throwable cause) {
@@ -117,16 +135,16 @@ final class Photos {
     }
 
     /** Android 8: its decoder leaves the orientation to the app. */
-    private static Bitmap decodeOld(File file) throws IOException {
+    private static Bitmap decodeOld(byte[] content) throws IOException {
         BitmapFactory.Options options = new BitmapFactory.Options();
         options.inPreferredConfig = Bitmap.Config.ARGB_8888;
         options.inPreferredColorSpace = ColorSpace.get(ColorSpace.Named.SRGB);
-        Bitmap bitmap = BitmapFactory.decodeFile(file.getPath(), options);
+        Bitmap bitmap = BitmapFactory.decodeByteArray(content, 0, content.length, options);
         if (bitmap == null) {
             return null;
         }
         Matrix turn = new Matrix();
-        switch (new ExifInterface(file.getPath()).getAttributeInt(ExifInterface.TAG_ORIENTATION, 1)) {
+        switch (new ExifInterface(new ByteArrayInputStream(content)).getAttributeInt(ExifInterface.TAG_ORIENTATION, 1)) {
             case ExifInterface.ORIENTATION_FLIP_HORIZONTAL:
                 turn.setScale(-1, 1);
                 break;
@@ -158,14 +176,11 @@ final class Photos {
 
     @NewerApi
     private static final class Newer {
-        static Bitmap decode(File file) throws IOException {
-            try (FileInputStream in = new FileInputStream(file); FileChannel channel = in.getChannel()) {
-                ByteBuffer content = channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size());
-                return ImageDecoder.decodeBitmap(ImageDecoder.createSource(content), (decoder, info, source) -> {
-                    decoder.setAllocator(ImageDecoder.ALLOCATOR_SOFTWARE);
-                    decoder.setTargetColorSpace(ColorSpace.get(ColorSpace.Named.SRGB));
-                });
-            }
+        static Bitmap decode(ByteBuffer content) throws IOException {
+            return ImageDecoder.decodeBitmap(ImageDecoder.createSource(content), (decoder, info, source) -> {
+                decoder.setAllocator(ImageDecoder.ALLOCATOR_SOFTWARE);
+                decoder.setTargetColorSpace(ColorSpace.get(ColorSpace.Named.SRGB));
+            });
         }
     }
 }

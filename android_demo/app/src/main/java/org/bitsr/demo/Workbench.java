@@ -32,27 +32,6 @@ final class Workbench {
         void changed();
     }
 
-    /** What is asked for. */
-    static final class Choice {
-        final String model, format;
-        final int threads;
-
-        Choice(String model, String format, int threads) {
-            this.model = model;
-            this.format = format;
-            this.threads = threads;
-        }
-
-        @Override public boolean equals(Object other) {
-            return other instanceof Choice && model.equals(((Choice) other).model)
-                    && format.equals(((Choice) other).format) && threads == ((Choice) other).threads;
-        }
-
-        @Override public int hashCode() {
-            return model.hashCode() * 31 + format.hashCode() + threads;
-        }
-    }
-
     /** A finished enlargement: the whole of it as a file, the preview to look at. */
     static final class Result {
         final Choice choice;
@@ -78,7 +57,13 @@ final class Workbench {
         }
     }
 
+    /** Folders of workbenches that nobody came back to are removed after so long. */
+    private static final long KEPT_MILLISECONDS = 24 * 3600 * 1000L;
+
     private final Context context;
+    /** Names its folder, also for the process that goes on after this one was ended. */
+    final String id;
+    private final File folder;
     final Models models;
     private final ExecutorService worker = Executors.newSingleThreadExecutor(task -> new Thread(task, "bitsr-work"));
     private final Handler main = new Handler(Looper.getMainLooper());
@@ -92,6 +77,8 @@ final class Workbench {
     Stage stage = Stage.EMPTY;
     String name = "";
     Bitmap source;
+    /** The share of its pixels that the picture's file lacks. */
+    double missing;
     Result result;
     Failure failure;
     int permille;
@@ -100,8 +87,13 @@ final class Workbench {
     private Upscaler upscaler;
     private Choice opened;
 
-    Workbench(Context context) {
+    Workbench(Context context, String id) {
         this.context = context.getApplicationContext();
+        this.id = id;
+        folder = folder(context, id);
+        folder.mkdirs();
+        folder.setLastModified(System.currentTimeMillis());
+        worker.execute(this::removeOld);
         models = new Models(new Content(context));
     }
 
@@ -113,9 +105,40 @@ final class Workbench {
         return asked;
     }
 
+    static File folder(Context context, String id) {
+        return new File(new File(context.getCacheDir(), "work"), id);
+    }
+
+    private void removeOld() {
+        File[] all = folder.getParentFile().listFiles();
+        for (File old : all == null ? new File[0] : all) {
+            if (!old.equals(folder) && old.lastModified() < System.currentTimeMillis() - KEPT_MILLISECONDS) {
+                remove(old);
+            }
+        }
+    }
+
+    private static void remove(File file) {
+        File[] inside = file.listFiles();
+        for (File one : inside == null ? new File[0] : inside) {
+            remove(one);
+        }
+        file.delete();
+    }
+
     /** The copy of the picture that is worked on; it survives the end of the process. */
     File copy() {
-        return new File(context.getCacheDir(), "picture");
+        return new File(folder, "picture");
+    }
+
+    /** The place for a photo of the camera. */
+    File photo() {
+        return FilesProvider.file(folder, "photo.jpg");
+    }
+
+    /** A result while it is written. */
+    File part() {
+        return new File(folder, "result.part");
     }
 
     /** Reads a picture of others, and enlarges it. */
@@ -141,14 +164,15 @@ final class Workbench {
     }
 
     private void load(int number, String from, Choice choice) throws Failure, IOException, BitsrException {
-        Bitmap bitmap = Photos.decode(context, copy());
+        Photo photo = Photos.decode(context, copy());
         tell(number, () -> {
             name = from;
-            source = bitmap;
+            source = photo.bitmap;
+            missing = photo.missing;
             stage = Stage.WORKING;
             permille = 0;
         });
-        enlarge(number, bitmap, from, choice);
+        enlarge(number, photo.bitmap, from, choice);
     }
 
     /** Enlarges the picture again, by another choice. */
@@ -181,37 +205,39 @@ final class Workbench {
         }
         int scale = upscaler.info().scale, width = bitmap.getWidth() * scale, height = bitmap.getHeight() * scale;
         Preview preview = new Preview(width, height, bitmap.hasAlpha());
-        File file = FilesProvider.file(context, resultName(from, scale)), part = new File(context.getCacheDir(), "result.part");
-        long started = System.nanoTime();
-        long[] writing = {0};
-        try (PngWriter png = new PngWriter(new BufferedOutputStream(new FileOutputStream(part), 1 << 16), width, height,
-                bitmap.hasAlpha(), Exif.kept(copy()))) {
-            upscaler.upscale(bitmap, Upscaler.TILE_PIXELS, (top, count, argb) -> {
-                long before = System.nanoTime();
-                preview.accept(top, count, argb);
-                png.accept(top, count, argb);
-                writing[0] += System.nanoTime() - before;
-            }, (done, total) -> {
-                int share = (int) (1000 * done / total);
-                tell(number, () -> permille = share);
-                return number == task;
-            });
-            png.finish();
+        File file = FilesProvider.file(folder, resultName(from, scale)), part = part();
+        double milliseconds;
+        try {
+            try (PngWriter png = new PngWriter(new BufferedOutputStream(new FileOutputStream(part), 1 << 16), width, height,
+                    bitmap.hasAlpha(), Exif.kept(copy()))) {
+                long started = System.nanoTime();
+                long[] writing = {0};
+                upscaler.upscale(bitmap, Upscaler.TILE_PIXELS, (top, count, argb) -> {
+                    long before = System.nanoTime();
+                    preview.accept(top, count, argb);
+                    png.accept(top, count, argb);
+                    writing[0] += System.nanoTime() - before;
+                }, (done, total) -> {
+                    int share = (int) (1000 * done / total);
+                    tell(number, () -> permille = share);
+                    return number == task;
+                });
+                milliseconds = (System.nanoTime() - started - writing[0]) / 1e6;
+                png.finish();
+            }
+            if (!part.renameTo(file)) {
+                throw new IOException(file.getName());
+            }
+            for (File old : file.getParentFile().listFiles()) {
+                if (old.getName().endsWith(".png") && !old.equals(file)) {
+                    old.delete();
+                }
+            }
         } catch (IOException error) {
             throw Failures.ofSaving(context, error, part.length());
         } finally {
-            if (number != task) {
-                part.delete();
-            }
-        }
-        double milliseconds = (System.nanoTime() - started - writing[0]) / 1e6;
-        for (File old : file.getParentFile().listFiles()) {
-            if (old.getName().endsWith(".png")) {
-                old.delete();
-            }
-        }
-        if (!part.renameTo(file)) {
-            throw Failures.ofSaving(context, new IOException(file.getName()), part.length());
+            // Where it became the result there is none.
+            part.delete();
         }
         Result finished = new Result(choice, file, preview, width, height, scale, upscaler.info().threads,
                 milliseconds, Engine.peakMemory());

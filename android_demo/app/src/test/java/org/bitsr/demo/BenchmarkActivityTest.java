@@ -33,7 +33,7 @@ public class BenchmarkActivityTest {
 
     @Test public void writesWhatTheRunnerWrites() throws Exception {
         for (String format : new String[] {"tflite", "pte"}) {
-            Intent asked = intent("ebsr_light_plus_x2", 3).putExtra("format", format);
+            Intent asked = intent("ebsr_light_plus_tiny_x2", 3).putExtra("format", format);
             try (ActivityController<BenchmarkActivity> controller = Robolectric.buildActivity(BenchmarkActivity.class, asked)) {
                 BenchmarkActivity activity = finished(controller);
                 assertTrue(activity.run().text, activity.run().passed);
@@ -44,7 +44,7 @@ public class BenchmarkActivityTest {
                 assertEquals(3, json.getJSONArray("samples_cpu_ms").length());
                 assertEquals("[1,3,48,64]", json.getJSONArray("output_shape").toString());
                 assertEquals(format, json.getJSONObject("model").getString("format"));
-                assertEquals("ebsr_light_plus_x2", json.getJSONObject("model").getJSONObject("sidecar").getString("model"));
+                assertEquals("ebsr_light_plus_tiny_x2", json.getJSONObject("model").getJSONObject("sidecar").getString("model"));
                 // The Python side reads it with the runner's schema: tests/android.
                 Path folder = Path.of(System.getProperty("bitsr.results"));
                 Files.createDirectories(folder);
@@ -54,7 +54,7 @@ public class BenchmarkActivityTest {
     }
 
     @Test public void aWrongRequestIsAnErrorInPlaceOfResults() throws Exception {
-        for (Intent asked : new Intent[] {intent("no_such_model", 3), intent("ebsr_light_plus_x2", 0)}) {
+        for (Intent asked : new Intent[] {intent("no_such_model", 3), intent("ebsr_light_plus_tiny_x2", 0)}) {
             File file = Benchmark.target(Screen.context());
             Files.createDirectories(file.getParentFile().toPath());
             Files.write(file.toPath(), "of an earlier run".getBytes(StandardCharsets.UTF_8));

@@ -4,6 +4,7 @@ import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertNull;
 import static org.junit.Assert.assertTrue;
+import static org.junit.Assume.assumeTrue;
 
 import android.graphics.Bitmap;
 import android.media.ExifInterface;
@@ -14,8 +15,11 @@ import java.io.File;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Base64;
 
 import org.bitsr.engine.PngWriter;
+import org.json.JSONObject;
 import org.junit.Rule;
 import org.junit.Test;
 import org.junit.rules.TemporaryFolder;
@@ -108,5 +112,19 @@ public class ExifTest {
             png.finish();
         }
         return file;
+    }
+
+    /** The files of tests/android/test_app.py, which compares what is written here with the command line. */
+    @Test public void keptForPython() throws Exception {
+        File[] files = new File(System.getProperty("bitsr.pictures"), "exif").listFiles();
+        assumeTrue("written by tests/android/test_app.py", files != null && files.length > 0);
+        JSONObject kept = new JSONObject();
+        for (File file : files) {
+            byte[] data = Exif.kept(file);
+            kept.put(file.getName(), data == null ? JSONObject.NULL : Base64.getEncoder().encodeToString(data));
+        }
+        Path results = Path.of(System.getProperty("bitsr.results"));
+        Files.createDirectories(results);
+        Files.write(results.resolve("exif.json"), kept.toString().getBytes(StandardCharsets.UTF_8));
     }
 }

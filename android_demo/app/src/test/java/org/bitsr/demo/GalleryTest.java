@@ -93,6 +93,26 @@ public class GalleryTest {
         assertTrue(activity.findViewById(R.id.save).isEnabled());
     }
 
+    /** A process ended while it saved: the next one removes what it left, and only where it is not whole. */
+    @Test @Config(sdk = {26, 35}) public void unfinishedPictureOfAnEndedProcessIsRemoved() throws Exception {
+        File part = new File(Screen.context().getCacheDir(), ".picture.png.part");
+        Files.write(part.toPath(), new byte[] {1});
+        boolean old = Gallery.needsPermission();
+        Gallery.noteUnfinished(Screen.context(), old ? Uri.fromFile(part) : entry());
+        for (int start = 0; start < 2; start++) {
+            try (ActivityController<MainActivity> next = Robolectric.buildActivity(MainActivity.class).setup()) {
+                Screen.settle(next.get());
+                ShadowContentResolver shadow = Shadows.shadowOf(activity.getContentResolver());
+                assertEquals(old, !part.exists());
+                assertEquals("once", old ? 0 : 1, shadow.getDeleteStatements().size());
+                if (!old) {
+                    assertEquals(entry(), shadow.getDeleteStatements().get(0).getUri());
+                    assertEquals("is_pending = 1", shadow.getDeleteStatements().get(0).getWhere());
+                }
+            }
+        }
+    }
+
     @Test @Config(sdk = 26) public void olderAndroidAsksForPermission() throws Exception {
         File folder = new File(Environment.getExternalStoragePublicDirectory(Environment.DIRECTORY_PICTURES), "bitsr");
         Shadows.shadowOf(activity.getApplication()).denyPermissions(Manifest.permission.WRITE_EXTERNAL_STORAGE);

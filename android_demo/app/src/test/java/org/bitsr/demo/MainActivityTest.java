@@ -8,8 +8,10 @@ import static org.junit.Assert.assertNull;
 import static org.junit.Assert.assertSame;
 import static org.junit.Assert.assertTrue;
 
+import android.Manifest;
 import android.app.Activity;
 import android.content.Intent;
+import android.content.pm.PackageManager;
 import android.content.res.Configuration;
 import android.graphics.Bitmap;
 import android.graphics.BitmapFactory;
@@ -23,6 +25,8 @@ import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.util.Arrays;
 
 import org.bitsr.engine.EngineOptions;
@@ -129,6 +133,13 @@ public class MainActivityTest {
                     Activity.RESULT_OK, new Intent().setData(Screen.PICTURE));
             done(controller);
 
+            // Without the permission that the app asks for, Android starts no camera app.
+            Shadows.shadowOf(activity.getApplication()).denyPermissions(Manifest.permission.CAMERA);
+            activity.findViewById(R.id.camera).performClick();
+            activity.onRequestPermissionsResult(MainActivity.CAMERA_PERMISSION,
+                    new String[] {Manifest.permission.CAMERA}, new int[] {PackageManager.PERMISSION_DENIED});
+            assertEquals(activity.getString(R.string.fail_camera_permission), Screen.text(activity, R.id.headline));
+            Shadows.shadowOf(activity.getApplication()).grantPermissions(Manifest.permission.CAMERA);
             activity.findViewById(R.id.camera).performClick();
             Intent take = Shadows.shadowOf(activity).getNextStartedActivityForResult().intent;
             assertEquals(MediaStore.ACTION_IMAGE_CAPTURE, take.getAction());
@@ -177,6 +188,52 @@ public class MainActivityTest {
         }
     }
 
+    @Test public void processThatEndedInTheMiddleOfTheWorkBeginsItAnew() throws Exception {
+        Screen.serve(Screen.encoded(Bitmap.createScaledBitmap(Screen.photo(), 300, 200, true), Bitmap.CompressFormat.JPEG));
+        Bundle state = new Bundle();
+        File part;
+        try (ActivityController<MainActivity> controller = launch(Screen.shareIntent())) {
+            Workbench bench = controller.get().bench();
+            Screen.waitFor(() -> bench.stage == Workbench.Stage.WORKING);
+            controller.saveInstanceState(state);
+            part = bench.part();
+            bench.cancel();
+            Screen.settle(controller.get());
+        }
+        // Of the process that ended.
+        Files.write(part.toPath(), "a half-written result".getBytes());
+        try (ActivityController<MainActivity> controller =
+                Robolectric.buildActivity(MainActivity.class, Screen.shareIntent()).setup(state)) {
+            Workbench.Result result = done(controller).bench().result;
+            assertEquals(300, controller.get().bench().source.getWidth());
+            assertArrayEquals(pixels(result.preview), pixels(BitmapFactory.decodeFile(result.file.getPath())));
+            assertFalse(part.exists());
+        }
+    }
+
+    /** The cache is on a device that takes nothing: Linux' /dev/full. */
+    @Test public void resultWithoutSpaceIsExplainedAndNothingIsLeft() throws Exception {
+        File part = new File(Workbench.folder(Screen.context(), "full"), "result.part");
+        Files.createDirectories(part.getParentFile().toPath());
+        Files.createSymbolicLink(part.toPath(), new File("/dev/full").toPath());
+        Bundle state = new Bundle();
+        state.putString("bench", "full");
+        try (ActivityController<MainActivity> controller =
+                Robolectric.buildActivity(MainActivity.class, Screen.shareIntent()).setup(state)) {
+            MainActivity activity = controller.get();
+            Screen.settle(activity);
+            assertEquals(Workbench.Stage.FAILED, activity.bench().stage);
+            assertEquals(activity.getString(R.string.fail_space), Screen.text(activity, R.id.headline));
+            assertFalse(Files.exists(part.toPath(), LinkOption.NOFOLLOW_LINKS));
+            assertFalse(activity.findViewById(R.id.save).isEnabled());
+            CompareView view = activity.findViewById(R.id.compare);
+            assertNotNull("the picture stays", view.before());
+            // With space again the same picture goes through.
+            controller.newIntent(Screen.shareIntent());
+            done(controller);
+        }
+    }
+
     @Test public void workCanBeCancelledAndBegunAgain() throws Exception {
         Screen.serve(Screen.encoded(Bitmap.createScaledBitmap(Screen.photo(), 600, 400, true), Bitmap.CompressFormat.JPEG));
         try (ActivityController<MainActivity> controller = launch(Screen.shareIntent())) {
@@ -188,7 +245,7 @@ public class MainActivityTest {
             assertEquals(activity.getString(R.string.cancelled), Screen.text(activity, R.id.headline));
             Screen.settle(activity);
             assertNull(activity.bench().result);
-            assertFalse(new File(activity.getCacheDir(), "result.part").exists());
+            assertFalse(activity.bench().part().exists());
             CompareView view = activity.findViewById(R.id.compare);
             assertNotNull("the picture stays", view.before());
             Screen.serve(Screen.smallPhoto());
@@ -199,7 +256,7 @@ public class MainActivityTest {
 
     @Test public void brokenPicturesAreExplained() throws Exception {
         byte[] whole = Screen.encoded(Screen.photo(), Bitmap.CompressFormat.PNG);
-        for (byte[] bad : new byte[][] {new byte[0], "no picture".getBytes(), Arrays.copyOf(whole, 60)}) {
+        for (byte[] bad : new byte[][] {new byte[0], "no picture".getBytes(), Arrays.copyOf(whole, 20)}) {
             Screen.serve(bad);
             try (ActivityController<MainActivity> controller = launch(Screen.shareIntent())) {
                 MainActivity activity = controller.get();
@@ -253,6 +310,19 @@ public class MainActivityTest {
         Intent nothing = new Intent(Intent.ACTION_SEND).setType("image/*").setClass(Screen.context(), MainActivity.class);
         try (ActivityController<MainActivity> controller = launch(nothing)) {
             assertEquals(controller.get().getString(R.string.fail_gone), Screen.text(controller.get(), R.id.headline));
+        }
+    }
+
+    /** The app shows one picture in its own task and another in that of the app that shared it. */
+    @Test public void twoWindowsKeepTheirOwnPictures() throws Exception {
+        try (ActivityController<MainActivity> first = launch(Screen.shareIntent())) {
+            File result = done(first).bench().result.file;
+            Screen.serve(Screen.encoded(Bitmap.createBitmap(20, 30, Bitmap.Config.ARGB_8888), Bitmap.CompressFormat.JPEG));
+            try (ActivityController<MainActivity> second = launch(Screen.shareIntent())) {
+                done(second);
+                assertTrue("what another app may be reading", result.exists());
+                assertTrue(first.get().bench().copy().length() != second.get().bench().copy().length());
+            }
         }
     }
 

@@ -21,7 +21,7 @@ import org.robolectric.android.controller.ActivityController;
 @RunWith(AppRunner.class)
 public class ModelsTest {
     private static final Path MODELS = Path.of(System.getProperty("bitsr.assets"), "models");
-    private static final String GOOD = "ebsr_light_plus_x2";
+    private static final String GOOD = "ebsr_light_plus_tiny_x2";
 
     @Before public void add() throws Exception {
         byte[] tflite = Files.readAllBytes(MODELS.resolve(GOOD + ".tflite"));

@@ -20,7 +20,7 @@ import org.robolectric.annotation.Config;
 
 @RunWith(AppRunner.class)
 public class ParityActivityTest {
-    private static final Path GOLDEN = Path.of(System.getProperty("bitsr.assets"), "golden", "ebsr_light_plus_x2");
+    private static final Path GOLDEN = Path.of(System.getProperty("bitsr.assets"), "golden", "ebsr_light_plus_tiny_x2");
 
     private static ParityActivity finished(ActivityController<ParityActivity> controller) throws Exception {
         ParityActivity activity = controller.setup().get();
@@ -42,7 +42,7 @@ public class ParityActivityTest {
 
     @Test public void aDifferenceOfOneBitIsFound() throws Exception {
         // What a computer put into the app's folder goes before the assets.
-        Path folder = Screen.context().getExternalFilesDir("golden/ebsr_light_plus_x2").toPath();
+        Path folder = Screen.context().getExternalFilesDir("golden/ebsr_light_plus_tiny_x2").toPath();
         byte[] values = Files.readAllBytes(GOLDEN.resolve("0.f32"));
         values[values.length - 4] ^= 1;
         Files.write(folder.resolve("0.f32"), values);

@@ -1,14 +1,20 @@
 package org.bitsr.demo;
 
+import android.Manifest;
+import android.app.Application;
 import android.content.Intent;
 import android.graphics.Bitmap;
 
+import java.time.Duration;
+import java.util.function.Function;
 
 import org.junit.Test;
 import org.junit.runner.RunWith;
 import org.robolectric.Robolectric;
 import org.robolectric.RuntimeEnvironment;
+import org.robolectric.Shadows;
 import org.robolectric.android.controller.ActivityController;
+import org.robolectric.shadows.ShadowSystemClock;
 
 /** The screens as they are drawn, compared with the pictures that the README shows. */
 @RunWith(AppRunner.class)
@@ -62,6 +68,36 @@ public class ScreensTest {
             Screen.waitFor(() -> controller.get().run().over);
             Screen.compare(controller.get(), "parity_light");
         }
+    }
+
+    private static void live(String name, String qualifiers, boolean landscape) throws Exception {
+        Screen.phone(qualifiers, landscape);
+        Shadows.shadowOf((Application) Screen.context()).grantPermissions(Manifest.permission.CAMERA);
+        Function<LiveActivity, FrameSource> camera = LiveActivity.frames;
+        FakeFrames.use();
+        try (ActivityController<LiveActivity> controller = Robolectric.buildActivity(LiveActivity.class).setup()) {
+            // The photo is 451 x 300 pixels; the region is 240 x 180, or upright 180 x 240.
+            Bitmap middle = Bitmap.createBitmap(Screen.photo(), landscape ? 100 : 130, landscape ? 40 : 25,
+                    landscape ? 240 : 180, landscape ? 180 : 240);
+            for (int number = 0; number < 2; number++) {
+                FrameSource.Frame frame = FakeFrames.frame(middle);
+                // Texts change twice a second.
+                ShadowSystemClock.advanceBy(Duration.ofSeconds(1));
+                FakeFrames.last().listener.frame(frame);
+                Screen.waitFor(() -> controller.get().shown() != null && controller.get().shown().frame == frame);
+            }
+            Screen.compare(controller.get(), name);
+        } finally {
+            LiveActivity.frames = camera;
+        }
+    }
+
+    @Test public void liveLight() throws Exception {
+        live("live_light", "", false);
+    }
+
+    @Test public void liveLandscapeDark() throws Exception {
+        live("live_landscape_dark", "night-", true);
     }
 
     @Test public void aboutDark() throws Exception {
