@@ -124,6 +124,7 @@ class Graph:
         tensor = self.S.TensorT()
         tensor.name, tensor.type, tensor.buffer = name.encode(), kind, buffer
         tensor.shape = np.array([max(side, 1) for side in shape], np.int32)
+        tensor.hasRank = True  # else LiteRT takes the sides for fixed, whatever the signature says
         if -1 in shape:
             tensor.shapeSignature = np.array(shape, np.int32)
         self.graph.tensors.append(tensor)

@@ -73,8 +73,8 @@ def test_bits_are_those_of_python(target: Target, golden: Cases, kind: str) -> N
 
 
 def test_facts_of_the_processor_and_the_runtimes(target: Target, golden: Cases) -> None:
-    (tflite,) = target.run([push(target, golden["tflite"].path), "--info"]).models
-    (pte,) = target.run([push(target, golden["pte"].path), "--info"]).models
+    (tflite,) = target.run([push(target, golden["tflite"].path), "--info", "--runtime", "framework"]).models
+    (pte,) = target.run([push(target, golden["pte"].path), "--info", "--runtime", "framework"]).models
     assert tflite.versions == {"tflite": "2.16.1"}
     assert "react-native-executorch" in pte.versions["executorch"]
     machine = target.describe().machine
@@ -135,7 +135,7 @@ def test_xnnpack_takes_the_kernels_of_the_processor(
     folder = android / "unidbg"
     command = ["java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dbitsr.count=libtensorflowlite_jni.so"]
     command += ["-cp", f"{folder / 'classes'}:{folder / 'jars'}/*", "org.bitsr.unidbg.Runner", cpu, str(tmp_path)]
-    command += [str(android / "arm64-v8a"), "/net.tflite", "--shape", "1,3,16,16"]
+    command += [str(android / "arm64-v8a"), "/net.tflite", "--runtime", "framework", "--shape", "1,3,16,16"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr
     counts = dict(line.removeprefix("count ").split("=") for line in done.stdout.splitlines() if "count " in line)

@@ -33,6 +33,8 @@ MODEL = "test_ebsr_plus_x2"
 # The arenas that are planned for it: far more than a run on a small picture may take.
 MAX_PIXELS = 4096 * 1024
 HEIGHT, WIDTH = 11, 14
+# The core alone has tests of its own (test_core_network.py).
+IN_EXECUTORCH = ("--runtime", "framework")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Runner:
 @pytest.fixture(scope="module")
 def native_runner() -> Runner:
     try:
-        return Runner((str(find_library("bitsr-run")),))
+        return Runner((str(find_library("bitsr-run")), *IN_EXECUTORCH))
     except RuntimeLibraryError as error:
         pytest.skip(str(error))
 
@@ -65,7 +67,7 @@ def arm64_runner(request: pytest.FixtureRequest, native: Any) -> Runner:
     emulator = shutil.which(native.emulator)
     if platform.machine() == "aarch64" or emulator is None or not built.is_file() or not sysroot.is_dir():
         pytest.skip("needs QEMU, an x86 host, g++-aarch64-linux-gnu and `make arm64`")
-    return Runner((emulator, "-cpu", request.param, "-L", str(sysroot), str(built)))
+    return Runner((emulator, "-cpu", request.param, "-L", str(sysroot), str(built), *IN_EXECUTORCH))
 
 
 @pytest.fixture(scope="module")

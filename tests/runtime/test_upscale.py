@@ -35,6 +35,7 @@ class Options(ctypes.Structure):
         ("litert", ctypes.c_char_p),
         ("delegate", ctypes.c_char_p),
         ("pte", ctypes.c_char_p),
+        ("runtime", ctypes.c_char_p),
     )
 
 
@@ -73,9 +74,11 @@ def image(pixels: Pixels) -> Image:
 class NativeSession:
     """A session of the C ABI, as far as these tests need one."""
 
-    def __init__(self, path: Path) -> None:
-        options = Options(ctypes.sizeof(Options), 1, b"auto", None, None, None)
-        if path.suffix == ".tflite":
+    def __init__(self, path: Path, *, runtime: str) -> None:
+        options = Options(ctypes.sizeof(Options), 1, b"auto", None, None, None, runtime.encode())
+        if runtime == "core":
+            pass  # no library but ours
+        elif path.suffix == ".tflite":
             litert = Path(str(importlib.resources.files("ai_edge_litert"))) / "libLiteRt.so"
             options.litert, options.delegate = str(litert).encode(), str(find_library(TFLITE_LIBRARY)).encode()
         else:
@@ -117,27 +120,37 @@ class NativeSession:
         self._library.bitsr_close(self.handle)
 
 
-@pytest.fixture(scope="module", params=["pte", "tflite"])
-def artifact(request: pytest.FixtureRequest, artifacts: dict[str, Path]) -> Path:
-    if request.param not in artifacts:
-        pytest.skip(f"no .{request.param} here")
+@pytest.fixture(scope="module", params=["pte framework", "tflite framework", "tflite core"])
+def kind_and_runtime(request: pytest.FixtureRequest) -> tuple[str, str]:
+    kind, runtime = request.param.split()
+    return kind, runtime
+
+
+@pytest.fixture(scope="module")
+def artifact(kind_and_runtime: tuple[str, str], artifacts: dict[str, Path], alone_artifacts: dict[str, Path]) -> Path:
+    kind, runtime = kind_and_runtime
+    if runtime == "core":
+        return alone_artifacts[kind]
+    if kind not in artifacts:
+        pytest.skip(f"no .{kind} here")
     try:
         library()
     except RuntimeLibraryError as error:
         pytest.skip(str(error))
-    return artifacts[request.param]
+    return artifacts[kind]
 
 
 @pytest.fixture(scope="module")
-def native_session(artifact: Path) -> Iterator[NativeSession]:
-    session = NativeSession(artifact)
+def native_session(artifact: Path, kind_and_runtime: tuple[str, str]) -> Iterator[NativeSession]:
+    session = NativeSession(artifact, runtime=kind_and_runtime[1])
     yield session
     session.close()
 
 
 @pytest.fixture(scope="module")
-def python_session(artifact: Path) -> Session:
-    return load(artifact)
+def python_session(artifact: Path, kind_and_runtime: tuple[str, str]) -> Session:
+    kind, runtime = kind_and_runtime
+    return load(artifact, runtime="core" if runtime == "core" else kind)
 
 
 def expected_of(session: Session, pixels: Pixels, *, tile_pixels: int) -> Pixels:
@@ -186,5 +199,5 @@ def test_threads_that_a_runtime_does_not_take_are_named(
 ) -> None:
     for kind, path in artifacts.items():
         caplog.clear()
-        load(path, threads=2).close()
+        load(path, runtime=kind, threads=2).close()
         assert ("threads=2 has no effect" in caplog.text) is (kind == "pte")

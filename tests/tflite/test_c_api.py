@@ -31,7 +31,15 @@ def native() -> list[str | Path]:
     except RuntimeLibraryError as error:
         pytest.skip(str(error))
     (folder,) = importlib.util.find_spec("ai_edge_litert").submodule_search_locations
-    return [program, "--litert", Path(folder) / LITERT, "--delegate", find_library(TFLITE_LIBRARY)]
+    return [
+        program,
+        "--runtime",
+        "framework",
+        "--litert",
+        Path(folder) / LITERT,
+        "--delegate",
+        find_library(TFLITE_LIBRARY),
+    ]
 
 
 def run(command: list[str | Path], model: Path, x: Tensor, folder: Path) -> tuple[Tensor, dict[str, Any]]:
@@ -103,7 +111,20 @@ def test_arm64_under_qemu(
     (root / "proc" / "cpuinfo").write_text("\n".join(lines))
     path = ebsr_export.files["tflite"].path
     x = make_map(HEIGHT, WIDTH)
-    emulated = [emulator, "-cpu", "cortex-a76", "-L", root, program, "--litert", library, "--delegate", delegate]
+    emulated = [
+        emulator,
+        "-cpu",
+        "cortex-a76",
+        "-L",
+        root,
+        program,
+        "--runtime",
+        "framework",
+        "--litert",
+        library,
+        "--delegate",
+        delegate,
+    ]
     y, facts = run(emulated, path, x, tmp_path)
     assert (facts["device"]["machine"], facts["device"]["kernel"]) == ("aarch64", "neon")
     # The body has the same bits; XNNPACK's float layers sum in another order on another processor.

@@ -16,7 +16,7 @@ def test_a_tflite_opens_by_its_name(ebsr_export: ExportResult, make_map: Callabl
     x = make_map(12, 15).numpy()
     expected = load(ebsr_export.files["pte"].path).run(x)
     for item in ("tflite", STOCK_OPS):
-        session = load(ebsr_export.files[item].path)
+        session = load(ebsr_export.files[item].path, runtime="tflite")
         assert (session.info.runtime, session.info.scale, session.info.max_pixels) == ("tflite", 2, 64 * 64)
         # The float head and tail sum in another order than ExecuTorch's.
         np.testing.assert_allclose(session.run(x), expected, atol=1e-3)
