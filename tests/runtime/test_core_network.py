@@ -2,6 +2,7 @@
 
 import random
 import re
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,22 @@ def test_every_instruction_set_and_thread_count_gives_the_bits_of_pytorch(
             for size in SIZES:
                 x = picture(*size)
                 assert np.array_equal(network.run(x), eager(x)), (kernel, threads, size)
+
+
+def test_an_emulated_arm64_gives_the_same_bits(
+    alone_artifacts: dict[str, Path], eager: Callable[..., Any], native: Any, tmp_path: Path
+) -> None:
+    program, sysroot = native.root / "build" / "arm64" / "runner" / "bitsr-run", Path("/usr/aarch64-linux-gnu")
+    emulator = shutil.which(native.emulator)
+    if emulator is None or not program.is_file() or not sysroot.is_dir():
+        pytest.skip("needs QEMU, g++-aarch64-linux-gnu and `make arm64`")
+    x = picture(17, 23)
+    (tmp_path / "in.f32").write_bytes(x.tobytes())
+    for path in alone_artifacts.values():
+        command = [emulator, "-cpu", "cortex-a53", "-L", sysroot, program, path, "--runtime", "core", "--threads", "2"]
+        command += ["--input", tmp_path / "in.f32", "--shape", "1,3,17,23", "--output", tmp_path / "out.f32"]
+        native.run(*command)
+        assert np.array_equal(np.fromfile(tmp_path / "out.f32", np.float32).reshape(1, 3, 34, 46), eager(x))
 
 
 def test_the_frameworks_give_the_same_bits(alone_artifacts: dict[str, Path]) -> None:

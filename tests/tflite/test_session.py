@@ -35,7 +35,7 @@ def test_a_contradicting_scale_or_runtime(ebsr_export: ExportResult) -> None:
     with pytest.raises(UsageError, match="x2 model, but scale 4"):
         load(path, scale=4)
     for runtime in ("pte", "eager"):
-        with pytest.raises(UsageError, match=f"runs in LiteRT only.*runtime .{runtime}."):
+        with pytest.raises(UsageError, match=f"runs in the core .*LiteRT.*runtime .{runtime}."):
             load(path, runtime=runtime)
 
 
