@@ -15,7 +15,7 @@ from bitsr.common.progress import Progress
 from bitsr.common.quiet import quiet
 from bitsr.common.versions import package_version
 from bitsr.export.delegation import DelegationTable, Lowered
-from bitsr.export.deploy import FusedBinaryConv2d, fold
+from bitsr.export.deploy import FusedBinaryConv2d, deploy_form
 from bitsr.export.inputs import make_inputs
 from bitsr.export.loading import find_source, weights_digest
 from bitsr.export.memory import bytes_per_pixel
@@ -110,7 +110,7 @@ def export_model(
     _check_paths(folder, [*paths.values(), *sidecars], overwrite=overwrite)
 
     steps.next("Fold it into its deploy form")
-    deployed = fold(source.module)
+    deployed = deploy_form(source.module)
     binary_layers = sum(isinstance(layer, FusedBinaryConv2d) for layer in deployed.modules())
     if binary_layers and not kernels:
         raise UsageError(

@@ -222,8 +222,8 @@ def _(
 @torch.library.custom_op("bitsr::quantized_conv2d", mutates_args=())
 def quantized_conv2d(
     x: Tensor,
-    inverse_step: Tensor,
     weight: Tensor,
+    inverse_step: Tensor,
     scale: Tensor,
     bias: Tensor,
     slope: Tensor | None,
@@ -238,8 +238,8 @@ def quantized_conv2d(
 
     Args:
         x: (N, C, H, W).
-        inverse_step: (C,), 1 / step of the activations.
         weight: int8 (Co, C, k, k), k 1 or 3. No sum of its absolute values times a level may exceed 2^31 - 1.
+        inverse_step: (C,), 1 / step of the activations.
         scale: (Co,).
         bias: (1, Co), or for k 3 (16, Co): one for each of the border classes of a pixel, row class times 4 plus column
             class; a class is 1 where the first tap is missing, 2 where the last is, 3 where both are, else 0.
@@ -263,8 +263,8 @@ def quantized_conv2d(
 @quantized_conv2d.register_fake
 def _(
     x: Tensor,
-    inverse_step: Tensor,
     weight: Tensor,
+    inverse_step: Tensor,
     scale: Tensor,
     bias: Tensor,
     slope: Tensor | None,

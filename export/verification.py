@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bitsr.export.errors import ExportError
 from bitsr.export.parity.artifact_ops import content_ops
 from bitsr.export.parity.matching import difference, match
-from bitsr.export.parity.recording import OpCall, record
+from bitsr.export.parity.recording import OpCall, Recording, record
 from bitsr.runtime.network import Network
 
 # An artifact's output against the deploy form's, on noise and on a smooth picture, relative to the output's range.
@@ -36,17 +36,21 @@ class Verification:
 
     ``psnr`` in dB is relative to the range of the reference's values, infinite where nothing differs. ``sensitivity``
     is the same for the reference alone, on pictures times 1 + 2^-23 or 1 - 2^-23: what one rounding can do. ``ops`` of
-    the artifact have the same constants as the reference's calls, bit for bit.
+    the artifact have the same constants as the reference's calls, bit for bit. ``exact`` ones are all that it has: then
+    no value may differ.
     """
 
     psnr: float
     largest_difference: float
     sensitivity: float
     ops: int = 0
+    exact: bool = False
 
     @property
     def least(self) -> float:
         """The psnr that is asked for: a fixed one, or less where the network itself answers a rounding with less."""
+        if self.exact:
+            return math.inf
         return max(MIN_SENSITIVE_DB, min(MIN_AGREEMENT_DB, self.sensitivity - SENSITIVITY_MARGIN_DB))
 
     @property
@@ -54,6 +58,8 @@ class Verification:
         return self.psnr >= self.least
 
     def __str__(self) -> str:
+        if self.exact and self.passed:
+            return f"{self.ops} ops with the same numbers bit for bit, and identical pictures"
         moved = "" if math.isinf(self.sensitivity) else f" (a rounding of the input: {self.sensitivity:.1f} dB)"
         ops = f"{self.ops} ops with the same numbers bit for bit; " if self.ops else ""
         return f"{ops}{self.psnr:.1f} dB, largest difference {self.largest_difference:.2g}{moved}"
@@ -65,8 +71,9 @@ class Reference:
     ``run`` computes all outputs of a call.
     """
 
-    # Calls of ops for the first inputs, where it is a deploy form.
+    # Calls of ops for the first inputs, where it is a deploy form, and whether it has no others.
     calls: list[OpCall] | None = None
+    exact = False
 
     def __init__(self, run: Callable[[tuple[Tensor, ...]], Sequence[Tensor]], inputs: list[tuple[Tensor, ...]]) -> None:
         self.inputs = inputs
@@ -81,18 +88,17 @@ class Reference:
     def of(cls, deployed: nn.Module, inputs: list[tuple[Tensor, ...]]) -> "Reference":
         """The deploy form in eager PyTorch."""
 
-        calls: list[OpCall] = []
+        first: list[Recording] = []
 
         def run(given: tuple[Tensor, ...]) -> Sequence[Tensor]:
-            if not calls:
-                found, y = record(deployed, *given)
-                calls.extend(found)
-                return [y]
+            if not first:
+                first.append(record(deployed, *given))
+                return [first[0].output]
             with torch.no_grad():
                 return [deployed(*given)]
 
         made = cls(run, inputs)
-        made.calls = calls
+        made.calls, made.exact = first[0].calls, first[0].exact
         return made
 
     def compare(self, run: Callable[[tuple[Tensor, ...]], Sequence[Tensor]]) -> Verification:
@@ -134,7 +140,8 @@ def verify(
         else:
             network = PteNetwork(content, name=name, inputs=count)
         equal = _check_ops(content, reference, kind=kind, name=name) if ours else 0
-        found = replace(reference.compare(lambda given: [run_tensors(network, *given)]), ops=equal)
+        exact = ours and reference.exact
+        found = replace(reference.compare(lambda given: [run_tensors(network, *given)]), ops=equal, exact=exact)
     except RuntimeLibraryError as error:
         return None, str(error)
     except (PteError, TfliteError) as error:
@@ -142,6 +149,11 @@ def verify(
             f"{name} was lowered, but does not run ({error}); not in our kernels nor in XNNPACK are: "
             f"{', '.join(framework_ops) or 'none of its ops'}; write them with other ops; nothing was written"
         ) from error
+    if found.exact and not found.passed:
+        raise ExportError(
+            f"{name} does not compute what the deploy form computes: every op of it is exact, but they differ by up to "
+            f"{found.largest_difference:.2g} ({found.psnr:.1f} dB); nothing was written; report it with the model"
+        )
     if not found.passed:
         raise ExportError(
             f"{name} does not compute what the deploy form computes: they agree to {found.psnr:.1f} dB, expected at "

@@ -19,7 +19,7 @@ from bitsr.common.errors import UsageError
 from bitsr.common.files import atomic_write, make_folder
 from bitsr.common.png import PngWriter
 from bitsr.common.progress import Progress
-from bitsr.export.deploy import fold
+from bitsr.export.deploy import deploy_form
 from bitsr.export.export import ExportResult, export_model
 from bitsr.export.loading import find_source
 from bitsr.export.parity.artifact_ops import artifact_ops
@@ -83,8 +83,8 @@ def write_app_assets(
         with load(file.path) as session:
             _write_png(golden / results[name], session.upscale(rgb))
 
-    calls, _ = record(fold(source.module), golden_picture(seed=0, height=OP_HEIGHT, width=OP_WIDTH))
-    cases = _one_of_a_kind(make_cases(artifact_ops(files[0].path), calls))
+    golden_run = record(deploy_form(source.module), golden_picture(seed=0, height=OP_HEIGHT, width=OP_WIDTH))
+    cases = _one_of_a_kind(make_cases(artifact_ops(files[0].path), golden_run.calls))
     content = {
         "schema": GOLDEN_SCHEMA,
         "model": source.name,

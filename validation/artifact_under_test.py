@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from bitsr.artifact.artifact import read_artifact
 from bitsr.artifact.info import ArtifactInfo
 from bitsr.common.errors import ArtifactError, UsageError
-from bitsr.export.deploy import fold
+from bitsr.export.deploy import deploy_form
 from bitsr.export.errors import ExportError
 from bitsr.export.loading import weights_digest
 from bitsr.export.parity.artifact_ops import ArtifactOp, artifact_ops
-from bitsr.export.parity.recording import OpCall, record
+from bitsr.export.parity.recording import OpCall, Recording, record
 from bitsr.training.models import SuperResolutionModel
 from bitsr.training.models.diffusion import DiffusionModel
 from bitsr.training.weights import load_model
@@ -62,10 +62,15 @@ class ArtifactUnderTest:
         return artifact_ops(self.path)
 
     @cached_property
+    def recording(self) -> Recording:
+        """The reference's run on the golden inputs."""
+        log.info("%s: golden values of its ops from eager PyTorch", self.path.name)
+        return record(self.network, *self.golden)
+
+    @property
     def calls(self) -> list[OpCall]:
         """The reference's op calls on the golden inputs."""
-        log.info("%s: golden values of its ops from eager PyTorch", self.path.name)
-        return record(self.network, *self.golden)[0]
+        return self.recording.calls
 
     @cached_property
     def cases(self) -> list[OpCase]:
@@ -159,7 +164,7 @@ class References:
         if name not in self._networks:
             log.info("load %s", name)
             model = load_model(self._request.weights if self._request.weights is not None else model_id)
-            self._networks[name] = (model, fold(model).eval())
+            self._networks[name] = (model, deploy_form(model).eval())
         return self._networks[name]
 
     def _pictures(self, info: ArtifactInfo, network: nn.Module) -> list[TestPicture]:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bitsr.export.deploy import fold
+from bitsr.export.deploy import deploy_form
 from bitsr.export.memory import bytes_per_pixel
 from bitsr.inference.session import Session
 from bitsr.inference.session_info import SessionInfo
@@ -21,7 +21,7 @@ class EagerSession(Session):
     """Run a trained model's deploy form in PyTorch, on the sizes that its artifact takes by default."""
 
     def __init__(self, model: SuperResolutionModel) -> None:
-        network = fold(model)
+        network = deploy_form(model)
         sizes = model.sizes
         side = sizes.only_side or _SIDE
         example = (torch.empty(1, 3, side, side),)

@@ -1,13 +1,15 @@
-"""The deploy form: trained modules folded into fused binary layers and plain float ops."""
+"""The deploy form: trained modules folded into fused binary layers, integers at the ends, and plain float ops."""
 
 from bitsr.export.deploy import folds as _registered  # noqa: F401 - importing them registers them
 from bitsr.export.deploy.folds.common import fold_conv
+from bitsr.export.deploy.integer_ends import deploy_form, with_integer_ends
 from bitsr.export.deploy.layers import (
     ChannelGate,
     ChannelShiftGate,
     FoldedBackbone,
     FusedBinaryConv2d,
     PixelShuffle,
+    QuantizedConv2d,
     QuantizedSpatialGate,
     ResidualBinaryConv2d,
     SpatialGate,
@@ -20,10 +22,13 @@ __all__ = [
     "FoldedBackbone",
     "FusedBinaryConv2d",
     "PixelShuffle",
+    "QuantizedConv2d",
     "QuantizedSpatialGate",
     "ResidualBinaryConv2d",
     "SpatialGate",
+    "deploy_form",
     "fold",
     "fold_conv",
     "folds",
+    "with_integer_ends",
 ]

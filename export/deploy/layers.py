@@ -155,6 +155,51 @@ class QuantizedSpatialGate(nn.Module):
         )
 
 
+class QuantizedConv2d(nn.Module):
+    """:func:`bitsr.export.ops.quantized_conv2d` with its constants. (N, C, H, W) -> (N, Co, H, W).
+
+    Args:
+        levels: weights as integers (Co, C, k, k), -128 to 127.
+        inverse_step: (C,), 1 / step of the activations.
+        scale: (Co,).
+        bias: (1, Co), or (16, Co) for the border classes.
+        slope: (Co,), where an activation follows.
+        negative, positive: the activations' levels are ``-negative ... positive``.
+    """
+
+    slope: Tensor | None
+
+    def __init__(
+        self,
+        levels: Tensor,
+        *,
+        inverse_step: Tensor,
+        scale: Tensor,
+        bias: Tensor,
+        slope: Tensor | None = None,
+        negative: int,
+        positive: int,
+    ) -> None:
+        super().__init__()
+        self.out_channels, self.in_channels, self.kernel_size, _ = levels.shape
+        self.negative = negative
+        self.positive = positive
+        self.register_buffer("inverse_step", _constant(inverse_step))
+        self.register_buffer("weight", levels.detach().to(torch.int8).contiguous())
+        self.register_buffer("scale", _constant(scale))
+        self.register_buffer("bias", _constant(bias))
+        self.register_buffer("slope", None if slope is None else _constant(slope))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.quantized_conv2d(
+            x, self.weight, self.inverse_step, self.scale, self.bias, self.slope, self.negative, self.positive
+        )
+
+    def extra_repr(self) -> str:
+        sizes = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+        return f"{sizes}, levels=-{self.negative}..{self.positive}"
+
+
 class ResidualBinaryConv2d(nn.Module):
     """Binary layer with its own input as residual and, where given, gates computed from that input.
 
@@ -191,12 +236,12 @@ class PixelShuffle(nn.Module):
 
 
 class FoldedBackbone(nn.Module):
-    """Deploy form of a network of a float head, a body at low resolution and a tail.
+    """Deploy form of a network of a head, a body at low resolution and a tail.
 
-    ``y = tail(body(head(x - mean)))``; the input's ``mean`` stays, because the head pads with zeros after it. A
-    ``shuffle`` follows the tail, with ``nearest_skip`` together with the nearest-neighbour enlargement of the picture.
-    ``skip(x)`` is added at the end. The body runs on channels-last maps and the picture leaves contiguous, so that no
-    transpose lies in between.
+    ``y = tail(body(head(x - mean)))``; the input's ``mean`` stays before a float head, which pads with zeros after it;
+    a quantized one has it in the biases of its border. A ``shuffle`` follows the tail, with ``nearest_skip`` together
+    with the nearest-neighbour enlargement of the picture. ``skip(x)`` is added at the end. The body runs on
+    channels-last maps and the picture leaves contiguous, so that no transpose lies in between.
     """
 
     mean: Tensor | None

@@ -28,15 +28,32 @@ class OpCall:
     results: tuple[Tensor | None, ...]
 
 
-def record(network: nn.Module, *inputs: Tensor) -> tuple[list[OpCall], Tensor]:
-    """Run the deploy form on a map (1, C, H, W), and a timestep; its op calls in order of execution, and its output.
+# What the deploy form computes beside our ops without a rounding of its own.
+_COPIES = frozenset(["aten::_to_copy", "aten::clone", "aten::detach"])
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A run of the deploy form: its op calls in order of execution, and its output.
+
+    ``exact``: it has no other ops, only copies beside ours and additions. Every rounding of these is fixed, so that an
+    artifact must give the same values bit for bit.
+    """
+
+    calls: list[OpCall]
+    output: Tensor
+    exact: bool
+
+
+def record(network: nn.Module, *inputs: Tensor) -> Recording:
+    """Run the deploy form on a map (1, C, H, W), and a timestep.
 
     Additions count where both sides are maps of one shape, as the partitioner takes them.
     """
     recorder = _Recorder()
     with torch.no_grad(), _module_names(network, recorder), recorder:
         y: Tensor = network(*inputs)
-    return recorder.calls, y
+    return Recording(recorder.calls, y, exact=not recorder.others)
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -44,16 +61,20 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[OpCall] = []
         self.modules: list[str] = []
+        self.others: set[str] = set()  # ops that are none of ours, nor copies
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         schema = func._schema
         info = TORCH_OPS.get(schema_name(schema))
         if info is None:
+            if schema.name not in _COPIES:
+                self.others.add(schema.name)
             return result
         arguments = bind(schema, args, kwargs or {})
         if info.kind is OpKind.ADD:
             if not _adds_maps(arguments):
+                self.others.add(schema.name)
                 return result
             arguments = {"a": arguments["self"], "b": arguments["other"]}
         if schema.name == "aten::pixel_shuffle":  # a float network's, which the partitioner takes as ours

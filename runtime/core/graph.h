@@ -40,7 +40,7 @@ enum Constant { kWeight, kInverseStep, kScale, kBias, kConstants };
 enum Attribute { kKernelSize, kNegative, kPositive, kAttributes };
 }  // namespace quantized_spatial_gate
 namespace quantized_conv2d {
-enum Constant { kInverseStep, kWeight, kScale, kBias, kSlope, kConstants };
+enum Constant { kWeight, kInverseStep, kScale, kBias, kSlope, kConstants };
 enum Attribute { kOutChannels, kKernelSize, kBorderClasses, kNegative, kPositive, kAttributes };
 }  // namespace quantized_conv2d
 

@@ -34,7 +34,7 @@ Net every_op() {
       {OpKind::quantized_conv2d,
        {x},
        {quantized},
-       {to_bytes(random.reals(8)), Bytes(144, 5), to_bytes(random.reals(2)), to_bytes(random.reals(32)), {}},
+       {Bytes(144, 5), to_bytes(random.reals(8)), to_bytes(random.reals(2)), to_bytes(random.reals(32)), {}},
        {2, 3, 16, 0, 255}});
   net.outputs = {large, sum, quantized};
   return net;

@@ -22,7 +22,7 @@ void add_op(const QuantizedConv& conv, int x, int y, Net* net) {
   net->ops.push_back({OpKind::quantized_conv2d,
                       {x},
                       {y},
-                      {to_bytes(conv.inverse_step), to_bytes(conv.weight), to_bytes(conv.scale), to_bytes(conv.bias),
+                      {to_bytes(conv.weight), to_bytes(conv.inverse_step), to_bytes(conv.scale), to_bytes(conv.bias),
                        to_bytes(conv.slope)},
                       {conv.out, conv.kernel_size, conv.classes, conv.negative, conv.positive}});
 }

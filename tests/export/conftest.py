@@ -108,8 +108,8 @@ def _results(op: Op, values: dict[int, Tensor]) -> tuple[Tensor | None, ...]:
         weight = data[0].permute(2, 0, 1)[None].contiguous()
         return (ops.quantized_spatial_gate(args[0], weight, *data[1:], *op.attributes[1:]),)
     if op.kind is OpKind.QUANTIZED_CONV2D:
-        inverse_step, weight, *others = data
-        return (ops.quantized_conv2d(args[0], inverse_step, weight.permute(0, 3, 1, 2), *others, *op.attributes[3:]),)
+        weight = data[0].permute(0, 3, 1, 2)
+        return (ops.quantized_conv2d(args[0], weight, *data[1:], *op.attributes[3:]),)
     if op.kind is OpKind.ADD:
         return (args[0] + args[1],)
     return (ops.pixel_shuffle(args[0], args[1], op.attributes[0]),)

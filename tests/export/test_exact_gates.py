@@ -120,8 +120,8 @@ def test_quantized_convolutions(
     weight = torch.randint(-most, most, shape, dtype=torch.int8, generator=generator)
     classes = 16 if borders and kernel == 3 else 1
     constants = {
-        "inverse_step": levels[1] / 4 * torch.exp2(torch.randint(-3, 4, (channels,), generator=generator)),
         "weight": weight,
+        "inverse_step": levels[1] / 4 * torch.exp2(torch.randint(-3, 4, (channels,), generator=generator)),
         "scale": numbers(out_channels, seed=seed + 1) / (most * levels[1]),
         "bias": numbers(classes, out_channels, seed=seed + 2),
     }

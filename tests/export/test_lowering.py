@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bitsr.artifact.program import OpKind, Program, read_program
 from bitsr.export.delegation import OURS
-from bitsr.export.deploy import FoldedBackbone, FusedBinaryConv2d, fold
+from bitsr.export.deploy import FoldedBackbone, FusedBinaryConv2d, deploy_form, fold
 from bitsr.export.errors import ExportError
 from bitsr.export.executorch import lower as lowering
 from bitsr.export.verification import run_tensors
@@ -69,6 +69,19 @@ def test_the_body_is_one_partition(name: str, lowered: Callable[[str], tuple[nn.
     assert {row.place for row in result.table.rows} == {"XNNPACK", OURS}
     # The picture comes in as NCHW; no other transpose is left around the convolutions.
     assert [node for node in xnnpack_nodes if "Transpose" in node] == ["XNNStaticTranspose"]
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_with_integer_ends_the_whole_network_is_one_partition(
+    name: str, build_model: Callable[[str], SuperResolutionModel]
+) -> None:
+    result = lowering.lower(deploy_form(build_model(name)), channels=3, max_pixels=64 * 64)
+    assert result.table.partitions == {OURS: 1}
+    assert {row.place for row in result.table.rows} == {OURS}
+    (program,) = programs(result.content)
+    kinds = [op.kind for op in program.ops]
+    assert kinds[0] == kinds[-2] == OpKind.QUANTIZED_CONV2D
+    assert kinds[-1] is OpKind.PIXEL_SHUFFLE
 
 
 @pytest.mark.parametrize("name", BINARY)

@@ -193,7 +193,7 @@ def test_quantized_conv2d(negative: int, positive: int, borders: bool) -> None:
         exact = Fraction(float(np.float32(dot))) * Fraction(scale[o].item())
         z = np.float32(float(exact + Fraction(bias[4 * row + column if borders else 0, o].item())))
         expected[0, o, i, j] = float(z * np.float32(slope[o].item()) if z < 0 else z)
-    found = ops.quantized_conv2d(x, torch.tensor(step), weight, scale, bias, slope, negative, positive)
+    found = ops.quantized_conv2d(x, weight, torch.tensor(step), scale, bias, slope, negative, positive)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
@@ -221,7 +221,7 @@ CALLS = {
         x, signs(1, 8, 3, 3).to(torch.int8), rand(1), rand(1), rand(1), 8, 7,
     ),
     "quantized_conv2d": lambda x: (
-        x, rand(8), signs(4, 8, 3, 3).to(torch.int8), rand(4), rand(16, 4), rand(4), 128, 127,
+        x, signs(4, 8, 3, 3).to(torch.int8), rand(8), rand(4), rand(16, 4), rand(4), 128, 127,
     ),
     "pixel_shuffle": lambda x: (x, rand(1, 2, *x.shape[2:]), 2),
 }  # fmt: skip

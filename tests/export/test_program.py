@@ -64,7 +64,7 @@ def example() -> Program:
             OpKind.QUANTIZED_CONV2D,
             (x,),
             (quantized,),
-            (floats(70), np.full((12, 3, 3, 70), 5, np.int8), floats(12), floats(16, 12), None),
+            (np.full((12, 3, 3, 70), 5, np.int8), floats(70), floats(12), floats(16, 12), None),
             (12, 3, 16, 2047, 2047),
         ),
     ]
@@ -172,13 +172,13 @@ BROKEN = {
     "border classes of a 1x1 layer": lambda p: change(
         p,
         6,
-        constants=(floats(70), np.ones((12, 1, 1, 70), np.int8), *p.ops[6].constants[2:]),
+        constants=(np.ones((12, 1, 1, 70), np.int8), floats(70), *p.ops[6].constants[2:]),
         attributes=(12, 1, 16, 8, 7),
     ),
     "sums beyond 32 bits": lambda p: change(
         p,
         6,
-        constants=(floats(70), np.full((12, 3, 3, 70), -128, np.int8), *p.ops[6].constants[2:]),
+        constants=(np.full((12, 3, 3, 70), -128, np.int8), floats(70), *p.ops[6].constants[2:]),
         attributes=(12, 3, 16, 32768, 32767),
     ),
     "an integer layer without its bias": lambda p: change(p, 6, constants=(*p.ops[6].constants[:3], None, None)),

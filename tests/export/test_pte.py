@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import bitsr.runtime
 from bitsr.common.errors import UsageError
-from bitsr.export.deploy import fold
+from bitsr.export.deploy import deploy_form, fold
 from bitsr.export.executorch.lower import lower
 from bitsr.export.export import ExportedFile, export_model
 from bitsr.export.verification import run_tensors
@@ -43,17 +43,13 @@ def exported(
     def get(name: str) -> tuple[nn.Module, ExportedFile]:
         if name not in cache:
             model = build_model(name)
-            cache[name] = fold(model), export_model(model, output=folder, name=name, max_pixels=MAX_PIXELS).files["pte"]
+            cache[name] = (
+                deploy_form(model),
+                export_model(model, output=folder, name=name, max_pixels=MAX_PIXELS).files["pte"],
+            )
         return cache[name]
 
     return get
-
-
-def psnr(y: Tensor, reference: Tensor) -> float:
-    """In dB, relative to the reference's range of values."""
-    error = (y - reference).double().square().mean()
-    span = (reference.max() - reference.min()).double().clamp_min(1e-3)
-    return float(10 * torch.log10(span**2 / error.clamp_min(1e-30)))
 
 
 # The other models: tests/families/test_every_model.py.
@@ -63,12 +59,7 @@ def test_artifact_equals_the_deploy_form_at_every_size(
     exported: Callable[[str], tuple[nn.Module, ExportedFile]],
     make_picture: Callable[..., Tensor],
 ) -> None:
-    """One loaded network through a sequence of sizes.
-
-    XNNPACK adds the head's products in another order than PyTorch. Without a flipped sign that is below 1e-5 of the
-    range (100 dB); on a processor where an activation crosses its threshold a few pixels change, so 40 dB is asked
-    for. That our part is exact is tested below on the same inputs.
-    """
+    """One loaded network through a sequence of sizes: all of it is ours and exact."""
     deployed, file = exported(name)
     assert file.verification is not None
     network = PteNetwork(file.path)
@@ -79,7 +70,7 @@ def test_artifact_equals_the_deploy_form_at_every_size(
         y = run_tensors(network, x)
         assert y.shape == reference.shape
         assert y.is_contiguous()
-        assert psnr(y, reference) > 40, size
+        assert torch.equal(y, reference), size
 
 
 class Body(nn.Module):
@@ -260,7 +251,8 @@ def test_profiling_events_name_the_ops(
     ]
     ours = [event.name for event in events if event.name.split(" ")[0].isdigit()]
     assert ours == [
-        "0 channel_gate", "1 spatial_gate", "2 binary_conv2d",
-        "3 channel_gate", "4 spatial_gate", "5 binary_conv2d",
-        "6 add", "0 pixel_shuffle",
+        "0 quantized_conv2d",
+        "1 channel_gate", "2 spatial_gate", "3 binary_conv2d",
+        "4 channel_gate", "5 spatial_gate", "6 binary_conv2d",
+        "7 add", "8 quantized_conv2d", "9 pixel_shuffle",
     ]  # fmt: skip

@@ -47,6 +47,28 @@ def test_nothing_passes_that_is_not_a_number() -> None:
     assert not Verification(-math.inf, math.nan, sensitivity=-math.inf).passed
 
 
+def test_exact_ops_have_no_excuse() -> None:
+    almost = Verification(140.0, 1e-7, sensitivity=20.0, ops=3, exact=True)
+    assert not almost.passed
+    same = dataclasses.replace(almost, psnr=math.inf, largest_difference=0.0)
+    assert same.passed
+    assert str(same) == "3 ops with the same numbers bit for bit, and identical pictures"
+
+
+def test_a_recording_says_whether_every_rounding_is_fixed() -> None:
+    class Sum(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return ops.pixel_shuffle(x + x, None, 2).to(memory_format=torch.channels_last)
+
+    class Product(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return Sum()(x) * 0.1
+
+    x = torch.rand(1, 4, 3, 3)
+    assert record(Sum(), x).exact
+    assert not record(Product(), x).exact
+
+
 class Layer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +82,7 @@ class Layer(nn.Module):
 @pytest.fixture
 def layer() -> tuple[ArtifactOp, object]:
     """An op with the numbers of a call, and that call."""
-    (call,), _ = record(Layer(), torch.rand(1, 8, 5, 6))
+    (call,) = record(Layer(), torch.rand(1, 8, 5, 6)).calls
     info = OPS[OpKind.BINARY_CONV2D]
     arrays = [call.arguments[known.name] for known in info.constants]
     constants = tuple(

@@ -56,7 +56,7 @@ def example() -> Program:
             OpKind.QUANTIZED_CONV2D,
             (x,),
             (quantized,),
-            (floats(4), np.full((2, 3, 3, 4), -128, np.int8), floats(2), floats(16, 2), floats(2)),
+            (np.full((2, 3, 3, 4), -128, np.int8), floats(4), floats(2), floats(16, 2), floats(2)),
             (2, 3, 16, 32768, 32767),
         ),
         Op(
@@ -78,7 +78,7 @@ def limit_of_sums(last: int) -> bytes:
     x, y = program.add_value(Value(ValueKind.MAP, 517)), program.add_value(Value(ValueKind.MAP, 1))
     weight = np.full((1, 1, 1, 517), 127, np.int8)
     program.inputs, program.outputs = [x], [y]
-    constants = (floats(517), weight, floats(1), floats(1, 1), None)
+    constants = (weight, floats(517), floats(1), floats(1, 1), None)
     program.ops = [Op(OpKind.QUANTIZED_CONV2D, (x,), (y,), constants, (1, 1, 1, 32768, 0))]
     weight[..., -1] = 0  # the writer refuses what the readers are to be asked about
     blob = bytearray(write(program))

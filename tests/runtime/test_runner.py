@@ -30,6 +30,8 @@ from bitsr.runtime.pte import PteNetwork
 from bitsr.training.models import create_model
 
 MODEL = "test_ebsr_plus_x2"
+# Of binary and float layers: ExecuTorch runs it in several instructions, between which a run can be cancelled.
+MIXED = "test_bbcu_l_x2"
 # The arenas that are planned for it: far more than a run on a small picture may take.
 MAX_PIXELS = 4096 * 1024
 HEIGHT, WIDTH = 11, 14
@@ -156,10 +158,11 @@ def build_session_tests(native: Any, program: str) -> Path:
     return Path(native.build("executorch-tests", *options, *switches, target=program)) / "runner" / program
 
 
-def test_the_library(native: Any, model: Path) -> None:
+def test_the_library(native: Any, tmp_path: Path) -> None:
     """Session by its own tests (runtime/runner/session_test.cpp)."""
+    exported = export_model(create_model(MIXED).eval(), output=tmp_path, max_pixels=MAX_PIXELS)
     program = build_session_tests(native, "bitsr_session_tests")
-    assert "[  PASSED  ] 10 tests" in native.run(program, BITSR_TEST_MODEL=str(model))
+    assert "[  PASSED  ] 10 tests" in native.run(program, BITSR_TEST_MODEL=str(exported.files["pte"].path))
 
 
 def test_the_library_over_litert(native: Any, tmp_path: Path) -> None:
@@ -190,8 +193,8 @@ def test_a_picture(native_runner: Runner, model: Path, pixels: np.ndarray, tmp_p
 def test_arenas_cost_what_is_used(native_runner: Runner, exported: ExportResult, model: Path) -> None:
     facts = native_runner.report(model, "--shape", "1,3,32,32")
     planned = exported.files["pte"].arena_bytes
-    assert planned > 400 << 20
-    # A third: XNNPACK keeps 24 bytes for each pixel of the largest picture, whatever the picture at hand.
+    assert planned > 200 << 20
+    # A third of what the largest picture would take.
     assert facts["peak_rss_bytes"] < planned / 3
 
 
@@ -219,7 +222,7 @@ def test_layers_on_arm64(arm64_runner: Runner, native_runner: Runner, model: Pat
 
 
 def check_layers(one: Runner, other: Runner, model: Path, folder: Path) -> None:
-    """The first program's layers from the same input: the head before it is XNNPACK's and may round otherwise."""
+    """All layers of the network, bit for bit."""
     for name, runner, kernel in (("one", one, "auto"), ("other", other, "portable")):
         (folder / name).mkdir()
         done = runner(model, "--shape", "1,3,10,13", "--kernel", kernel, "--dump-layers", folder / name)
@@ -233,8 +236,7 @@ def check_layers(one: Runner, other: Runner, model: Path, folder: Path) -> None:
         assert int(number) == index
         values = [np.fromfile(folder / name / file, np.float32) for name in ("one", "other")]
         assert values[0].size == np.prod([int(side) for side in shape.split(",")])
-        # Head and body: one XNNPACK convolution stands before them, in which sums may differ in the last bits.
-        assert np.abs(values[0] - values[1]).max() < 1e-4 * max(1.0, np.abs(values[1]).max()), (index, kind)
+        np.testing.assert_array_equal(*values, err_msg=f"{index} {kind}")
 
 
 def conv_case(rng: np.random.Generator, channels: int, out: int, kernel: int) -> tuple[Program, np.ndarray, np.ndarray]:

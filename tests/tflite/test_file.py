@@ -16,18 +16,36 @@ from bitsr.export.export import STOCK_OPS, ExportResult, export_model
 from bitsr.runtime import TFLITE_LIBRARY, find_library
 from bitsr.training.models import SuperResolutionModel
 
-FLOAT_OPS = {"ADD", "CONV_2D", "DEPTH_TO_SPACE", "SUB"}
-CUSTOM_OPS = {"BitsrBinaryConv2d", "BitsrChannelGate", "BitsrSpatialGate"}
-PLAIN_OPS = FLOAT_OPS | {
+CUSTOM_OPS = {
+    "BitsrBinaryConv2d",
+    "BitsrChannelGate",
+    "BitsrPixelShuffle",
+    "BitsrQuantizedConv2d",
+    "BitsrSpatialGate",
+}
+PLAIN_OPS = {
+    "ADD",
+    "CONCATENATION",
+    "CONV_2D",
+    "DEPTH_TO_SPACE",
+    "EQUAL",
     "FULLY_CONNECTED",
+    "GATHER",
     "GREATER_EQUAL",
     "LESS",
     "LOGISTIC",
+    "MAXIMUM",
     "MEAN",
+    "MINIMUM",
     "MUL",
+    "RANGE",
+    "RELU",
     "RESHAPE",
     "ROUND",
     "SELECT_V2",
+    "SHAPE",
+    "STRIDED_SLICE",
+    "SUB",
 }
 
 
@@ -35,11 +53,11 @@ def content(exported: ExportResult, item: str = "tflite") -> bytes:
     return exported.files[item].path.read_bytes()
 
 
-def test_only_expected_ops_and_one_depth_to_space(ebsr_export: ExportResult) -> None:
+def test_only_our_ops_and_an_addition(ebsr_export: ExportResult) -> None:
     ops = graph_ops(content(ebsr_export), name="it")
     names = [op.name for op in ops]
-    assert set(names) == FLOAT_OPS | CUSTOM_OPS
-    assert names.count("DEPTH_TO_SPACE") == 1
+    assert set(names) == CUSTOM_OPS | {"ADD"}
+    assert names.count("BitsrQuantizedConv2d") == 2
     assert names.count("BitsrBinaryConv2d") == ebsr_export.binary_layers
     assert {op.name for op in ops if op.custom} == CUSTOM_OPS
 
@@ -144,7 +162,9 @@ def test_the_delegate_makes_the_partitions_of_the_table(ebsr_export: ExportResul
     assert table.partitions[OURS] == 1
     assert not table.not_lowered()
     counts = {row.op: row.count for row in table.rows if row.place == OURS}
-    assert counts == {"bitsr::binary_conv2d": 4, "bitsr::channel_gate": 4, "bitsr::spatial_gate": 4, "ADD": 1}
+    kinds = ("binary_conv2d", "channel_gate", "spatial_gate")
+    ends = {"bitsr::quantized_conv2d": 2, "bitsr::pixel_shuffle": 1}
+    assert counts == {**{f"bitsr::{kind}": 4 for kind in kinds}, **ends, "aten::add": 1}
     interpreter = Interpreter(
         model_content=content(ebsr_export), experimental_delegates=[load_delegate(str(find_library(TFLITE_LIBRARY)))]
     )

@@ -16,7 +16,7 @@ from bitsr.artifact.artifact import read_artifact
 from bitsr.artifact.formats import FORMATS
 from bitsr.artifact.info import ArtifactFacts
 from bitsr.artifact.program import HEADER_BYTES, MAGIC, OpKind, Program, read_program, write_program
-from bitsr.export.deploy import fold
+from bitsr.export.deploy import deploy_form
 from bitsr.export.export import export_model
 from bitsr.training.weights import load_model
 
@@ -62,7 +62,7 @@ def resealed(blob: bytes) -> bytes:
 @pytest.fixture(scope="session")
 def network(weights: Path) -> nn.Module:
     """Its deploy form."""
-    return fold(load_model(weights)).eval()
+    return deploy_form(load_model(weights))
 
 
 @pytest.fixture(scope="session")

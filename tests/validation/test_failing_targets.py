@@ -68,6 +68,16 @@ def test_values_that_are_not_finite_fail(
     assert "are not finite" in done.failures[0].message
 
 
+def test_one_pixel_that_differs_fails_a_network_of_exact_ops(
+    exported: Path, weights: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One value of thousands: far above the agreement that float layers are allowed."""
+    done = run_with(Request(exported, images=images, weights=weights, runs=0, pictures=1), monkeypatch, value=0.5)
+    (failure,) = [failure for failure in done.failures if failure.tier == "picture"]
+    assert "expected identity, because every op is exact" in failure.message
+    assert done.pictures[0].agreement > 30
+
+
 def test_a_picture_that_is_too_small_is_named(exported: Path, weights: Path, tmp_path: Path) -> None:
     for size, fits in (((1, 1), False), ((40, 15), False), ((16, 17), True)):
         path = tmp_path / "small.png"

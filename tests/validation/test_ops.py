@@ -24,12 +24,13 @@ from bitsr.validation.targets.host import HostTarget
 
 @pytest.fixture(scope="module")
 def cases(exported: Path, network: nn.Module) -> list[OpCase]:
-    return make_cases(artifact_ops(exported), record(network, golden_picture(seed=1))[0])
+    return make_cases(artifact_ops(exported), record(network, golden_picture(seed=1)).calls)
 
 
 def test_every_op_is_recorded_with_its_module(network: nn.Module) -> None:
     x = golden_picture(seed=1)
-    calls, y = record(network, x)
+    recording = record(network, x)
+    calls, y = recording.calls, recording.output
     with torch.no_grad():
         assert torch.equal(y, network(x))
     layers = [call for call in calls if call.kind is OpKind.BINARY_CONV2D]
@@ -42,7 +43,7 @@ def test_every_op_is_recorded_with_its_module(network: nn.Module) -> None:
     again = ops.binary_conv2d(**layers[0].arguments)
     assert torch.equal(again, layers[0].results[0])
     # Hooks and recorder are gone.
-    assert len(record(network, x)[0]) == len(calls)
+    assert len(record(network, x).calls) == len(calls)
 
 
 def test_a_binary_layer_gives_three_kinds_of_cases(cases: list[OpCase], exported: Path) -> None:
@@ -67,7 +68,7 @@ def test_the_python_runtime_passes_every_case(cases: list[OpCase]) -> None:
 
 
 def test_a_changed_weight_bit_is_named(faulty: Path, network: nn.Module) -> None:
-    cases = make_cases(artifact_ops(faulty), record(network, golden_picture(seed=1))[0])
+    cases = make_cases(artifact_ops(faulty), record(network, golden_picture(seed=1)).calls)
     target = HostTarget()
     results = replay(target, cases)
     target.close()
@@ -93,14 +94,14 @@ def test_one_unit_in_the_last_place_is_wrong(cases: list[OpCase]) -> None:
 
 
 def test_only_one_op_is_replayed_when_asked(exported: Path, network: nn.Module) -> None:
-    calls, _ = record(network, golden_picture(seed=2))
+    calls = record(network, golden_picture(seed=2)).calls
     some = make_cases(artifact_ops(exported), calls, only=2)
     assert {case.index for case in some} == {2}
     assert make_cases(artifact_ops(exported), calls, only=999) == []
 
 
 def test_another_network_is_refused(exported: Path, network: nn.Module) -> None:
-    calls, _ = record(network, golden_picture(seed=1))
+    calls = record(network, golden_picture(seed=1)).calls
     own = artifact_ops(exported)
     with pytest.raises(ArtifactError, match="export the model again"):
         pair(own, [call for call in calls if call.module != "body.body.0.0.conv"])
@@ -137,7 +138,7 @@ def test_arm64_passes_every_case(cases: list[OpCase], cpu: str) -> None:
 def test_ops_that_change_places_are_matched_by_their_constants(
     exported: Path, network: nn.Module, kind: OpKind
 ) -> None:
-    calls, _ = record(network, golden_picture(seed=1))
+    calls = record(network, golden_picture(seed=1)).calls
     own = artifact_ops(exported)
     places = [place for place, item in enumerate(own) if item.op.kind is kind]
     own[places[0]], own[places[1]] = own[places[1]], own[places[0]]
@@ -149,7 +150,7 @@ def test_ops_that_change_places_are_matched_by_their_constants(
 def test_every_op_of_ours_is_replayed_where_the_framework_takes_some_of_its_kind(
     exported: Path, network: nn.Module
 ) -> None:
-    calls, _ = record(network, golden_picture(seed=1))
+    calls = record(network, golden_picture(seed=1)).calls
     own = artifact_ops(exported)
     (place,) = (place for place, item in enumerate(own) if item.op.kind is OpKind.PIXEL_SHUFFLE)
     shuffle = next(call for call in calls if call.kind is OpKind.PIXEL_SHUFFLE)
@@ -161,7 +162,7 @@ def test_every_op_of_ours_is_replayed_where_the_framework_takes_some_of_its_kind
 
 def test_reported_ops_are_matched_as_those_of_the_file(exported: Path, network: nn.Module) -> None:
     """Layers of equal shape that changed places in the artifact: the reports follow the file, not the network."""
-    calls, _ = record(network, golden_picture(seed=1))
+    calls = record(network, golden_picture(seed=1)).calls
     own = artifact_ops(exported)
     first, second = [place for place, item in enumerate(own) if item.op.kind is OpKind.BINARY_CONV2D][:2]
     own[first], own[second] = own[second], own[first]

@@ -40,7 +40,7 @@ def test_a_part_of_a_large_picture_is_compared_layer_by_layer(
 ) -> None:
     info, x = read_artifact(exported), torch.rand(1, 3, 30, 40)
     assert layers.compared_side(network, x, info) == 40  # all of it
-    values = sum(y.numel() for call in record(network, x)[0] for y in call.results if y is not None)
+    values = sum(y.numel() for call in record(network, x).calls for y in call.results if y is not None)
     for most, side in ((values // 3, 20), (values // 12, 10)):  # 1200 pixels: 400 and 100 of them
         monkeypatch.setattr(layers, "MAX_DUMP_VALUES", most)
         # Vectors count for less in a larger picture: the estimate is a little too high.

@@ -122,7 +122,7 @@ def _needs(repository: Path) -> None:
 
 def test_a_device_behind_adbd(repository: Path, exported: Path, network: nn.Module, tmp_path: Path) -> None:
     _needs(repository)
-    cases = make_cases(artifact_ops(exported), record(network, golden_picture(seed=1))[0])
+    cases = make_cases(artifact_ops(exported), record(network, golden_picture(seed=1)).calls)
     replay = tmp_path / "replay"
     replay.mkdir()
     files = [write_case(replay, number, case) for number, case in enumerate(cases)]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bitsr.common.errors import UsageError
 from bitsr.common.pictures import read_picture
-from bitsr.export.deploy import FoldedBackbone, FusedBinaryConv2d, fold
+from bitsr.export.deploy import FoldedBackbone, FusedBinaryConv2d, deploy_form, fold
 from bitsr.training.models import create_model
 from bitsr.training.weights import load_model
 from bitsr.validation.timing.float_twin import float_twin
@@ -59,7 +59,7 @@ def float_networks() -> dict[str, nn.Module]:
 
 
 def binary_networks() -> dict[str, nn.Module]:
-    return {BINARY_NETWORK: fold(create_model(BINARY_NETWORK)).eval()}
+    return {BINARY_NETWORK: deploy_form(create_model(BINARY_NETWORK))}
 
 
 def calibration_pictures(paths: list[Path]) -> list[Tensor]:

@@ -48,7 +48,7 @@ def compare_layers(
     if side < max(x.shape[2:]):
         x = x[..., :side, :side].contiguous()
         picture = f"the upper left {x.shape[3]} x {x.shape[2]} pixels of {picture}"
-    calls, _ = record(network, x)
+    calls = record(network, x).calls
     with tempfile.TemporaryDirectory(prefix="bitsr-layers-") as temporary:
         dump = Path(temporary) / "layers"
         run_network(target, model, x, info=info, dump=dump)
@@ -60,7 +60,7 @@ def compare_layers(
 def compared_side(network: nn.Module, x: Tensor, info: ArtifactInfo) -> int:
     """Side of the square of ``x`` (1, 3, h, w) that is compared: its longer one where all of it is."""
     probe = x[..., : info.sizes.square(most=_PROBE), : info.sizes.square(most=_PROBE)].contiguous()
-    values = sum(result.numel() for _, _, result in _tensors(record(network, probe)[0]))
+    values = sum(result.numel() for _, _, result in _tensors(record(network, probe).calls))
     most = MAX_DUMP_VALUES * probe[0, 0].numel() // max(values, 1)
     height, width = x.shape[2:]
     return max(height, width) if height * width <= most else info.sizes.square(most=math.isqrt(most))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bitsr.common.files import atomic_write
 from bitsr.export.delegation import Lowered
-from bitsr.export.deploy.layers import FusedBinaryConv2d, ResidualBinaryConv2d
+from bitsr.export.deploy.layers import FusedBinaryConv2d, QuantizedConv2d, ResidualBinaryConv2d
 
 
 class FloatConv(nn.Module):
@@ -31,7 +31,7 @@ class FloatConv(nn.Module):
 
 
 def float_twin(deployed: nn.Module) -> nn.Module:
-    """The deploy form with a float convolution for each binary layer and without its gates, random weights.
+    """The deploy form with a float convolution for each binary or integer layer and without its gates, random weights.
 
     Leaving gates and activations out is in the twin's favour.
     """
@@ -43,6 +43,10 @@ def float_twin(deployed: nn.Module) -> nn.Module:
         for name, child in list(module.named_children()):
             if isinstance(child, FusedBinaryConv2d):
                 setattr(module, name, FloatConv(child))
+            elif isinstance(child, QuantizedConv2d):
+                padding = child.kernel_size // 2
+                conv = nn.Conv2d(child.in_channels, child.out_channels, child.kernel_size, padding=padding)
+                setattr(module, name, conv)
     return twin.eval()
 
 

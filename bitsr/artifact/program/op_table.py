@@ -212,13 +212,13 @@ _OPS = (
         inputs=(Operand("x"),),
         outputs=(Operand("y"),),
         constants=(
-            Constant("inverse_step", lambda _, channels: (channels,)),
             Constant(
                 "weight",
                 lambda a, channels: (a["out_channels"], a["kernel_size"], a["kernel_size"], channels),
                 dtype="i1",
                 layout=lambda array: np.moveaxis(array, 1, -1),
             ),
+            Constant("inverse_step", lambda _, channels: (channels,)),
             Constant("scale", _per_output),
             Constant("bias", lambda a, _: (a["border_classes"], a["out_channels"])),
             Constant("slope", _per_output, optional=True),

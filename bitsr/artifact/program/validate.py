@@ -154,7 +154,7 @@ class _Rules:
 
     def quantized_conv2d(self, x: Value) -> None:
         out_channels, kernel_size, classes, negative, positive = self._op.attributes
-        weight = self._op.constants[1]
+        weight = self._op.constants[0]
         assert weight is not None  # it is not optional
         self._check_map(x, self._op.outputs[0], out_channels, "y")
         self._check_kernel_size(kernel_size)

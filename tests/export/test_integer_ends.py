@@ -1,0 +1,133 @@
+"""Head and tail in integers: close to the float ones, the same on every machine, and only where they belong."""
+
+import hashlib
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bitsr.export.deploy import FoldedBackbone, QuantizedConv2d, deploy_form, fold, with_integer_ends
+from bitsr.export.deploy.integer_ends import range_pictures
+from bitsr.export.errors import ExportError
+from bitsr.export.parity.recording import record
+from bitsr.training.models import create_model
+
+
+def pixels(height: int, width: int, *, seed: int = 0) -> Tensor:
+    """A picture (1, 3, height, width) as files have it: whole numbers of 1/255."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (1, 3, height, width), generator=generator).float() / 255
+
+
+def both(model_id: str) -> tuple[FoldedBackbone, FoldedBackbone]:
+    """The float and the integer form of a network with fresh weights."""
+    torch.manual_seed(2)
+    folded = fold(create_model(model_id))
+    made = with_integer_ends(folded)
+    assert isinstance(folded, FoldedBackbone)
+    assert isinstance(made, FoldedBackbone)
+    return folded, made
+
+
+@pytest.mark.parametrize("model_id", ["test_ebsr_plus_x2", "test_e2fif_x3"])
+@pytest.mark.parametrize("size", [(7, 9), (1, 5), (1, 1), (2, 2)], ids=str)
+def test_the_head_is_the_float_one(model_id: str, size: tuple[int, int]) -> None:
+    """Each weight is off by half a step of 1/127 of the largest at most, and so is its part of the sum."""
+    folded, made = both(model_id)
+    x = pixels(*size)
+    with torch.no_grad():
+        expected, found = folded.features(x), made.features(x)
+    weight = folded.head.weight.detach()
+    step = weight.abs().amax(dim=(1, 2, 3)) / 127
+    # Pixels without their mean are at most 0.6 away from 0.
+    bound = 0.5 * step * weight[0].numel() * 0.6 + 1e-4 * weight.abs().sum(dim=(1, 2, 3))
+    assert ((found - expected).abs() <= bound.reshape(1, -1, 1, 1)).all()
+
+
+def test_padding_counts_as_the_mean() -> None:
+    """A picture of the mean gives the bias alone, at the border too, as it does where padded zeros follow the mean."""
+    _, made = both("test_e2fif_x2")
+    # As near as pixels come to it; what is left is the same everywhere only without a border.
+    head = made.head
+    assert isinstance(head, QuantizedConv2d)
+    assert head.bias.shape == (16, head.out_channels)
+    taps = head.weight.double() * torch.tensor([0.4488, 0.4371, 0.4040]).reshape(1, 3, 1, 1) * 255
+    inside = {0: slice(0, 3), 1: slice(1, 3), 2: slice(0, 2), 3: slice(1, 2)}
+    middle = head.bias[0].double() + head.scale.double() * taps.sum(dim=(1, 2, 3))
+    for border in range(16):
+        part = taps[:, :, inside[border // 4], inside[border % 4]].sum(dim=(1, 2, 3))
+        torch.testing.assert_close(head.bias[border].double() + head.scale * part, middle, rtol=0, atol=1e-4)
+
+
+def test_the_tail_is_the_float_one() -> None:
+    """On maps of the range that was measured; eight times as much is not yet cut off, more is."""
+    folded, made = both("test_ebsr_plus_x2")
+    tail = made.tail
+    assert isinstance(tail, QuantizedConv2d)
+    with torch.no_grad():
+        body = folded.body(made.features(pixels(11, 13)))
+        expected = folded.tail(body)
+        error = (tail(body) - expected).abs().max()
+        assert error < 0.01 * expected.abs().max()
+        for factor, cut in ((4.0, False), (64.0, True)):
+            moved = (tail(factor * body) - folded.tail(factor * body)).abs().max() / factor
+            assert (moved > 2 * error) == cut
+
+
+def test_steps_are_powers_of_two() -> None:
+    _, made = both("test_ebsr_plus_x2")
+    assert (torch.frexp(made.tail.inverse_step)[0] == 0.5).all()
+    assert torch.equal(made.head.inverse_step, torch.full((3,), 255.0))
+
+
+def test_many_channels_leave_fewer_levels() -> None:
+    """No sum of products may leave 32 bits, whatever the weights are."""
+    torch.manual_seed(0)
+    network = fold(create_model("test_ebsr_plus_x2", channels=512, blocks=1))
+    assert isinstance(network, FoldedBackbone)
+    with torch.no_grad():
+        network.tail.weight.fill_(0.01)
+    tail = with_integer_ends(network).tail
+    largest = int(tail.weight.long().abs().sum(dim=(1, 2, 3)).max())
+    assert tail.positive * largest < 1 << 31 <= (tail.positive + 1) * largest
+    assert tail.positive < 32767
+    assert torch.isfinite(tail.scale).all()
+
+
+def test_every_op_is_exact() -> None:
+    x = pixels(6, 5)
+    assert record(both("test_ebsr_plus_x2")[1], x).exact
+    assert not record(both("test_ebsr_plus_x2")[0], x).exact
+    assert not record(deploy_form(create_model("test_srresnet_x2")), x).exact
+
+
+@pytest.mark.parametrize("model_id", ["test_srresnet_x2", "test_bbcu_l_x2", "test_binedsr_x2", "float_light_fast_x2"])
+def test_other_networks_stay_as_they_are(model_id: str) -> None:
+    folded = fold(create_model(model_id))
+    assert with_integer_ends(folded) is folded
+
+
+def test_the_folded_network_is_not_changed() -> None:
+    folded, made = both("test_ebsr_plus_x2")
+    assert isinstance(folded.head, nn.Conv2d)
+    assert with_integer_ends(made) is made
+
+
+def test_the_pictures_of_the_ranges_are_the_same_everywhere() -> None:
+    """Their pixels are integers of a hash: were they others on some machine, its artifacts would be others."""
+    pictures = range_pictures()
+    levels = (pictures * 255).round().to(torch.uint8)
+    assert torch.equal(levels.float() / 255, pictures)
+    assert pictures.shape == (3, 3, 32, 32)
+    assert hashlib.sha256(levels.numpy().tobytes()).hexdigest()[:16] == "64181d7c226e84e1"
+    for picture in levels:
+        assert picture.min() < 20
+        assert picture.max() > 235
+
+
+def test_values_that_are_not_finite_are_refused() -> None:
+    network = fold(create_model("test_ebsr_plus_x2"))
+    with torch.no_grad():
+        network.head.bias.fill_(torch.inf)
+    with pytest.raises(ExportError, match="not finite"):
+        with_integer_ends(network)
