@@ -30,7 +30,7 @@ def schema() -> Any:
     try:
         from ai_edge_litert import schema_py_generated
     except ImportError as error:
-        raise MissingExtraError("ai-edge-litert", extra=None, purpose="Reading a .tflite") from error
+        raise MissingExtraError("ai-edge-litert", extra="litert", purpose="Reading the graph of a .tflite") from error
     return schema_py_generated
 
 

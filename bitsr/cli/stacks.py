@@ -9,8 +9,9 @@ from bitsr.common.versions import package_version
 
 # What each extra is for, in the order in which a user meets them; "" are the packages that bitsr always needs.
 PURPOSES = {
-    "": "upscaling with a .tflite",
-    "executorch": "upscaling with a .pte",
+    "": "upscaling with an artifact that is made of our ops",
+    "litert": "upscaling with any .tflite",
+    "executorch": "upscaling with any .pte",
     "export": "export to .pte and .tflite",
     "train": "training",
     "diffusion": "sampling with a diffusion model",

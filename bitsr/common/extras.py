@@ -8,11 +8,14 @@ from bitsr.common.errors import MissingExtraError
 _TORCH = ("torch", "yaml")
 # By the names that are imported; pyproject.toml has them by the names that are installed.
 EXTRAS: dict[str, tuple[str, ...]] = {
+    "litert": ("ai_edge_litert", "flatbuffers"),
     "executorch": ("torch", "executorch", "torchao"),
     "export": (
         *_TORCH,
         "executorch",
         "torchao",
+        "ai_edge_litert",
+        "flatbuffers",
         "onnx",
         "onnx2tf",
         "onnx_graphsurgeon",

@@ -178,7 +178,7 @@ def _stock(interpreter: str) -> tuple[Any, Any]:
 
                 return tf.lite.Interpreter, tf.lite.experimental.load_delegate
     except ImportError as error:
-        package, extra = ("ai-edge-litert", None) if interpreter == "litert" else ("tensorflow", "export")
+        package, extra = ("ai-edge-litert", "litert") if interpreter == "litert" else ("tensorflow", "export")
         raise MissingExtraError(package, extra=extra, purpose="Running a .tflite") from error
     raise UsageError(f"the interpreter is '{interpreter}'; expected one of {', '.join(INTERPRETERS)}")
 

@@ -20,24 +20,47 @@ constexpr size_t kMaxNodes = 1 << 12;
 // No op of ours has so many operands.
 constexpr size_t kMaxOperands = 64;
 
+// The builtin ops that networks of bitsr have, for messages; another one is called by its number.
 constexpr struct {
   int32_t code;
   const char* name;
 } kBuiltins[] = {{0, "ADD"},
+                 {1, "AVERAGE_POOL_2D"},
                  {2, "CONCATENATION"},
                  {3, "CONV_2D"},
                  {4, "DEPTHWISE_CONV_2D"},
                  {5, "DEPTH_TO_SPACE"},
+                 {6, "DEQUANTIZE"},
+                 {9, "FULLY_CONNECTED"},
                  {14, "LOGISTIC"},
+                 {17, "MAX_POOL_2D"},
                  {18, "MUL"},
                  {19, "RELU"},
                  {22, "RESHAPE"},
+                 {23, "RESIZE_BILINEAR"},
+                 {25, "SOFTMAX"},
                  {34, "PAD"},
+                 {36, "GATHER"},
                  {39, "TRANSPOSE"},
                  {40, "MEAN"},
+                 {41, "SUB"},
+                 {42, "DIV"},
+                 {45, "STRIDED_SLICE"},
+                 {53, "CAST"},
                  {54, "PRELU"},
+                 {60, "PADV2"},
+                 {62, "GREATER_EQUAL"},
+                 {65, "SLICE"},
+                 {67, "TRANSPOSE_CONV"},
+                 {74, "SUM"},
+                 {77, "SHAPE"},
                  {97, "RESIZE_NEAREST_NEIGHBOR"},
-                 {98, "LEAKY_RELU"}};
+                 {98, "LEAKY_RELU"},
+                 {100, "MIRROR_PAD"},
+                 {114, "QUANTIZE"},
+                 {123, "SELECT_V2"},
+                 {126, "BATCH_MATMUL"},
+                 {150, "GELU"}};
 
 std::string builtin_name(int32_t code) {
   for (const auto& builtin : kBuiltins)

@@ -17,7 +17,7 @@ constexpr char kRuntime[] = "libLiteRt.dylib";
 #else
 constexpr char kRuntime[] = "libLiteRt.so";
 #endif
-constexpr char kAdvice[] = "install ai-edge-litert or pass its libLiteRt.so";
+constexpr char kAdvice[] = "install it (pip install \"bitsr[litert]\") or pass its libLiteRt.so";
 #endif
 
 }  // namespace

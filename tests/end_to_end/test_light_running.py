@@ -10,7 +10,17 @@ from PIL import Image
 from bitsr.export.export import export_model
 
 MODEL = "test_ebsr_plus_x2"
-HEAVY = ("torch", "tensorflow", "executorch", "onnx", "scipy", "bitsr.training", "bitsr.export", "bitsr.validation")
+HEAVY = (
+    "torch",
+    "tensorflow",
+    "executorch",
+    "onnx",
+    "scipy",
+    "ai_edge_litert",
+    "bitsr.training",
+    "bitsr.export",
+    "bitsr.validation",
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +54,9 @@ def test_upscaling_loads_no_heavy_stack(artifact: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", [["--help"], ["upscale", "--help"], ["models"], ["upscale", "no_such_photo.jpg"]])
 def test_commands_that_run_nothing_load_nothing(command: list[str]) -> None:
-    heavy = (*HEAVY, "ai_edge_litert")
     code = (
         "import sys; from bitsr.cli import main; main(sys.argv[1:]); "
-        f"print('loaded:', [name for name in {heavy} if name in sys.modules])"
+        f"print('loaded:', [name for name in {HEAVY} if name in sys.modules])"
     )
     assert python(code, *command).splitlines()[-1] == "loaded: []"
 

@@ -57,10 +57,12 @@ class Text {
 // The texts of bitsr_options, in the order of Native.open.
 class Options {
  public:
-  Options(JNIEnv* env, jint threads, jbyteArray isa, jbyteArray litert, jbyteArray delegate, jbyteArray pte)
-      : isa_(env, isa), litert_(env, litert), delegate_(env, delegate), pte_(env, pte) {
+  Options(JNIEnv* env, jint threads, jbyteArray isa, jbyteArray runtime, jbyteArray litert, jbyteArray delegate,
+          jbyteArray pte)
+      : isa_(env, isa), runtime_(env, runtime), litert_(env, litert), delegate_(env, delegate), pte_(env, pte) {
     options_.threads = threads;
     options_.isa = isa_.get();
+    options_.runtime = runtime_.get();
     options_.litert_library = litert_.get();
     options_.delegate_library = delegate_.get();
     options_.pte_library = pte_.get();
@@ -68,7 +70,7 @@ class Options {
   const bitsr_options* get() const { return &options_; }
 
  private:
-  Text isa_, litert_, delegate_, pte_;
+  Text isa_, runtime_, litert_, delegate_, pte_;
   bitsr_options options_ = BITSR_OPTIONS_INIT;
 };
 
@@ -184,11 +186,11 @@ JNIEXPORT jbyteArray JNICALL Java_org_bitsr_engine_jni_Native_lastError(JNIEnv* 
 }
 
 JNIEXPORT jint JNICALL Java_org_bitsr_engine_jni_Native_open(JNIEnv* env, jclass, jbyteArray path, jint threads,
-                                                             jbyteArray isa, jbyteArray litert, jbyteArray delegate,
-                                                             jbyteArray pte, jlongArray handle) {
+                                                             jbyteArray isa, jbyteArray runtime, jbyteArray litert,
+                                                             jbyteArray delegate, jbyteArray pte, jlongArray handle) {
   return guarded([&]() -> jint {
     const Text file(env, path);
-    const Options options(env, threads, isa, litert, delegate, pte);
+    const Options options(env, threads, isa, runtime, litert, delegate, pte);
     bitsr_session* session = nullptr;
     const bitsr_status status = bitsr_open(file.get(), options.get(), &session);
     const auto value = reinterpret_cast<jlong>(session);
@@ -199,11 +201,12 @@ JNIEXPORT jint JNICALL Java_org_bitsr_engine_jni_Native_open(JNIEnv* env, jclass
 
 JNIEXPORT jint JNICALL Java_org_bitsr_engine_jni_Native_openMemory(JNIEnv* env, jclass, jbyteArray content,
                                                                    jbyteArray metadata, jint threads, jbyteArray isa,
-                                                                   jbyteArray litert, jbyteArray delegate,
-                                                                   jbyteArray pte, jlongArray handle) {
+                                                                   jbyteArray runtime, jbyteArray litert,
+                                                                   jbyteArray delegate, jbyteArray pte,
+                                                                   jlongArray handle) {
   return guarded([&]() -> jint {
     const Text sidecar(env, metadata);
-    const Options options(env, threads, isa, litert, delegate, pte);
+    const Options options(env, threads, isa, runtime, litert, delegate, pte);
     jbyte* bytes = env->GetByteArrayElements(content, nullptr);
     if (bytes == nullptr) return kNoMemory;
     bitsr_session* session = nullptr;

@@ -50,7 +50,7 @@ public final class Upscaler implements Closeable {
         Engine.require();
         long[] session = new long[1];
         return of(Native.open(Text.bytes(file.getPath()), options.threads, Text.bytes(options.isa),
-                Text.bytes(options.tfliteLibrary), Text.bytes(options.delegateLibrary),
+                Text.bytes(options.runtime), Text.bytes(options.tfliteLibrary), Text.bytes(options.delegateLibrary),
                 Text.bytes(options.executorchLibrary), session), session);
     }
 
@@ -89,7 +89,7 @@ public final class Upscaler implements Closeable {
         Engine.require();
         long[] session = new long[1];
         return of(Native.openMemory(content, Text.bytes(metadata), options.threads, Text.bytes(options.isa),
-                Text.bytes(options.tfliteLibrary), Text.bytes(options.delegateLibrary),
+                Text.bytes(options.runtime), Text.bytes(options.tfliteLibrary), Text.bytes(options.delegateLibrary),
                 Text.bytes(options.executorchLibrary), session), session);
     }
 

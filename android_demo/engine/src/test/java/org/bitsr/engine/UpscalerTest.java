@@ -38,7 +38,11 @@ public class UpscalerTest {
     @Rule public final TemporaryFolder temporary = new TemporaryFolder();
 
     private static Upscaler open(String model, String format) throws BitsrException {
-        return Upscaler.open(Golden.model(model, format), new EngineOptions());
+        return open(model, format, "framework");
+    }
+
+    private static Upscaler open(String model, String format, String runtime) throws BitsrException {
+        return Upscaler.open(Golden.model(model, format), new EngineOptions().runtime(runtime));
     }
 
     private static byte[] content(String format) throws IOException {
@@ -59,6 +63,22 @@ public class UpscalerTest {
                 }
             }
         }
+    }
+
+    /** The models of the app are made of our ops, so that no framework is needed. */
+    @Test public void theCoreAloneGivesThePixelsOfPython() throws Exception {
+        for (String model : Golden.models()) {
+            Golden golden = new Golden(model);
+            BufferedImage picture = golden.picture();
+            for (String format : FORMATS) {
+                try (Upscaler upscaler = open(model, format, "auto")) {
+                    assertEquals("core", upscaler.info().runtime);
+                    int[] result = upscaler.upscale(Golden.argb(picture), picture.getWidth(), picture.getHeight(), null);
+                    assertArrayEquals(model + "." + format, Golden.argb(golden.result(format)), result);
+                }
+            }
+        }
+        assertThrows(ArgumentException.class, () -> open(MODEL, "tflite", "fast"));
     }
 
     @Test public void opsAreThoseOfPythonOnEveryInstructionSet() throws Exception {
@@ -88,9 +108,10 @@ public class UpscalerTest {
         int[] picture = Golden.argb(new Golden(MODEL).picture());
         int width = 61, height = picture.length / width;
         try (Upscaler file = open(MODEL, "pte");
-                Upscaler buffer = Upscaler.open(ByteBuffer.wrap(content("pte")), Golden.sidecar(MODEL), new EngineOptions());
+                Upscaler buffer = Upscaler.open(ByteBuffer.wrap(content("pte")), Golden.sidecar(MODEL),
+                        new EngineOptions().runtime("framework"));
                 Upscaler stream = Upscaler.open(new ByteArrayInputStream(content("tflite")), null,
-                        new EngineOptions().threads(2).isa("portable"))) {
+                        new EngineOptions().threads(2).isa("portable").runtime("framework"))) {
             assertEquals("pte", file.info().format);
             assertEquals("executorch", file.info().runtime);
             assertEquals("litert", stream.info().runtime);
@@ -252,7 +273,8 @@ public class UpscalerTest {
         assertThrows(BitsrException.class,
                 () -> Upscaler.open(Golden.model(MODEL, "tflite"), new EngineOptions().isa("sse9")));
         UnsupportedException error = assertThrows(UnsupportedException.class, () -> Upscaler.open(
-                Golden.model(MODEL, "tflite"), new EngineOptions().libraries("/none/libtflite.so", null, null)));
+                Golden.model(MODEL, "tflite"),
+                new EngineOptions().runtime("framework").libraries("/none/libtflite.so", null, null)));
         assertTrue(error.getMessage(), error.getMessage().contains("/none/libtflite.so"));
     }
 }

@@ -55,11 +55,11 @@ public final class Native {
     public static native byte[] lastError();
 
     /** {@code handle[0]} becomes the session. Null texts are the defaults of the C ABI. */
-    public static native int open(byte[] path, int threads, byte[] isa, byte[] litert, byte[] delegate, byte[] pte,
-            long[] handle);
+    public static native int open(byte[] path, int threads, byte[] isa, byte[] runtime, byte[] litert, byte[] delegate,
+            byte[] pte, long[] handle);
 
-    public static native int openMemory(byte[] content, byte[] metadata, int threads, byte[] isa, byte[] litert,
-            byte[] delegate, byte[] pte, long[] handle);
+    public static native int openMemory(byte[] content, byte[] metadata, int threads, byte[] isa, byte[] runtime,
+            byte[] litert, byte[] delegate, byte[] pte, long[] handle);
 
     public static native void close(long handle);
 
