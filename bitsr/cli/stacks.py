@@ -16,6 +16,7 @@ PURPOSES = {
     "train": "training",
     "diffusion": "sampling with a diffusion model",
     "report": "`bitsr validate` and `bitsr demo`",
+    "lpips": "`bitsr evaluate --lpips`",
 }
 _REQUIREMENT = re.compile(
     r"(?P<name>[\w.-]+)(?:\[[\w,-]+\])?(?P<versions>[^;]*)(?:;.*extra == ['\"](?P<extra>[\w-]+))?"
