@@ -206,6 +206,25 @@ $(ANDROID)/unidbg/.built: android_demo/unidbg/pom.xml $(shell find android_demo/
 .PHONY: android-unidbg
 android-unidbg: $(ANDROID)/unidbg/.built  ## an Android 6 process on an emulated processor, in build/android/unidbg
 
+# ---- The page: WebAssembly by zig, a static site in build/web/site ----
+WEB := build/web
+$(WEB)/tools/.made: $(STAMP)/zig Makefile
+	@mkdir -p $(@D)
+	@zig=$$($(BIN)/python -c "import ziglang, pathlib; print(pathlib.Path(ziglang.__file__).parent / 'zig')"); \
+	for tool in "c++ -target wasm32-wasi" ar ranlib; do name=$(WEB)/tools/$${tool%% *}; \
+	  printf '#!/bin/sh\nexec "%s" %s "$$@"\n' "$$zig" "$$tool" > $$name; chmod +x $$name; done
+	@touch $@
+
+.PHONY: web-module
+web-module: $(STAMP)/packages $(WEB)/tools/.made
+	$(CMAKE) -S runtime -B $(WEB)/cmake -G Ninja -DCMAKE_BUILD_TYPE=Release -DBITSR_WASM_TOOLS=$(CURDIR)/$(WEB)/tools \
+	  -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/wasm-zig.cmake
+	$(CMAKE) --build $(WEB)/cmake
+
+.PHONY: web
+web: web-module artifacts  ## a static page that enlarges photos by WebAssembly, in build/web/site
+	$(BIN)/python runtime/web/site.py $(WEB)/site --wasm $(WEB)/cmake/web/bitsr.wasm --artifacts bitsr/pretrained
+
 # ---- The Android app: engine and app tested in this machine's JVM, APKs of both flavours, no Android SDK ----
 APP := build/android
 APP_PACKAGES := openjdk-17-jdk-headless maven aapt zipalign apksigner dexdump

@@ -16,6 +16,9 @@ const RowKernels* avx2_kernels() { return nullptr; }
 #if !defined(__aarch64__)
 const RowKernels* neon_kernels() { return nullptr; }
 #endif
+#if !defined(__wasm_simd128__)
+const RowKernels* wasm_kernels() { return nullptr; }
+#endif
 
 namespace {
 
@@ -29,6 +32,7 @@ struct IsaEntry {
 constexpr IsaEntry kIsas[] = {{Isa::avx512, "avx512", avx512_kernels},
                               {Isa::avx2, "avx2", avx2_kernels},
                               {Isa::neon, "neon", neon_kernels},
+                              {Isa::wasm, "wasm", wasm_kernels},
                               {Isa::portable, "portable", portable_kernels}};
 constexpr char kAutomatic[] = "auto";
 

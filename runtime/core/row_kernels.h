@@ -118,6 +118,7 @@ const RowKernels* portable_kernels();
 const RowKernels* avx2_kernels();
 const RowKernels* avx512_kernels();
 const RowKernels* neon_kernels();
+const RowKernels* wasm_kernels();
 
 // Those of an instruction set that is not `automatic`; null where this build or this processor lacks it.
 const RowKernels* find_kernels(Isa isa);

@@ -21,6 +21,7 @@ Outcome cancelled();
 // The standard library throws when memory ends; callers in other languages must not see that.
 template <typename Body>
 Outcome guarded(Body body) {
+#ifdef __cpp_exceptions
   try {
     return body();
   } catch (const std::bad_alloc&) {
@@ -28,6 +29,9 @@ Outcome guarded(Body body) {
   } catch (const std::exception& error) {
     return failed(ErrorKind::runtime, "%s", error.what());
   }
+#else  // a page: what can not be allocated ends the module
+  return body();
+#endif
 }
 
 }  // namespace bitsr

@@ -1,0 +1,11 @@
+# WebAssembly by zig. Give -DBITSR_WASM_TOOLS=folder of its compiler, ar and ranlib (make web).
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES BITSR_WASM_TOOLS)
+set(CMAKE_SYSTEM_NAME WASI)
+set(CMAKE_SYSTEM_VERSION 1)
+set(CMAKE_SYSTEM_PROCESSOR wasm32)
+set(CMAKE_CXX_COMPILER "${BITSR_WASM_TOOLS}/c++")
+set(CMAKE_AR "${BITSR_WASM_TOOLS}/ar" CACHE FILEPATH "")
+set(CMAKE_RANLIB "${BITSR_WASM_TOOLS}/ranlib" CACHE FILEPATH "")
+# A module of a page has no main().
+set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+set(CMAKE_CXX_FLAGS_INIT "-fno-exceptions -fno-rtti")
