@@ -111,7 +111,7 @@ train-next: build  ## go on with the shipped weights' next training for MINUTES=
 	$(BIN)/bitsr train --next --minutes $(MINUTES) --data $(DATA)
 
 .PHONY: test
-test: build arm64 artifacts android-runner android-unidbg android-host  ## all tests, those of arm64 under QEMU, those of the Android app in the JVM
+test: build arm64 artifacts android-runner android-unidbg android-host web $(STAMP)/debian-web  ## all tests, those of arm64 under QEMU, of the Android app in the JVM, of the page in Chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_JOBS) --dist=loadfile
 
 .PHONY: bench
@@ -213,6 +213,11 @@ $(WEB)/tools/.made: $(STAMP)/zig Makefile
 	@zig=$$($(BIN)/python -c "import ziglang, pathlib; print(pathlib.Path(ziglang.__file__).parent / 'zig')"); \
 	for tool in "c++ -target wasm32-wasi" ar ranlib; do name=$(WEB)/tools/$${tool%% *}; \
 	  printf '#!/bin/sh\nexec "%s" %s "$$@"\n' "$$zig" "$$tool" > $$name; chmod +x $$name; done
+	@touch $@
+
+# What runs the page in its tests.
+$(STAMP)/debian-web: Makefile $(STAMP)/venv
+	@$(call debian,nodejs chromium,the tests of the page)
 	@touch $@
 
 .PHONY: web-module

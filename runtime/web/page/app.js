@@ -128,7 +128,18 @@ cancel.addEventListener("click", () => {
   state("idle");
   say("Cancelled. Choose another photo or network.");
 });
-slider.addEventListener("input", () => view.style.setProperty("--split", `${slider.value}%`));
+function split(percent) {
+  slider.value = percent;
+  view.style.setProperty("--split", `${percent}%`);
+}
+
+slider.addEventListener("input", () => split(slider.value));
+for (const kind of ["pointerdown", "pointermove"])
+  view.addEventListener(kind, (event) => {
+    if (event.buttons === 0) return;
+    const { left, width } = view.getBoundingClientRect();
+    split(Math.min(100, Math.max(0, (100 * (event.clientX - left)) / width)));
+  });
 part("controls").addEventListener("submit", (event) => event.preventDefault());
 for (const kind of ["dragover", "dragleave", "drop"])
   document.addEventListener(kind, (event) => {
