@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             return str(self.files / name.removeprefix("test/"))
         return super().translate_path(path)
 
-    def do_POST(self) -> None:  # noqa: N802 (the library calls it)
+    def do_POST(self) -> None:
         self.found[self.path.lstrip("/")] = self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(204)
         self.end_headers()
@@ -56,7 +55,7 @@ def photo() -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory, photo: NDArray[np.uint8]) -> Iterator[dict[str, bytes]]:
+def found(tmp_path_factory: pytest.TempPathFactory, photo: NDArray[np.uint8]) -> dict[str, bytes]:
     """What the harness has seen of the page, by step."""
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install chromium")
@@ -93,7 +92,7 @@ def found(tmp_path_factory: pytest.TempPathFactory, photo: NDArray[np.uint8]) ->
             server.shutdown()
     assert "end" in seen, f"the page did not end; it came to {list(seen)}"
     assert not seen["end"], seen["end"].decode()
-    yield seen
+    return seen
 
 
 def test_the_page_shows_the_pixels_of_python(found: dict[str, bytes], photo: NDArray[np.uint8]) -> None:
