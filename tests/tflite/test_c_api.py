@@ -82,10 +82,14 @@ def test_broken_models_are_one_error_line_of_the_c_api(
 
 def test_a_library_that_is_no_runtime_is_refused(native: list[str | Path], ebsr_export: ExportResult) -> None:
     program, *_ = native
-    done = call([program, ebsr_export.files["tflite"].path, "--info", "--litert", "libm.so.6"])
+    done = call(
+        [program, "--runtime", "framework", ebsr_export.files["tflite"].path, "--info", "--litert", "libm.so.6"]
+    )
     assert done.returncode == 1
     assert "libm.so.6 is neither LiteRT nor a TensorFlow Lite with its C API" in done.stderr
-    done = call([program, ebsr_export.files["tflite"].path, "--info", "--litert", "libnowhere.so"])
+    done = call(
+        [program, "--runtime", "framework", ebsr_export.files["tflite"].path, "--info", "--litert", "libnowhere.so"]
+    )
     assert "LiteRT does not load" in done.stderr
 
 
