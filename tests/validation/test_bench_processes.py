@@ -35,7 +35,20 @@ def test_the_runner_is_asked_as_its_contract_says(tmp_path: Path) -> None:
     assert (first.samples, second.samples, second.processor) == ((1, 2), (3, 5), (5, 3))
     one, other, *options = (tmp_path / "asked").read_text().split()
     assert (one[-10:], other[-13:]) == ("0.pte@avx2", "1.tflite@auto")
-    assert options == ["--shape", "1,3,8,9", "--threads", "2", "--warmup", "3", "--runs", "2", "--json", "-"]
+    assert options == [
+        "--shape",
+        "1,3,8,9",
+        "--threads",
+        "2",
+        "--warmup",
+        "3",
+        "--runs",
+        "2",
+        "--runtime",
+        "framework",
+        "--json",
+        "-",
+    ]
 
 
 def test_the_runner_takes_one_model_at_a_turn(tmp_path: Path) -> None:

@@ -120,8 +120,8 @@ def timing_arguments(
 
     They run in their frameworks: rivals do, and an artifact that is made of our ops is measured like all others.
     """
-    words = [*models, "--runtime", FRAMEWORK, "--shape", ",".join(map(str, shape)), "--threads", str(threads)]
-    return [*words, "--warmup", str(warm_up), "--runs", str(runs)]
+    words = [*models, "--shape", ",".join(map(str, shape)), "--threads", str(threads)]
+    return [*words, "--warmup", str(warm_up), "--runs", str(runs), "--runtime", FRAMEWORK]
 
 
 def timed_models(output: RunnerOutput, *, models: int, runs: int, source: str) -> tuple[ModelRun, ...]:
