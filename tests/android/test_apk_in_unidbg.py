@@ -68,7 +68,7 @@ def test_pixels_of_the_app_are_those_of_python(
     with zipfile.ZipFile(apk) as archive:
         for suffix in {f".{kind}", ".json"} if kind == "pte" else {f".{kind}"}:
             (tmp_path / f"net{suffix}").write_bytes(archive.read(f"assets/{MODEL}{suffix}"))
-    with load(tmp_path / f"net.{kind}", threads=1) as session:
+    with load(tmp_path / f"net.{kind}", threads=1, runtime=kind) as session:
         expected = session.upscale(np.asarray(picture))
     pixels = np.frombuffer(got.read_bytes(), np.uint8).reshape(expected.shape)
     assert np.array_equal(pixels, expected)

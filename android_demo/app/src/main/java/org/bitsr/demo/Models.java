@@ -70,7 +70,8 @@ final class Models {
      * is open the pool stays as it is, and {@code info().threads} says how large that is.
      */
     Upscaler open(String name, String format, int threads) throws IOException, BitsrException {
-        EngineOptions options = new EngineOptions().threads(threads);
+        // What was chosen is what runs, also where the core alone could.
+        EngineOptions options = new EngineOptions().threads(threads).runtime("framework");
         if (format.equals("pte") && threads > 1) {
             try {
                 Engine.setProcessThreads(threads, options);

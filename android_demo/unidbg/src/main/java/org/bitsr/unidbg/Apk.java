@@ -72,9 +72,9 @@ public final class Apk {
             byte[] sidecar = pte ? required(vm, asset.replaceFirst("pte$", "json")) : null;
             Engine engine = new Engine(phone, vm);
             DvmObject<?> handle = Jni.longs(vm, 0);
-            int status = engine.type.callStaticJniMethodInt(phone.emulator, "openMemory([B[BI[B[B[B[B[J)I",
-                    new ByteArray(vm, model), sidecar == null ? null : new ByteArray(vm, sidecar), 1, null, null, null,
-                    null, handle);
+            int status = engine.type.callStaticJniMethodInt(phone.emulator, "openMemory([B[BI[B[B[B[B[B[J)I",
+                    new ByteArray(vm, model), sidecar == null ? null : new ByteArray(vm, sidecar), 1, null,
+                    new ByteArray(vm, "framework".getBytes(StandardCharsets.UTF_8)), null, null, null, handle);
             if (status == OK) {
                 long session = ((long[]) handle.getValue())[0];
                 System.out.println("runtime=" + engine.text(session, RUNTIME_NAME));
