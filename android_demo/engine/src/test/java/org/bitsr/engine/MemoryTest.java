@@ -10,10 +10,10 @@ import org.junit.Test;
 /** Memory while photos of 0.75, 3 and 12 megapixels are upscaled row by row. */
 public class MemoryTest {
     /**
-     * What may be held beside Java's heap for any size: less than the smallest float map of 12 megapixels, which has three
-     * channels and is not enlarged.
+     * What may be held beside Java's heap for any size: less than 12 megapixels as bytes and as a float map, of three
+     * channels each and not enlarged.
      */
-    private static final long MOST_BYTES = 12_000_000L * 3 * Float.BYTES;
+    private static final long MOST_BYTES = 12_000_000L * 3 * (1 + Float.BYTES);
     private static final int[][] SIZES = {{1000, 750}, {2000, 1500}, {4000, 3000}};
 
     private static long resident() {
