@@ -143,7 +143,7 @@ class PairFolder:
         """
         indices = range(share[0], len(self.paths), share[1])
         with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="cache") as pool:
-            waiting = [pool.submit(self.get, index) for index in indices]
+            waiting = [pool.submit(self._decode, index) for index in indices]
             try:
                 for done, future in enumerate(waiting, start=1):
                     while not wait([future], timeout=PATIENCE).done:
@@ -154,6 +154,10 @@ class PairFolder:
                         progress.advance(done, len(waiting))
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+
+    def _decode(self, index: int) -> None:
+        """As :meth:`get`, but keeps no map: a process may have only so many."""
+        self.get(index)
 
     def get(self, index: int) -> Pair | None:
         """The pair of a picture, or None where it is broken and broken pictures are skipped.

@@ -7,6 +7,7 @@ share a folder.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bitsr.common.errors import PictureError
+from bitsr.common.errors import BitsrError, PictureError
 from bitsr.common.files import atomic_write, make_folder
 
+log = logging.getLogger(__name__)
 Rgb = NDArray[np.uint8]
 # Raised when what a file holds changes: its layout, or the reduction.
 _VERSION = 1
@@ -37,22 +39,30 @@ class PictureCache:
     def __init__(self, folder: Path, *, scale: int) -> None:
         self.folder = folder
         self.scale = scale
+        self._warned = False
 
     def get(self, sources: Sequence[Path], make: Callable[[], Pair]) -> Pair:
         """The pair of ``sources`` (the high-resolution file, and the low-resolution one where there is one).
 
         It is mapped from its file, which is made by ``make`` where there is none for these files as they are now.
 
+        Where the folder cannot be written, a warning says so once, and every call decodes.
+
         Raises:
             PictureError: a source is gone.
-            BitsrError: the cache cannot be written.
         """
         path = self._path(sources)
         pair = self._read(path)
         if pair is not None:
             return pair
         made = make()
-        self._write(path, made)
+        try:
+            self._write(path, made)
+        except (BitsrError, OSError) as error:
+            if not self._warned:
+                log.warning("pictures are decoded anew each time: %s; free space, or name a folder: data.cache", error)
+            self._warned = True
+            return made
         return self._read(path) or made
 
     def _path(self, sources: Sequence[Path]) -> Path:

@@ -7,7 +7,7 @@ DIV2K has ``DIV2K_train_HR/0001.png`` and ``DIV2K_train_LR_bicubic/X4/0001x4.png
 from pathlib import Path
 
 from bitsr.common.errors import UsageError
-from bitsr.common.pictures import list_pictures
+from bitsr.common.pictures import list_pictures, survey
 
 _ORIGINALS, _REDUCED = "HR", "LR_bicubic"
 
@@ -19,7 +19,7 @@ def originals(folder: Path | str) -> Path:
         UsageError: the folder holds several of those.
     """
     folder = Path(folder)
-    if not folder.is_dir() or any(entry.is_file() and not entry.name.startswith(".") for entry in folder.iterdir()):
+    if not folder.is_dir() or survey(folder).pictures:
         return folder
     found = sorted(entry for entry in folder.iterdir() if entry.is_dir() and entry.name.endswith(_ORIGINALS))
     if len(found) > 1:

@@ -33,6 +33,12 @@ class Data(_Strict):
     workers: int = Field(default=2, ge=1, description="threads that prepare batches")
     notes: list[str] = Field(default=[], description="origin and terms of the pictures, for the model card")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_before(cls, given: Any) -> Any:
+        """Recipes of older trainings and cards bounded a memory of pictures, which is on disk now."""
+        return {key: value for key, value in given.items() if key != "cache_mb"} if isinstance(given, dict) else given
+
 
 class MuonSettings(_Strict):
     """Muon for the latent weights of binary layers (:class:`bitsr.training.optimizers.Muon`)."""
@@ -180,6 +186,8 @@ def resumed(stored: dict[str, Any], recipe: Recipe) -> Recipe:
     """
     if recipe.init_from is None and stored.get("init_from"):
         recipe = recipe.model_copy(update={"init_from": stored["init_from"]})
+    if "low" not in stored.get("data", {}):  # older trainings always made the low resolution
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"low": "made"})})
     before, now = _flat(stored), _flat(recipe.model_dump(mode="json"))
     different = [
         f"{key} was {before[key]!r} and is {value!r} now"

@@ -90,9 +90,11 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False, minutes: float
     log.info("%d training pictures, %d too small for the crop", len(data), data.too_small)
     model = _initial_model(recipe, transfer=not resume)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = Average(model, decay=recipe.ema, mean_from=recipe.swa_from)
     optimizers = make_optimizers(model, recipe.optimizer)
+    average = Average(model, decay=recipe.ema)
     position = run.restore(model, average.model, optimizers) if resume else Position()
+    # An average that began anew from a state of the zoo counts its steps from there.
+    average.mean_from = max(recipe.swa_from - position.averaged_from, 1) if recipe.swa_from else 0
     if fabric.is_global_zero:
         run.begin()
     guide = _guide(recipe, model, fabric)

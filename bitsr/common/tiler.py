@@ -1,6 +1,6 @@
 """Cut a picture into overlapping tiles so that every kept pixel is computed from all the pixels it depends on.
 
-One policy for all that runs a network, the trained form in PyTorch included: what is measured is what a phone runs.
+One policy for all that runs a network, the trained form in PyTorch included: measuring sees a phone's tiles.
 """
 
 from collections.abc import Iterator

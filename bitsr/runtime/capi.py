@@ -12,6 +12,8 @@ from bitsr.common.installation import how_to_rebuild
 from bitsr.runtime import RuntimeLibraryError, find_library
 
 CAPI_LIBRARY = "libbitsr.so"
+# More it refuses (runtime/runner/session.cpp).
+MAX_THREADS = 256
 NCHW, NHWC = 0, 1
 _FLOAT32 = 1
 _NEEDS_FRAMEWORK = 9

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitsr.runtime import wanted_kernel
-from bitsr.runtime.capi import Info, NativeError, Options, Shape, check, library, tensor
+from bitsr.runtime.capi import MAX_THREADS, Info, NativeError, Options, Shape, check, library, tensor
 from bitsr.runtime.network import CORE, Map, Turns
 
 
@@ -46,7 +46,7 @@ class CoreNetwork:
         """
         self._name = name if isinstance(source, bytes) else str(source)
         self._content = source if isinstance(source, bytes) else self._read(Path(source))
-        self._threads = len(os.sched_getaffinity(0)) if threads is None else threads
+        self._threads = min(len(os.sched_getaffinity(0)), MAX_THREADS) if threads is None else threads
         self._kernel = kernel or wanted_kernel() or "auto"
         self._library = library()
         self._turns = Turns()

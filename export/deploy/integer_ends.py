@@ -70,11 +70,21 @@ def with_integer_ends(folded: nn.Module) -> nn.Module:
 def _has_float_ends(network: nn.Module) -> bool:
     return (
         isinstance(network, FoldedBackbone)
-        and isinstance(network.head, nn.Conv2d)
-        and isinstance(network.tail, nn.Conv2d)
+        and _fits(network.head)
+        and _fits(network.tail)
         and isinstance(network.shuffle, PixelShuffle)
         and network.skip is None
         and any(isinstance(layer, FusedBinaryConv2d) for layer in network.body.modules())
+    )
+
+
+def _fits(layer: nn.Module) -> bool:
+    """A convolution of a geometry that the kernels have."""
+    return (
+        isinstance(layer, nn.Conv2d)
+        and layer.kernel_size in ((1, 1), (3, 3))
+        and layer.stride == layer.dilation == (1, 1)
+        and layer.groups == 1
     )
 
 
@@ -130,7 +140,7 @@ def _quantized_tail(conv: nn.Conv2d, largest: Tensor) -> QuantizedConv2d:
     if not largest.isfinite().all():
         raise ExportError("values of the network's body are not finite; train it on, or with a smaller learning rate")
     top = max(largest.max().item(), torch.finfo(torch.float32).tiny)
-    # 2^exponent is the least power of two that is no less.
+    # 2^exponent is the least power of two that is larger.
     exponent = torch.frexp(largest.double().clamp_min(top * _LEAST_RANGE))[1]
     ranges = torch.ldexp(torch.ones(len(exponent), dtype=torch.float64), exponent)
     levels, step = _weight_levels(conv.weight.detach().double() * ranges[:, None, None])

@@ -84,7 +84,7 @@ class SuperResolutionModel(nn.Module):
     def upscale(self, low: Tensor) -> Tensor:
         """Enlarge a batch of pictures; the model is in evaluation mode and on the device of ``low``.
 
-        The network sees the tiles that its artifact sees, so that what is measured is what a phone runs.
+        The network sees the tiles that its artifact sees, so that what is measured is what a phone sees.
         """
         sizes, scale = self.sizes, self.scale
         height, width = low.shape[2:]

@@ -23,8 +23,9 @@ from bitsr.training.run import Position, RunFolder, read_checkpoint
 
 FORMAT = "bitsr-training-1"
 MODEL = "model/"
+_ADAM = ("step", "exp_avg", "exp_avg_sq")
 # What each optimizer keeps of a parameter.
-MOMENTS = {"Adam": ("step", "exp_avg", "exp_avg_sq"), "Muon": ("velocity",)}
+MOMENTS = {"Adam": _ADAM, "AdamW": _ADAM, "Muon": ("velocity",)}
 
 
 def save_state(checkpoint: Path, target: Path, recipe: Recipe) -> None:

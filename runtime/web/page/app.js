@@ -9,6 +9,7 @@ const [before, after, slider, cancel, save] = ["before", "after", "slider", "can
 
 let worker = null;
 let photo = null; // { name, picture }
+let run = 0; // of the last photo or network that was chosen: what belongs to an older one is not shown
 
 function say(text, failed = false) {
   status.textContent = text;
@@ -51,11 +52,15 @@ function draw(canvas, { data, width, height }) {
 /** @param {Blob} blob */
 async function choose(blob, name) {
   stop();
+  const own = ++run;
   state("reading");
   stage.hidden = save.hidden = true;
   try {
-    photo = { name: name.replace(/\.[^.]*$/, "") || "photo", picture: await pixelsOf(blob) };
+    const picture = await pixelsOf(blob);
+    if (own !== run) return;
+    photo = { name: name.replace(/\.[^.]*$/, "") || "photo", picture };
   } catch (error) {
+    if (own !== run) return;
     photo = null;
     state("idle");
     say(error.message, true);
@@ -67,6 +72,7 @@ async function choose(blob, name) {
 function enlarge() {
   if (photo === null) return;
   stop();
+  const own = ++run;
   const { picture } = photo;
   const scale = Number(model.selectedOptions[0].dataset.scale);
   const pixels = picture.width * picture.height * scale * scale;
@@ -86,6 +92,7 @@ function enlarge() {
     say("the browser can not run this page's module; it needs WebAssembly with SIMD (of 2023 or later)", true);
   };
   worker.onmessage = ({ data }) => {
+    if (own !== run) return;
     if (data.error !== undefined) {
       state("idle");
       say(data.error, true);
@@ -103,7 +110,9 @@ function show({ result, milliseconds, isa }, scale) {
   draw(before, picture);
   draw(after, result);
   stage.hidden = false;
+  const own = run;
   after.toBlob((blob) => {
+    if (own !== run) return;
     if (blob === null) {
       state("done");
       say("the browser can not write so large a picture; choose a smaller scale", true);
@@ -121,10 +130,19 @@ function show({ result, milliseconds, isa }, scale) {
   }, "image/png");
 }
 
+// The networks first: nothing can be chosen before they are there.
+const models = await (await fetch("models.json")).json();
+for (const { file: path, label, scale } of models) {
+  const option = new Option(label, path);
+  option.dataset.scale = scale;
+  model.add(option);
+}
+
 file.addEventListener("change", () => file.files.length && choose(file.files[0], file.files[0].name));
 model.addEventListener("change", enlarge);
 cancel.addEventListener("click", () => {
   stop();
+  ++run;
   state("idle");
   say("Cancelled. Choose another photo or network.");
 });
@@ -153,10 +171,4 @@ document.addEventListener("paste", (event) => {
   if (pasted) choose(pasted, pasted.name);
 });
 
-const models = await (await fetch("models.json")).json();
-for (const { file: path, label, scale } of models) {
-  const option = new Option(label, path);
-  option.dataset.scale = scale;
-  model.add(option);
-}
 state("idle");

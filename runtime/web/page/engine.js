@@ -3,6 +3,9 @@
 /** A model or picture that is refused: the message says what was expected, what came, and what to do. */
 export class EngineError extends Error {}
 
+/** The module ended itself, because memory did; the engine is of no use any more. */
+export class StoppedError extends EngineError {}
+
 // What the C++ library asks of a system; a page has no files, and errors come as texts.
 const SYSTEM = {
   environ_get: () => 0,
@@ -11,7 +14,7 @@ const SYSTEM = {
   fd_seek: () => 0,
   fd_write: () => 0,
   proc_exit: () => {
-    throw new EngineError("the kernels stopped: out of memory; take a smaller picture");
+    throw new StoppedError("the kernels stopped: out of memory; take a smaller picture");
   },
 };
 

@@ -1,5 +1,5 @@
 // Computes beside the page, so that it stays alive; to cancel, the page ends this worker and starts another.
-import { Engine } from "./engine.js";
+import { Engine, StoppedError } from "./engine.js";
 
 const files = new Map();
 
@@ -28,8 +28,8 @@ self.onmessage = async ({ data: { model, picture } }) => {
     self.postMessage({ result, milliseconds, isa: engine.isa }, [result.data.buffer]);
   } catch (error) {
     // What the module does when memory ends it, no call survives.
-    if (error instanceof WebAssembly.RuntimeError) engine = null;
-    const message = error instanceof WebAssembly.RuntimeError ? "out of memory; take a smaller picture" : error.message;
-    self.postMessage({ error: message });
+    const ended = error instanceof WebAssembly.RuntimeError || error instanceof StoppedError;
+    if (ended) [engine, opened] = [null, ""];
+    self.postMessage({ error: ended ? "out of memory; take a smaller picture" : error.message });
   }
 };

@@ -25,6 +25,7 @@ public abstract class BitsrException extends Exception {
             case Native.MODEL:
                 return new ArtifactException(message);
             case Native.UNSUPPORTED:
+            case Native.FRAMEWORK:
                 return new UnsupportedException(message);
             case Native.ARGUMENT:
                 return new ArgumentException(message);

@@ -8,7 +8,7 @@ package org.bitsr.engine.jni;
 public final class Native {
     /** Statuses of the C ABI. */
     public static final int OK = 0, FILE = 1, FORMAT = 2, MODEL = 3, UNSUPPORTED = 4, ARGUMENT = 5, MEMORY = 6,
-            RUNTIME = 7, CANCELLED = 8;
+            RUNTIME = 7, CANCELLED = 8, FRAMEWORK = 9;
     /** Statuses of the border itself, for which {@link #lastError()} says nothing. */
     public static final int NO_MEMORY = 100, BAD_ARRAYS = 101;
 
