@@ -74,8 +74,8 @@ class ArtifactUnderTest:
 
     @cached_property
     def cases(self) -> list[OpCase]:
-        """The replays of its ops; errors as :func:`bitsr.validation.parity.ops.make_cases`."""
-        return make_cases(self.ops, self.calls, only=self.request.op)
+        """The replays of its ops, none of a file in stock ops; errors as :func:`.parity.ops.make_cases`."""
+        return make_cases(self.ops, self.calls, only=self.request.op) if self.ops else []
 
     @property
     def timed_side(self) -> int:

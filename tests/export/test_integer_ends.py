@@ -131,3 +131,10 @@ def test_values_that_are_not_finite_are_refused() -> None:
         network.head.bias.fill_(torch.inf)
     with pytest.raises(ExportError, match="not finite"):
         with_integer_ends(network)
+
+
+def test_a_filter_that_the_kernels_lack_stays_float() -> None:
+    folded, _ = both("test_ebsr_plus_x2")
+    head = folded.head
+    folded.head = nn.Conv2d(head.in_channels, head.out_channels, 5, padding=2)
+    assert with_integer_ends(folded) is folded

@@ -248,3 +248,12 @@ def test_maps_keep_their_memory_format(name: str) -> None:
     assert contiguous.is_contiguous()
     assert last.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(contiguous, last)
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_sums_of_integers_are_the_same_in_bands(kernel: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight = 300 * rand(1, 5, 9, 7), (30 * rand(4, 5, kernel, kernel, seed=1)).to(torch.int8)
+    constants = (torch.full((5,), 0.5), rand(4, seed=2), rand(1, 4, seed=3), None, 255, 255)
+    whole = ops.quantized_conv2d(x, weight, *constants)
+    monkeypatch.setattr(ops, "_BAND_PIXELS", 15)  # of two rows, the last of one
+    assert torch.equal(ops.quantized_conv2d(x, weight, *constants), whole)

@@ -18,6 +18,7 @@ from PIL import Image
 from bitsr.common.errors import PictureError, UsageError
 from bitsr.common.pictures import list_pictures, read_picture
 from bitsr.training.data import PairFolder, batches, crop_to_multiple
+from bitsr.training.published import originals
 from bitsr.training.resize import imresize
 
 
@@ -254,3 +255,20 @@ def test_waiting_for_pictures_ends_when_asked(pictures: Path, monkeypatch: pytes
     finally:
         monkeypatch.undo()
         release.set()
+
+
+def test_a_cache_that_can_not_be_written_costs_time_alone(
+    pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    data = folder_of(pictures, cache=tmp_path / "file" / "cache")
+    data.prepare(workers=2)
+    low, _ = data.batch(size=2, seed=0, step=0)
+    assert torch.equal(low, folder_of(pictures).batch(size=2, seed=0, step=0)[0])
+    assert sum("are decoded anew" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_other_files_in_the_folder_of_a_set(tmp_path: Path) -> None:
+    (tmp_path / "DIV2K" / "DIV2K_train_HR").mkdir(parents=True)
+    (tmp_path / "DIV2K" / "DIV2K_train_HR.zip").write_bytes(b"")
+    assert originals(tmp_path / "DIV2K") == tmp_path / "DIV2K" / "DIV2K_train_HR"

@@ -7,7 +7,7 @@ import pytest
 
 from bitsr.common.errors import UsageError
 from bitsr.training.models import list_models
-from bitsr.training.recipe import Recipe, Schedule, find_recipe, load_recipe, recipe_folder
+from bitsr.training.recipe import Recipe, Schedule, find_recipe, load_recipe, recipe_folder, resumed
 from bitsr.training.schedule import rate_factor
 
 SHIPPED = sorted(recipe_folder().glob("*.yaml"))
@@ -124,3 +124,12 @@ def test_missing_folders_are_named_with_their_key(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"/none \(data\.validation of the recipe\); put pictures there, or name"):
         recipe.check_folders()
     load_recipe(SHIPPED[0], [f"data.train=[{tmp_path}]", "data.validation=null"]).check_folders()
+
+
+def test_recipes_of_before_are_read(tmp_path: Path) -> None:
+    """Cards and run folders bounded a memory of pictures, and always made the low resolution."""
+    recipe = load_recipe(SHIPPED[0], ["data.cache_mb=4096"])
+    assert recipe == load_recipe(SHIPPED[0])
+    stored = recipe.model_dump(mode="json")
+    del stored["data"]["low"]
+    assert resumed(stored, recipe).data.low == "made"

@@ -124,8 +124,9 @@ def stopped(recipe: Recipe, folder: Path) -> RunFolder:
     return RunFolder(folder, recipe)
 
 
-def test_a_state_keeps_signs_weights_and_moments(pictures: Path, tmp_path: Path) -> None:
-    recipe = make_recipe(content(pictures))
+@pytest.mark.parametrize("optimizer", [{"lr": 3e-3, "muon": {"lr": 2e-3}}, {"lr": 3e-3, "kind": "adamw"}], ids=str)
+def test_a_state_keeps_signs_weights_and_moments(optimizer: dict[str, object], pictures: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(content(pictures, optimizer=optimizer))
     run = stopped(recipe, tmp_path / "run")
     path = tmp_path / "state" / "a.safetensors"
     save_state(run.checkpoint, path, recipe)

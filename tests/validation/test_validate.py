@@ -10,11 +10,12 @@ import pytest
 
 import bitsr.validation.validate as validation
 from bitsr.cli import main
+from bitsr.export.export import STOCK_OPS, export_model
 from bitsr.validation.request import Request
 from bitsr.validation.results import Results, read_results
 from bitsr.validation.run import MIN_PICTURE_PSNR_DB
 
-from .conftest import rewritten
+from .conftest import MODEL, rewritten
 
 Command = Callable[..., tuple[int, Results | None, str]]
 
@@ -131,3 +132,12 @@ def test_the_command_asks_for_the_same() -> None:
     assert Request(Path("d")).command() == "bitsr validate d --on host --seed 0"
     asked = Request(Path("d"), "native", threads="4", runs=0).command(op=3)
     assert asked == "bitsr validate d --on native --seed 0 --op 3 --threads 4 --runs 0"
+
+
+def test_a_file_in_stock_ops_is_close_and_passes(
+    validate: Command, weights: Path, images: Path, tmp_path: Path
+) -> None:
+    """The framework rounds its sums in its own order, so identity is asked of our ops alone."""
+    made = export_model(MODEL, weights=weights, output=tmp_path, formats=("tflite",), stock_ops=True)
+    code, _, text = validate(made.files[STOCK_OPS].path, "--on", "host", "--images", images)
+    assert code == 0, text
