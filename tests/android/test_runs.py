@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bitsr.export.export import export_model
 from bitsr.runtime import isa_names
+from bitsr.training.models import create_model
 from bitsr.validation.errors import TargetError
 from bitsr.validation.parity.pictures import run_network
 from bitsr.validation.targets.base import Device, Target
@@ -126,12 +128,10 @@ def test_a_validation_in_unidbg_passes(
 
 
 @pytest.mark.parametrize(("cpu", "in_order"), [("cortex-a53", True), ("cortex-a76", False)])
-def test_xnnpack_takes_the_kernels_of_the_processor(
-    android: Path, golden: Cases, tmp_path: Path, cpu: str, in_order: bool
-) -> None:
+def test_xnnpack_takes_the_kernels_of_the_processor(android: Path, tmp_path: Path, cpu: str, in_order: bool) -> None:
     """Of a Cortex-A53, which loads half vectors by general registers (`ins`), or of a Cortex-A76."""
     needs_unidbg(android)
-    shutil.copyfile(golden["tflite"].path, tmp_path / "net.tflite")
+    export_model(create_model("test_float_light_x2").eval(), output=tmp_path, formats=("tflite",), name="net")
     folder = android / "unidbg"
     command = ["java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dbitsr.count=libtensorflowlite_jni.so"]
     command += ["-cp", f"{folder / 'classes'}:{folder / 'jars'}/*", "org.bitsr.unidbg.Runner", cpu, str(tmp_path)]

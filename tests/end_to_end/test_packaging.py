@@ -348,6 +348,6 @@ def test_the_arm64_wheel_opens_executorch(arm64_site: Path, tmp_path: Path) -> N
     """A file that is no program is refused by ExecuTorch itself, so its libraries and ours were loaded."""
     model = tmp_path / "model.pte"
     model.write_bytes(bytes(4) + b"ET12" + bytes(64))
-    done = arm64_run(arm64_site, model, "--info")
+    done = arm64_run(arm64_site, model, "--info", "--runtime", "framework")
     assert done.returncode == 1
     assert "ExecuTorch does not read" in done.stderr

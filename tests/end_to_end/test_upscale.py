@@ -94,7 +94,7 @@ def test_a_truncated_artifact_and_a_wrong_scale(
     assert main([*upscale, "--scale", str(scale + 1)]) == 2
     assert f"x{scale} model" in capfd.readouterr().err
     assert main([*upscale, "--runtime", "eager"]) == 2
-    assert "ExecuTorch only" in capfd.readouterr().err
+    assert "ExecuTorch ('pte') only" in capfd.readouterr().err
     assert main(upscale) == 0
     capfd.readouterr()
     (tmp_path / "out.png").unlink()

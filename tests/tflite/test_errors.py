@@ -158,7 +158,7 @@ def test_a_wrong_kernel_in_the_environment(ebsr_export: ExportResult, monkeypatc
 def test_verbose_names_kernel_and_threads(ebsr_export: ExportResult, capfd: pytest.CaptureFixture[str]) -> None:
     options = {"kernel": "portable", "threads": "3", "verbose": "1"}
     TfliteNetwork(ebsr_export.files["tflite"].path, options=options)
-    assert "partition of 13 ops, 1 inputs, 1 outputs, kernel portable, threads 3" in capfd.readouterr().err
+    assert "partition of 16 ops, 1 inputs, 1 outputs, kernel portable, threads 3" in capfd.readouterr().err
 
 
 def test_a_size_or_type_that_the_network_does_not_take(
