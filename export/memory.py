@@ -43,6 +43,11 @@ def bytes_per_pixel(deployed: nn.Module, inputs: tuple[Tensor, ...], *, pixels: 
     return 4 * max(body, _LARGEST_MAPS * largest) // pixels
 
 
+def example_side(model: SuperResolutionModel) -> int:
+    """Side of the picture that the memory of a model's forms is estimated with."""
+    return model.sizes.only_side or _SIDE
+
+
 def artifact_bytes_in_use(model: SuperResolutionModel, *, height: int, width: int) -> int:
     """An upper bound of the memory that its artifact takes while it enlarges a picture, in bytes.
 
@@ -51,6 +56,6 @@ def artifact_bytes_in_use(model: SuperResolutionModel, *, height: int, width: in
     Raises:
         ExportError: the model has no deploy form.
     """
-    side = model.sizes.only_side or _SIDE
+    side = example_side(model)
     per_pixel = bytes_per_pixel(fold(model), model.example_inputs((1, 3, side, side)), pixels=side**2)
     return per_pixel * (side**2 if model.sizes.only_side else min(height * width, model.sizes.max_pixels))

@@ -184,6 +184,31 @@ def _(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return x.new_empty((x.shape[0], 1, x.shape[2], x.shape[3]))
 
 
+# Pixels of a band: a convolution in float64 unfolds its input, which is 4.6 kB a pixel of 64 channels.
+_BAND_PIXELS = 2**14
+
+
+def _levels(v: Tensor, negative: int, positive: int) -> Tensor:
+    """The nearest level of ``-negative ... positive``, halves to even; of NaN the lowest."""
+    v = torch.where(v > -negative, v, float(-negative))
+    return torch.where(v < positive, v, float(positive)).round()
+
+
+def _exact_sums(q: Tensor, weight: Tensor) -> Tensor:
+    """``conv2d(q, weight)`` of integers, float64, zero padding ``k // 2``.
+
+    In float64 every product and sum of them is exact; round() removes what a Winograd convolution may add.
+    """
+    radius, (height, width) = weight.shape[-1] // 2, q.shape[2:]
+    rows = max(1, _BAND_PIXELS // max(width, 1))
+    padded, taps = F.pad(q, (radius,) * 4), weight.double()
+    bands = [
+        F.conv2d(padded[:, :, top : min(top + rows, height) + 2 * radius].double(), taps).round()
+        for top in range(0, height, rows)
+    ]
+    return torch.cat(bands, 2)
+
+
 @torch.library.custom_op("bitsr::quantized_spatial_gate", mutates_args=())
 def quantized_spatial_gate(
     x: Tensor, weight: Tensor, inverse_step: Tensor, scale: Tensor, bias: Tensor, negative: int, positive: int
@@ -204,11 +229,7 @@ def quantized_spatial_gate(
     Returns:
         (N, 1, H, W) in (0, 1), contiguous.
     """
-    v = x * inverse_step
-    v = torch.where(v > -negative, v, float(-negative))
-    q = torch.where(v < positive, v, float(positive)).round()
-    # In float64 every product and sum of these integers is exact.
-    dot = F.conv2d(q.double(), weight.double(), padding=weight.shape[-1] // 2).float()
+    dot = _exact_sums(_levels(x * inverse_step, negative, positive), weight).float()
     return _sigmoid(fused_multiply_add(dot, scale, bias)).contiguous()
 
 
@@ -217,25 +238,6 @@ def _(
     x: Tensor, weight: Tensor, inverse_step: Tensor, scale: Tensor, bias: Tensor, negative: int, positive: int
 ) -> Tensor:
     return x.new_empty((x.shape[0], 1, x.shape[2], x.shape[3]))
-
-
-# Pixels of a band: a convolution in float64 unfolds its input, which is 4.6 kB a pixel of 64 channels.
-_BAND_PIXELS = 2**14
-
-
-def _exact_sums(q: Tensor, weight: Tensor) -> Tensor:
-    """``conv2d(q, weight)`` of integers, float64, zero padding ``k // 2``.
-
-    In float64 every product and sum of them is exact; round() removes what a Winograd convolution may add.
-    """
-    radius, (height, width) = weight.shape[-1] // 2, q.shape[2:]
-    rows = max(1, _BAND_PIXELS // max(width, 1))
-    padded, taps = F.pad(q, (radius,) * 4), weight.double()
-    bands = [
-        F.conv2d(padded[:, :, top : min(top + rows, height) + 2 * radius].double(), taps).round()
-        for top in range(0, height, rows)
-    ]
-    return torch.cat(bands, 2)
 
 
 @torch.library.custom_op("bitsr::quantized_conv2d", mutates_args=())
@@ -268,10 +270,7 @@ def quantized_conv2d(
     Returns:
         (N, Co, H, W).
     """
-    v = x * _per_channel(inverse_step)
-    v = torch.where(v > -negative, v, float(-negative))
-    q = torch.where(v < positive, v, float(positive)).round()
-    dot = _exact_sums(q, weight).float()
+    dot = _exact_sums(_levels(x * _per_channel(inverse_step), negative, positive), weight).float()
     z = fused_multiply_add(dot, _per_channel(scale), _of_border(bias, *x.shape[2:]))
     if slope is not None:
         z = torch.where(z < 0, z * _per_channel(slope), z)

@@ -13,6 +13,7 @@ from bitsr.common.errors import ArtifactError, UsageError
 from bitsr.export.errors import ExportError
 from bitsr.export.parity.matching import pair
 from bitsr.inference.tiled import to_8bit
+from bitsr.runtime.network import CORE
 from bitsr.validation.artifact_under_test import ArtifactUnderTest
 from bitsr.validation.errors import TargetError
 from bitsr.validation.parity import diffusion_steps, layers, pictures
@@ -31,7 +32,7 @@ from bitsr.validation.results import (
     StepResult,
 )
 from bitsr.validation.targets.base import Target
-from bitsr.validation.targets.runner_protocol import CORE, FRAMEWORK
+from bitsr.validation.targets.runner_protocol import FRAMEWORK
 from bitsr.validation.timing import protocol
 
 log = logging.getLogger(__name__)

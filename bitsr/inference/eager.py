@@ -7,14 +7,11 @@ import torch
 from numpy.typing import NDArray
 
 from bitsr.export.deploy import deploy_form
-from bitsr.export.memory import bytes_per_pixel
+from bitsr.export.memory import bytes_per_pixel, example_side
 from bitsr.inference.session import Session
 from bitsr.inference.session_info import SessionInfo
 from bitsr.training.models import SuperResolutionModel
 from bitsr.training.weights import load_model
-
-# Side of the picture that memory is estimated with, where a network takes any.
-_SIDE = 64
 
 
 class EagerSession(Session):
@@ -23,7 +20,7 @@ class EagerSession(Session):
     def __init__(self, model: SuperResolutionModel) -> None:
         network = deploy_form(model)
         sizes = model.sizes
-        side = sizes.only_side or _SIDE
+        side = example_side(model)
         example = (torch.empty(1, 3, side, side),)
         info = SessionInfo(
             model=model.info.id,

@@ -84,10 +84,9 @@ Status Method::open() {
   if (file_.size() < kHeaderAt) return damaged("first bytes");
   const std::string_view identifier(reinterpret_cast<const char*>(file_.data()) + kIdentifierAt, kIdentifier.size());
   if (identifier != kIdentifier)
-    return file_failure(identifier > kIdentifier ? StatusCode::newer_version : StatusCode::invalid_program,
-                        "it is a file of ExecuTorch's version '%s', this library reads '%s'; %s",
-                        shown(identifier).c_str(), kIdentifier.data(),
-                        identifier > kIdentifier ? "update bitsr" : "export the model again");
+    return failure(identifier > kIdentifier ? StatusCode::newer_version : StatusCode::invalid_program,
+                   "it is a file of ExecuTorch's version '%s', this library reads '%s'; %s", shown(identifier).c_str(),
+                   kIdentifier.data(), identifier > kIdentifier ? "update bitsr" : "export the model again");
   const Status found = find_plan();
   if (!found.ok()) return found;
   FlatBuffer::Vector chains, instructions, inputs, outputs;

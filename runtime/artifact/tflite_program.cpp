@@ -101,9 +101,9 @@ Status Graph::open() {
       !file_.vector(model, kModelSubgraphs, 4, &graphs) || !file_.vector(model, kModelBuffers, 4, &buffers_))
     return damaged("tables");
   if (version != kVersion)
-    return file_failure(version > kVersion ? StatusCode::newer_version : StatusCode::invalid_program,
-                        "its TensorFlow Lite schema has version %u, this library reads version %u; %s", version,
-                        kVersion, version > kVersion ? "update bitsr" : "export the model again");
+    return failure(version > kVersion ? StatusCode::newer_version : StatusCode::invalid_program,
+                   "its TensorFlow Lite schema has version %u, this library reads version %u; %s", version, kVersion,
+                   version > kVersion ? "update bitsr" : "export the model again");
   if (graphs.count != 1) {
     foreign_ = std::to_string(graphs.count) + " graphs";
     return {};
@@ -117,8 +117,8 @@ Status Graph::open() {
     return damaged("inputs or outputs");
   for (size_t i = 0; i < operators_.count && foreign_.empty(); ++i) {
     if (i == kMaxNodes)
-      return file_failure(StatusCode::invalid_program, "it has %zu operators, expected at most %zu", operators_.count,
-                          kMaxNodes);
+      return failure(StatusCode::invalid_program, "it has %zu operators, expected at most %zu", operators_.count,
+                     kMaxNodes);
     const Status status = read_node(i);
     if (!status.ok()) return status;
   }
@@ -222,8 +222,7 @@ Status Graph::load(Isa isa, CoreProgram* found) const {
   // What the ops read and nothing writes is the graph's input.
   if (translation.inputs() != std::vector<int32_t>{input_})
     return damaged("operators, which read what nothing writes,");
-  if (!builder.add_output(translation.value_of(output_)))
-    return file_failure(StatusCode::out_of_memory, "out of memory");
+  if (!builder.add_output(translation.value_of(output_))) return failure(StatusCode::out_of_memory, "out of memory");
   Program* program = nullptr;
   const Status status = builder.finish(isa, &program);
   found->program.reset(program);

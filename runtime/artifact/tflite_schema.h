@@ -11,7 +11,7 @@ enum Buffer : unsigned { kBufferData };
 // The first holds codes up to 127 alone; the last all of them, where the file is not of before 2020.
 enum OperatorCode : unsigned { kCodeShortBuiltin, kCodeCustom, kCodeBuiltin = 3 };
 enum Subgraph : unsigned { kGraphTensors, kGraphInputs, kGraphOutputs, kGraphOperators };
-enum Tensor : unsigned { kTensorShape, kTensorType, kTensorBuffer, kTensorIsVariable = 5, kTensorShapeSignature = 7 };
+enum Tensor : unsigned { kTensorShape, kTensorType, kTensorBuffer, kTensorShapeSignature = 7 };
 enum Operator : unsigned {
   kOperatorCode,
   kOperatorInputs,

@@ -28,12 +28,13 @@ from bitsr.runtime.capi import NeedsFrameworkError
 from bitsr.runtime.core import CoreNetwork
 from bitsr.runtime.litert import TfliteNetwork
 from bitsr.runtime.machine import processor
+from bitsr.runtime.network import CORE
 from bitsr.runtime.pte import PteNetwork
 from bitsr.validation.errors import TargetError
 from bitsr.validation.targets.host_processes import serve
 from bitsr.validation.targets.host_replay import replay
 from bitsr.validation.targets.runner_files import read_integers, read_map, write_map
-from bitsr.validation.targets.runner_protocol import CORE, FRAMEWORK, SCHEMA
+from bitsr.validation.targets.runner_protocol import FRAMEWORK, SCHEMA
 
 Network = CoreNetwork | PteNetwork | TfliteNetwork
 # What a runtime is called in the answer, and the distribution whose version counts.

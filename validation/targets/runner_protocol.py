@@ -16,8 +16,8 @@ from bitsr.common.installation import how_to_rebuild
 from bitsr.validation.errors import TargetError
 
 SCHEMA = 1
-# What the runner is asked to run an artifact in: the framework of its format, or the core alone.
-FRAMEWORK, CORE = "framework", "core"
+# What the runner is asked to run an artifact in, where it is not the core alone: the framework of its format.
+FRAMEWORK = "framework"
 Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 

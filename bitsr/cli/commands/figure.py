@@ -1,7 +1,7 @@
 """``bitsr figure``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from bitsr.cli.options import example
 from bitsr.common.errors import UsageError
 from bitsr.common.extras import needs
 from bitsr.common.files import check_writable
+
+if TYPE_CHECKING:
+    from bitsr.training.models import SuperResolutionModel
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="The figure, .png or .svg.")]
 Weights = Annotated[str, typer.Argument(help="Model id with weights, or a weights file.")]
@@ -90,14 +93,9 @@ def activations(
     output: Output,
 ) -> None:
     """Show what each binary layer is given, as boxes for each photo: median, middle half, 1 to 99 percent."""
-    check_writable(output)
-    with needs("report", purpose="`bitsr figure`"):
-        from bitsr.training.weights import load_model
-        from bitsr.validation.figures.activations import draw_activations, spreads
-        from bitsr.validation.figures.drawing import check_suffix
+    network = _network(model, output)
+    from bitsr.validation.figures.activations import draw_activations, spreads
 
-    check_suffix(output)
-    network = load_model(model)
     found = spreads(network, photos)
     draw_activations(found, title=f"Activations of {network.name}").write(output)
     table(
@@ -118,31 +116,32 @@ def attention(
     output: Output,
 ) -> None:
     """Show the gains of spatial and channel gates over a photo, and how much window attention looks at each pixel."""
-    check_writable(output)
-    with needs("report", purpose="`bitsr figure`"):
-        from bitsr.training.weights import load_model
-        from bitsr.validation.figures.attention import draw_attention, gain_maps
-        from bitsr.validation.figures.drawing import check_suffix
+    network = _network(model, output)
+    from bitsr.validation.figures.attention import draw_attention, gain_maps
 
-    check_suffix(output)
-    network = load_model(model)
     draw_attention(gain_maps(network, photo), title=f"Gains of {network.name} over {photo.name}").write(output)
     closing([output])
 
 
 def timesteps(model: Weights, output: Output) -> None:
     """Show the thresholds (TaR) and activations (TaA) of BI-DiffSR over the timesteps, a line for each binary layer."""
+    network = _network(model, output)
+    from bitsr.validation.figures.timesteps import draw_timesteps, timestep_tables
+
+    tables, starts = timestep_tables(network)
+    draw_timesteps(tables, starts, title=network.name).write(output)
+    closing([output])
+
+
+def _network(model: str, output: Path) -> "SuperResolutionModel":
+    """The network of a figure; a figure that can not be written is refused first."""
     check_writable(output)
     with needs("report", purpose="`bitsr figure`"):
         from bitsr.training.weights import load_model
         from bitsr.validation.figures.drawing import check_suffix
-        from bitsr.validation.figures.timesteps import draw_timesteps, timestep_tables
 
     check_suffix(output)
-    network = load_model(model)
-    tables, starts = timestep_tables(network)
-    draw_timesteps(tables, starts, title=network.name).write(output)
-    closing([output])
+    return load_model(model)
 
 
 def _titled(text: str) -> tuple[str, Path]:
