@@ -104,12 +104,50 @@ def gate_sums(x: Tensor, weight: Tensor) -> Tensor:
             block = slice(first, first + _LANES)
             factor = weight[:, block, kx, None, None]  # (rows of the kernel, lanes, 1, 1)
             lanes = fused_multiply_add(x[:, None, block, :, kx : kx + width], factor, lanes)
-    while lanes.shape[2] > 1:
-        half = lanes.shape[2] // 2
-        lanes = lanes[:, :, :half] + lanes[:, :, half:]
+    lanes = _tree_sum(lanes, dim=2)
     # Row y of the result takes the partial sums of row y + ky - radius; outside of the picture they are 0.
     rows = [F.pad(lanes[:, ky], (0, 0, radius - ky, ky - radius)) for ky in range(kernel)]
     total = rows[0]
     for row in rows[1:]:
         total = total + row
     return total
+
+
+def channel_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: Tensor) -> Tensor:
+    """``(x - mean) / sqrt(variance + epsilon) * weight + bias`` over the channels of each pixel of (N, C, H, W).
+
+    Sum and sum of squares are taken in 16 lanes over the blocks of 16 channels, then the lanes as a tree; the squares
+    are those of what the mean leaves. A factor ``1 / sqrt`` is worked out first; ``weight`` and ``bias`` are one fma.
+    """
+    channels = x.shape[1]
+    count = torch.tensor(float(channels), device=x.device)
+    centred = x - _lane_sums(x, squares=False) / count
+    variance = _lane_sums(centred, squares=True) / count
+    # A square root in float64 is rounded to the float32 that is nearest to the exact one.
+    inverse = torch.ones_like(variance) / (variance + epsilon).double().sqrt().float()
+    return fused_multiply_add(centred * inverse, weight[:, None, None], bias[:, None, None])
+
+
+def pixel_gate(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """``sigmoid(weight x + bias)`` at each pixel, (N, C, H, W) and (K, C) -> (N, K, H, W): as a fully connected row."""
+    total = bias[:, None, None]
+    for c in range(x.shape[1]):
+        total = fused_multiply_add(weight[:, c, None, None], x[:, c : c + 1], total)
+    return sigmoid(total)
+
+
+def _lane_sums(x: Tensor, *, squares: bool) -> Tensor:
+    """Sum of each pixel's channels, or of their squares: (N, C, H, W) -> (N, 1, H, W)."""
+    blocks = F.pad(x, (0, 0, 0, 0, 0, -x.shape[1] % _LANES)).split(_LANES, dim=1)
+    lanes = torch.zeros_like(blocks[0])
+    for block in blocks:
+        lanes = fused_multiply_add(block, block, lanes) if squares else lanes + block
+    return _tree_sum(lanes, dim=1)
+
+
+def _tree_sum(lanes: Tensor, *, dim: int) -> Tensor:
+    """The sum of 16 lanes along ``dim``: l+8, l+4, l+2, l+1."""
+    while lanes.shape[dim] > 1:
+        first, second = lanes.chunk(2, dim)
+        lanes = first + second
+    return lanes

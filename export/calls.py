@@ -104,4 +104,6 @@ def _attributes(
     elif info.kind is OpKind.QUANTIZED_CONV2D:
         found["out_channels"], _, _, found["kernel_size"] = shape(given["weight"])
         found["border_classes"] = shape(given["bias"])[0]
+    elif info.kind is OpKind.PIXEL_GATE:
+        found["out_channels"] = shape(given["weight"])[0]
     return {attribute: int(found[attribute]) for attribute in info.attributes}

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bitsr.export import arithmetic
 from bitsr.export.arithmetic import fully_connected, fused_multiply_add, gate_sums, picture_mean
 from bitsr.export.arithmetic import sigmoid as _sigmoid
 from bitsr.export.packing import unpack_weight
@@ -308,6 +309,95 @@ def _line_classes(length: int, device: torch.device) -> Tensor:
     classes[0] += 1
     classes[-1] += 2
     return classes
+
+
+@torch.library.custom_op("bitsr::channel_norm", mutates_args=())
+def channel_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: Tensor) -> Tensor:
+    """Layer normalisation over the channels of each pixel: ``(x - mean) / sqrt(variance + epsilon) * weight + bias``.
+
+    Mean and variance (of C, not C - 1) have the order of law 6.
+
+    Args:
+        x: (N, C, H, W).
+        weight, bias: (C,).
+        epsilon: (1,), positive.
+
+    Returns:
+        (N, C, H, W).
+    """
+    return arithmetic.channel_norm(x, weight, bias, epsilon).contiguous(memory_format=memory_format(x))
+
+
+@channel_norm.register_fake
+def _(x: Tensor, weight: Tensor, bias: Tensor, epsilon: Tensor) -> Tensor:
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device, memory_format=memory_format(x))
+
+
+@torch.library.custom_op("bitsr::pixel_gate", mutates_args=())
+def pixel_gate(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Gain of every pixel and channel: ``sigmoid(weight x + bias)``, a 1x1 convolution (pixel attention).
+
+    Args:
+        x: (N, C, H, W).
+        weight, bias: (K, C), (K,).
+
+    Returns:
+        (N, K, H, W) in (0, 1).
+    """
+    return arithmetic.pixel_gate(x, weight, bias).contiguous(memory_format=memory_format(x))
+
+
+@pixel_gate.register_fake
+def _(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    batch, _, height, width = x.shape
+    return torch.empty(
+        (batch, weight.shape[0], height, width), dtype=x.dtype, device=x.device, memory_format=memory_format(x)
+    )
+
+
+@torch.library.custom_op("bitsr::rescale", mutates_args=())
+def rescale(
+    x: Tensor,
+    scale: Tensor | None = None,
+    channel_gain: Tensor | None = None,
+    spatial_gain: Tensor | None = None,
+    gain: Tensor | None = None,
+    residual: Tensor | None = None,
+) -> Tensor:
+    """``x * scale * channel_gain * spatial_gain * gain + residual``, from left to right; what is not given is left out.
+
+    Args:
+        x: (N, C, H, W).
+        scale: (C,).
+        channel_gain: (N, C).
+        spatial_gain: (N, 1, H, W).
+        gain, residual: (N, C, H, W).
+
+    Returns:
+        (N, C, H, W).
+    """
+    z = x if scale is None else x * _per_channel(scale)
+    if channel_gain is not None:
+        z = z * _per_channel(channel_gain)
+    for factor in (spatial_gain, gain):
+        if factor is not None:
+            z = z * factor
+    if residual is not None:
+        z = z + residual
+    # A tensor of its own, also where nothing is given.
+    return z.clone(memory_format=memory_format(x))
+
+
+@rescale.register_fake
+def _(
+    x: Tensor,
+    scale: Tensor | None = None,
+    channel_gain: Tensor | None = None,
+    spatial_gain: Tensor | None = None,
+    gain: Tensor | None = None,
+    residual: Tensor | None = None,
+) -> Tensor:
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device, memory_format=memory_format(x))
 
 
 @torch.library.custom_op("bitsr::pixel_shuffle", mutates_args=())

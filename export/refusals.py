@@ -29,13 +29,13 @@ def refusal(program: ExportedProgram, node: torch.fx.Node) -> str | None:
             return f"the kernel size is {kernel_size}, expected 1 or 3"
         if planes not in (1, 2):
             return f"{planes} weight planes, expected 1 or 2"
-        gain = given["spatial_gain"]
-        if gain is not None and not _makes_plane(gain):
-            return "the spatial gain does not come from bitsr::spatial_gate or its quantized form"
-    elif "weight" in given and fake(given["weight"]).shape[-1] not in (1, 3):
+    elif "kernel_size" in info.attributes and fake(given["weight"]).shape[-1] not in (1, 3):
         return f"the kernel size is {fake(given['weight']).shape[-1]}, expected 1 or 3"
     elif info.kind is OpKind.PIXEL_SHUFFLE and not 2 <= given["factor"] <= 8:
         return f"the factor is {given['factor']}, expected 2 to 8"
+    gain = given.get("spatial_gain")
+    if gain is not None and not _makes_plane(gain):
+        return "the spatial gain does not come from bitsr::spatial_gate or its quantized form"
     return None
 
 

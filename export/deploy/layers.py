@@ -88,7 +88,7 @@ class FusedBinaryConv2d(nn.Module):
 class ChannelGate(nn.Module):
     """:func:`bitsr.export.ops.channel_gate`; ``sigmoid`` says whether a gain or a shift comes out. -> (N, K)."""
 
-    def __init__(self, fc1: nn.Linear, fc2: nn.Linear, *, sigmoid: bool) -> None:
+    def __init__(self, fc1: nn.Linear | nn.Conv2d, fc2: nn.Linear | nn.Conv2d, *, sigmoid: bool) -> None:
         super().__init__()
         self.sigmoid = sigmoid
         _register_linears(self, fc1, fc2)
@@ -119,6 +119,18 @@ class SpatialGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.spatial_gate(x, self.weight, self.bias)
+
+
+class PixelGate(nn.Module):
+    """:func:`bitsr.export.ops.pixel_gate` with the numbers of a 1x1 convolution. -> (N, K, H, W)."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.register_buffer("weight", _constant(conv.weight.flatten(1)))
+        self.register_buffer("bias", _constant(_bias(conv)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.pixel_gate(x, self.weight, self.bias)
 
 
 class QuantizedSpatialGate(nn.Module):
@@ -198,6 +210,19 @@ class QuantizedConv2d(nn.Module):
     def extra_repr(self) -> str:
         sizes = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
         return f"{sizes}, levels=-{self.negative}..{self.positive}"
+
+
+class ChannelNorm(nn.Module):
+    """:func:`bitsr.export.ops.channel_norm` with its constants. (N, C, H, W) -> (N, C, H, W)."""
+
+    def __init__(self, norm: nn.LayerNorm) -> None:
+        super().__init__()
+        self.register_buffer("weight", _constant(norm.weight))
+        self.register_buffer("bias", _constant(norm.bias))
+        self.register_buffer("epsilon", torch.tensor([norm.eps]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.channel_norm(x, self.weight, self.bias, self.epsilon)
 
 
 class ResidualBinaryConv2d(nn.Module):
@@ -290,9 +315,10 @@ class AddInput(nn.Module):
         return self.body(x) + x
 
 
-def _register_linears(module: nn.Module, fc1: nn.Linear, fc2: nn.Linear) -> None:
+def _register_linears(module: nn.Module, fc1: nn.Linear | nn.Conv2d, fc2: nn.Linear | nn.Conv2d) -> None:
+    """Fully connected layers, or 1x1 convolutions of one pixel, which are the same."""
     for number, linear in ((1, fc1), (2, fc2)):
-        module.register_buffer(f"w{number}", _constant(linear.weight))
+        module.register_buffer(f"w{number}", _constant(linear.weight.flatten(1)))
         module.register_buffer(f"b{number}", _constant(_bias(linear)))
 
 

@@ -14,7 +14,6 @@ REFLECT_PAD = "BitsrReflectPad"
 REPLICATE_PAD = "BitsrReplicatePad"
 ROLL = "BitsrRoll"
 SHUFFLE_CHANNELS = "BitsrShuffleChannels"
-CHANNEL_NORM = "BitsrChannelNorm"
 SHIFT_MASK = "BitsrShiftMask"
 WINDOW_ATTENTION = "BitsrWindowAttention"
 

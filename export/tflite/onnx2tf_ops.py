@@ -17,7 +17,7 @@ from onnx2tf.utils.common_functions import (
     print_node_info,
 )
 
-from bitsr.artifact.program import CUSTOM_OPS, OpInfo, OpKind
+from bitsr.artifact.program import CUSTOM_OPS, OpInfo
 from bitsr.export.errors import ExportError
 from bitsr.export.tflite import stock_ops
 from bitsr.export.tflite.nodes import (
@@ -182,7 +182,7 @@ class _Layer(tf_keras.layers.Layer):  # type: ignore[misc]
 
         The stock ops would put a layer's weights as float32, 4 or 32 times their size, in every copy of the graph.
         """
-        if self._info.kind in (OpKind.BINARY_CONV2D, OpKind.QUANTIZED_CONV2D):
+        if "out_channels" in self._options:
             return [tf.tile(tensors["x"][..., :1], (1, 1, 1, self._options["out_channels"]))]
         return self._stock(tensors)
 

@@ -97,12 +97,35 @@ def pixel_shuffle(given: Mapping[str, Any], attributes: Mapping[str, int]) -> li
     return [tf.nn.depth_to_space(x, factor)]
 
 
+def channel_norm(given: Mapping[str, Any], _attributes: Mapping[str, int]) -> list[tf.Tensor]:
+    x = given["x"]
+    centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+    variance = tf.reduce_mean(centred * centred, axis=-1, keepdims=True)
+    return [centred * tf.math.rsqrt(variance + given["epsilon"]) * given["weight"] + given["bias"]]
+
+
+def pixel_gate(given: Mapping[str, Any], _attributes: Mapping[str, int]) -> list[tf.Tensor]:
+    """``weight`` is (K, C)."""
+    return [tf.sigmoid(tf.nn.conv2d(given["x"], given["weight"].T[None, None], 1, "SAME") + given["bias"])]
+
+
+def rescale(given: Mapping[str, Any], _attributes: Mapping[str, int]) -> list[tf.Tensor]:
+    z = given["x"]
+    for name in ("scale", "channel_gain", "spatial_gain", "gain"):
+        if name in given:
+            z = z * (_of_pixel(given[name]) if name == "channel_gain" else given[name])
+    return [z + given["residual"] if "residual" in given else z]
+
+
 STOCK_OPS: dict[OpKind, Callable[[Mapping[str, Any], Mapping[str, int]], list[tf.Tensor]]] = {
     OpKind.BINARY_CONV2D: binary_conv2d,
     OpKind.CHANNEL_GATE: channel_gate,
     OpKind.SPATIAL_GATE: spatial_gate,
     OpKind.QUANTIZED_SPATIAL_GATE: quantized_spatial_gate,
     OpKind.QUANTIZED_CONV2D: quantized_conv2d,
+    OpKind.CHANNEL_NORM: channel_norm,
+    OpKind.PIXEL_GATE: pixel_gate,
+    OpKind.RESCALE: rescale,
     OpKind.PIXEL_SHUFFLE: pixel_shuffle,
 }
 

@@ -8,18 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bitsr.export.deploy.folds.swinir import FoldedChannelNorm, FoldedWindowAttention, ShiftMask
-from bitsr.export.tflite.nodes import CHANNEL_NORM, SHIFT_MASK, WINDOW_ATTENTION
+from bitsr.export.deploy.folds.swinir import FoldedWindowAttention, ShiftMask
+from bitsr.export.tflite.nodes import SHIFT_MASK, WINDOW_ATTENTION
 from bitsr.export.tflite.stock_nodes import stock_node
-
-
-class _ChannelNormNode(nn.Module):
-    def __init__(self, module: FoldedChannelNorm) -> None:
-        super().__init__()
-        self.norm = module
-
-    def forward(self, x: Tensor) -> Tensor:
-        return stock_node(CHANNEL_NORM, [x, self.norm.weight, self.norm.bias], {"eps": self.norm.eps}, tuple(x.shape))
 
 
 class _ShiftMaskNode(nn.Module):
@@ -44,7 +35,6 @@ class _WindowAttentionNode(nn.Module):
 
 
 _NODES: dict[type[nn.Module], Any] = {
-    FoldedChannelNorm: _ChannelNormNode,
     ShiftMask: _ShiftMaskNode,
     FoldedWindowAttention: _WindowAttentionNode,
 }

@@ -9,15 +9,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from bitsr.export.tflite.nodes import CHANNEL_NORM, SHIFT_MASK, WINDOW_ATTENTION
+from bitsr.export.tflite.nodes import SHIFT_MASK, WINDOW_ATTENTION
 from bitsr.training.models.swinir import MASKED
-
-
-def channel_norm(x: tf.Tensor, weight: NDArray[np.float32], bias: NDArray[np.float32], *, eps: float) -> tf.Tensor:
-    """``(x - mean) / sqrt(variance + eps) * weight + bias`` over the last dimension."""
-    centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
-    variance = tf.reduce_mean(centred * centred, axis=-1, keepdims=True)
-    return centred * tf.math.rsqrt(variance + eps) * weight + bias
 
 
 def shift_mask(regions: NDArray[np.float32]) -> tf.Tensor:
@@ -50,7 +43,6 @@ def window_attention(
 
 
 LAYERS: dict[str, Any] = {
-    CHANNEL_NORM: channel_norm,
     SHIFT_MASK: shift_mask,
     WINDOW_ATTENTION: window_attention,
 }

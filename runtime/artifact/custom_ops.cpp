@@ -11,10 +11,15 @@ struct CustomName {
   const char* name;
   OpKind kind;
 };
-constexpr CustomName kNames[] = {
-    {"BitsrBinaryConv2d", OpKind::binary_conv2d},       {"BitsrChannelGate", OpKind::channel_gate},
-    {"BitsrSpatialGate", OpKind::spatial_gate},         {"BitsrQuantizedSpatialGate", OpKind::quantized_spatial_gate},
-    {"BitsrQuantizedConv2d", OpKind::quantized_conv2d}, {"BitsrPixelShuffle", OpKind::pixel_shuffle}};
+constexpr CustomName kNames[] = {{"BitsrBinaryConv2d", OpKind::binary_conv2d},
+                                 {"BitsrChannelGate", OpKind::channel_gate},
+                                 {"BitsrSpatialGate", OpKind::spatial_gate},
+                                 {"BitsrQuantizedSpatialGate", OpKind::quantized_spatial_gate},
+                                 {"BitsrQuantizedConv2d", OpKind::quantized_conv2d},
+                                 {"BitsrPixelShuffle", OpKind::pixel_shuffle},
+                                 {"BitsrChannelNorm", OpKind::channel_norm},
+                                 {"BitsrPixelGate", OpKind::pixel_gate},
+                                 {"BitsrRescale", OpKind::rescale}};
 
 }  // namespace
 

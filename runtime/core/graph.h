@@ -43,6 +43,17 @@ namespace quantized_conv2d {
 enum Constant { kWeight, kInverseStep, kScale, kBias, kSlope, kConstants };
 enum Attribute { kOutChannels, kKernelSize, kBorderClasses, kNegative, kPositive, kAttributes };
 }  // namespace quantized_conv2d
+namespace channel_norm {
+enum Constant { kWeight, kBias, kEpsilon, kConstants };
+}  // namespace channel_norm
+namespace pixel_gate {
+enum Constant { kWeight, kBias, kConstants };
+enum Attribute { kOutChannels, kAttributes };
+}  // namespace pixel_gate
+namespace rescale {
+enum Input { kX, kChannelGain, kSpatialGain, kGain, kResidual, kInputs };
+enum Constant { kScale, kConstants };
+}  // namespace rescale
 
 Status validate(const Graph& graph);
 

@@ -50,6 +50,11 @@ inline F32 operator/(const F32& a, const F32& b) {
   for (int i = 0; i < 4; ++i) r.v[i] = vdivq_f32(a.v[i], b.v[i]);
   return r;
 }
+inline F32 square_root(const F32& a) {
+  F32 r;
+  for (int i = 0; i < 4; ++i) r.v[i] = vsqrtq_f32(a.v[i]);
+  return r;
+}
 inline F32 fma(const F32& a, const F32& b, const F32& c) {
   F32 r;
   for (int i = 0; i < 4; ++i) r.v[i] = vfmaq_f32(c.v[i], a.v[i], b.v[i]);

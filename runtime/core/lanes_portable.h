@@ -50,6 +50,11 @@ inline F32 operator/(const F32& a, const F32& b) {
   for (int l = 0; l < kLanes; ++l) r.v[l] = a.v[l] / b.v[l];
   return r;
 }
+inline F32 square_root(const F32& a) {
+  F32 r;
+  for (int l = 0; l < kLanes; ++l) r.v[l] = __builtin_sqrtf(a.v[l]);
+  return r;
+}
 inline F32 fma(const F32& a, const F32& b, const F32& c) {
   F32 r;
   for (int l = 0; l < kLanes; ++l) r.v[l] = __builtin_fmaf(a.v[l], b.v[l], c.v[l]);

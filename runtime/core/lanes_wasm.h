@@ -53,6 +53,11 @@ inline F32 operator/(const F32& a, const F32& b) {
   for (int i = 0; i < 4; ++i) r.v[i] = wasm_f32x4_div(a.v[i], b.v[i]);
   return r;
 }
+inline F32 square_root(const F32& a) {
+  F32 r;
+  for (int i = 0; i < 4; ++i) r.v[i] = wasm_f32x4_sqrt(a.v[i]);
+  return r;
+}
 
 // a * b + c of two lanes in double, where the product is exact; `risky` is set where rounding that sum to float may not
 // be what one rounding of the exact sum is: in the middle between two floats, and below the normal ones.

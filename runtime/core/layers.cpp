@@ -158,6 +158,30 @@ bool prepare_quantized_conv2d(const OpSpec& spec, const ValueSpec& x, const RowK
          copy_rows(c[quantized_conv2d::kSlope].data, 1, out, stride, &layer->slope);
 }
 
+bool prepare_channel_norm(const OpSpec& spec, const ValueSpec& x, ChannelNormLayer* layer) {
+  layer->channels = x.channels;
+  layer->stride = round_up_lanes(x.channels);
+  const Constant* c = spec.constants;
+  memcpy(&layer->epsilon, c[channel_norm::kEpsilon].data, 4);
+  return copy_rows(c[channel_norm::kWeight].data, 1, x.channels, layer->stride, &layer->weight) &&
+         copy_rows(c[channel_norm::kBias].data, 1, x.channels, layer->stride, &layer->bias);
+}
+
+bool prepare_pixel_gate(const OpSpec& spec, const ValueSpec& x, PixelGateLayer* layer) {
+  layer->channels = x.channels;
+  layer->out_channels = spec.attributes[pixel_gate::kOutChannels];
+  const int32_t stride = round_up_lanes(layer->out_channels);
+  size_t size;
+  if (!multiply(static_cast<size_t>(x.channels) * 4, static_cast<size_t>(stride), &size) ||
+      !layer->weight.reserve(size))
+    return false;
+  const auto* from = static_cast<const uint8_t*>(spec.constants[pixel_gate::kWeight].data);
+  for (int32_t o = 0; o < layer->out_channels; ++o)
+    for (int32_t c = 0; c < x.channels; ++c, from += 4)
+      memcpy(layer->weight.as<float>() + static_cast<size_t>(c) * static_cast<size_t>(stride) + o, from, 4);
+  return copy_rows(spec.constants[pixel_gate::kBias].data, 1, layer->out_channels, stride, &layer->bias);
+}
+
 }  // namespace
 
 bool prepare_layer(const OpSpec& spec, const ValueSpec& x, const RowKernels& kernels, Layer* layer) {
@@ -173,6 +197,13 @@ bool prepare_layer(const OpSpec& spec, const ValueSpec& x, const RowKernels& ker
       return prepare_quantized_spatial_gate(spec, x, &layer->quantized_spatial_gate);
     case OpKind::quantized_conv2d:
       return prepare_quantized_conv2d(spec, x, kernels, &layer->quantized_conv2d);
+    case OpKind::channel_norm:
+      return prepare_channel_norm(spec, x, &layer->channel_norm);
+    case OpKind::pixel_gate:
+      return prepare_pixel_gate(spec, x, &layer->pixel_gate);
+    case OpKind::rescale:
+      return copy_rows(spec.constants[rescale::kScale].data, 1, x.channels, round_up_lanes(x.channels),
+                       &layer->rescale.scale);
     case OpKind::add:
     case OpKind::pixel_shuffle:
       return true;

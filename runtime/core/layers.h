@@ -49,6 +49,22 @@ struct QuantizedConv2dLayer {
   Buffer slope;         // [out_stride]; empty when absent
 };
 
+struct ChannelNormLayer {
+  int32_t channels, stride;
+  float epsilon;
+  Buffer weight, bias;  // [stride]
+};
+
+struct PixelGateLayer {
+  int32_t channels, out_channels;
+  Buffer weight;  // [channels][out_stride]
+  Buffer bias;    // [out_stride]
+};
+
+struct RescaleLayer {
+  Buffer scale;  // [stride]; empty when absent
+};
+
 // One op with its constants; only the member of its kind is used.
 struct Layer {
   OpSpec spec;
@@ -57,6 +73,9 @@ struct Layer {
   SpatialGateLayer spatial_gate;
   QuantizedSpatialGateLayer quantized_spatial_gate;
   QuantizedConv2dLayer quantized_conv2d;
+  ChannelNormLayer channel_norm;
+  PixelGateLayer pixel_gate;
+  RescaleLayer rescale;
   // Gates that directly follow a convolution and read its output take their sums row by row while it runs.
   bool computes_row_sums = false;       // of a convolution: channel gates follow
   int32_t next_spatial_gate = kAbsent;  // of a convolution: the spatial gate that follows

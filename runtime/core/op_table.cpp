@@ -61,6 +61,28 @@ constexpr OpInfo kOps[] = {
       {"bias", kF32, false},
       {"slope", kF32, kOptional}},
      {"out_channels", "kernel_size", "border_classes", "negative", "positive"}},
+    {OpKind::channel_norm,
+     "channel_norm",
+     {{"x", kMap, false}},
+     {{"y", kMap, false}},
+     {{"weight", kF32, false}, {"bias", kF32, false}, {"epsilon", kF32, false}},
+     {}},
+    {OpKind::pixel_gate,
+     "pixel_gate",
+     {{"x", kMap, false}},
+     {{"gain", kMap, false}},
+     {{"weight", kF32, false}, {"bias", kF32, false}},
+     {"out_channels"}},
+    {OpKind::rescale,
+     "rescale",
+     {{"x", kMap, false},
+      {"channel_gain", kVector, kOptional},
+      {"spatial_gain", kPlane, kOptional},
+      {"gain", kMap, kOptional},
+      {"residual", kMap, kOptional}},
+     {{"y", kMap, false}},
+     {{"scale", kF32, kOptional}},
+     {}},
 };
 
 constexpr const OpInfo& info_of(OpKind kind) {
@@ -86,6 +108,14 @@ static_assert(kQuantizedGate.constant_count() == quantized_spatial_gate::kConsta
 constexpr const OpInfo& kQuantizedConv = info_of(OpKind::quantized_conv2d);
 static_assert(kQuantizedConv.constant_count() == quantized_conv2d::kConstants &&
               kQuantizedConv.attribute_count() == quantized_conv2d::kAttributes);
+constexpr const OpInfo& kNorm = info_of(OpKind::channel_norm);
+static_assert(kNorm.constant_count() == channel_norm::kConstants && kNorm.attribute_count() == 0);
+constexpr const OpInfo& kPixelGate = info_of(OpKind::pixel_gate);
+static_assert(kPixelGate.constant_count() == pixel_gate::kConstants &&
+              kPixelGate.attribute_count() == pixel_gate::kAttributes);
+constexpr const OpInfo& kRescale = info_of(OpKind::rescale);
+static_assert(kRescale.input_count() == rescale::kInputs && kRescale.constant_count() == rescale::kConstants &&
+              kRescale.attribute_count() == 0);
 constexpr const OpInfo& kShuffle = info_of(OpKind::pixel_shuffle);
 static_assert(kShuffle.input_count() == pixel_shuffle::kInputs &&
               kShuffle.attribute_count() == pixel_shuffle::kAttributes);

@@ -12,10 +12,18 @@ bool same_size(const ValueSpec& a, const ValueSpec& b) {
 
 // The input whose memory the op may overwrite with its output, element by element; kAbsent where there is none.
 int32_t overwritable(const OpSpec& op, const Graph& graph, const Plan& plan, int32_t index) {
-  const int32_t candidates[2] = {op.kind == OpKind::binary_conv2d ? op.inputs[binary_conv2d::kResidual]
-                                 : op.kind == OpKind::add         ? op.inputs[add::kA]
-                                                                  : kAbsent,
-                                 op.kind == OpKind::add ? op.inputs[add::kB] : kAbsent};
+  int32_t candidates[3] = {kAbsent, kAbsent, kAbsent};
+  if (op.kind == OpKind::binary_conv2d) candidates[0] = op.inputs[binary_conv2d::kResidual];
+  if (op.kind == OpKind::channel_norm) candidates[0] = op.inputs[0];
+  if (op.kind == OpKind::add) {
+    candidates[0] = op.inputs[add::kA];
+    candidates[1] = op.inputs[add::kB];
+  }
+  if (op.kind == OpKind::rescale) {
+    candidates[0] = op.inputs[rescale::kX];
+    candidates[1] = op.inputs[rescale::kGain];
+    candidates[2] = op.inputs[rescale::kResidual];
+  }
   for (const int32_t id : candidates)
     if (id != kAbsent && !plan.values[id].is_input && plan.values[id].last_use == index &&
         same_size(graph.values[id], graph.values[op.outputs[0]]))

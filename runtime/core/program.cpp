@@ -131,6 +131,15 @@ Status Program::Impl::run_layer(Layer* layer) {
       return run_quantized_spatial_gate(layer->spec, layer->quantized_spatial_gate);
     case OpKind::quantized_conv2d:
       return run_quantized_conv2d(layer->spec, layer->quantized_conv2d);
+    case OpKind::channel_norm:
+      run_channel_norm(layer->spec, layer->channel_norm);
+      return {};
+    case OpKind::pixel_gate:
+      run_pixel_gate(layer->spec, layer->pixel_gate);
+      return {};
+    case OpKind::rescale:
+      run_rescale(layer->spec, layer->rescale);
+      return {};
     case OpKind::add:
       run_add(layer->spec);
       return {};

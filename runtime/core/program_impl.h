@@ -64,6 +64,9 @@ struct Program::Impl {
   Status reserve_row_sums(const StridedView& x, int32_t channels);
   Status reserve_gate_sums(const StridedView& x, int32_t kernel_size);
   void sum_gate_row(const StridedView& x, const SpatialGateLayer& layer, int64_t y) const;
+  void run_channel_norm(const OpSpec& op, const ChannelNormLayer& layer);
+  void run_pixel_gate(const OpSpec& op, const PixelGateLayer& layer);
+  void run_rescale(const OpSpec& op, const RescaleLayer& layer);
   void run_add(const OpSpec& op);
   void run_pixel_shuffle(const OpSpec& op);
   Status reserve_bits(const StridedView& x, const BinaryConv2dLayer& layer);

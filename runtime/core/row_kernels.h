@@ -77,6 +77,37 @@ struct QuantizedGateRow {
   float* out;  // [width rounded up to 16]
 };
 
+struct ChannelNormRow {
+  const float* x;  // [width][stride]
+  int64_t width;
+  int32_t channels, stride;
+  const float* weight;  // [stride]
+  const float* bias;    // [stride]
+  float epsilon;
+  float* out;  // [width][stride]; may be `x`
+};
+
+struct PixelGateRow {
+  const float* x;        // [width][in_stride]
+  const float* weights;  // [channels][out_stride]
+  const float* bias;     // [out_stride]
+  int64_t width;
+  int32_t channels, in_stride, out_channels, out_stride;
+  float* out;  // [width][out_stride]
+};
+
+struct RescaleRow {
+  const float* x;  // [width][stride]
+  int64_t width;
+  int32_t stride;
+  const float* scale;         // [stride] or null, like all below
+  const float* channel_gain;  // [stride]
+  const float* spatial_gain;  // [width]
+  const float* gain;          // [width][stride]
+  const float* residual;      // [width][stride]
+  float* out;                 // [width][stride]; may be any of the maps above
+};
+
 struct FullyConnected {
   const float* weights;  // [outputs][inputs]
   const float* bias;     // [outputs]
@@ -107,6 +138,9 @@ struct RowKernels {
   void (*pack_quantized_weights)(const int8_t* canonical, int32_t channels, int32_t out_channels, int32_t out_stride,
                                  int32_t kernel_size, int16_t* packed);
   void (*quantized_conv_row)(const QuantizedConvRow& row);
+  void (*channel_norm_row)(const ChannelNormRow& row);
+  void (*pixel_gate_row)(const PixelGateRow& row);
+  void (*rescale_row)(const RescaleRow& row);
   void (*sum_row)(const float* x, int64_t width, int32_t stride, float* sums);
   void (*add_row)(const float* a, const float* b, int64_t count, float* out);  // count: a multiple of 16
   void (*fully_connected)(const FullyConnected& layer);

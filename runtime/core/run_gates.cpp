@@ -1,4 +1,4 @@
-// The gates of a program: over channels, over places, and over places on quantized maps.
+// The gates of a program: over channels, over places, over both, and over places on quantized maps.
 #include "program_impl.h"
 
 namespace bitsr {
@@ -107,6 +107,17 @@ Status Program::Impl::run_spatial_gate(const OpSpec& op, const SpatialGateLayer&
     }
   });
   return {};
+}
+
+void Program::Impl::run_pixel_gate(const OpSpec& op, const PixelGateLayer& layer) {
+  const StridedView& x = value(op.inputs[0]);
+  const StridedView& out = value(op.outputs[0]);
+  for_ranges(parallel, x.h, [&](int64_t begin, int64_t end) {
+    for (int64_t y = begin; y < end; ++y)
+      kernels->pixel_gate_row({x.data + y * x.row, layer.weight.as<float>(), layer.bias.as<float>(), x.w,
+                               layer.channels, round_up_lanes(layer.channels), layer.out_channels,
+                               round_up_lanes(layer.out_channels), out.data + y * out.row});
+  });
 }
 
 Status Program::Impl::run_quantized_spatial_gate(const OpSpec& op, const QuantizedSpatialGateLayer& layer) {

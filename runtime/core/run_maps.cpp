@@ -1,4 +1,4 @@
-// Ops that add maps or move their elements.
+// Ops that add, scale or normalise maps or move their elements.
 #include "program_impl.h"
 
 namespace bitsr {
@@ -10,6 +10,36 @@ void Program::Impl::run_add(const OpSpec& op) {
   for_ranges(parallel, a.h, [&](int64_t begin, int64_t end) {
     for (int64_t y = begin; y < end; ++y)
       kernels->add_row(a.data + y * a.row, b.data + y * b.row, a.w * a.column, out.data + y * out.row);
+  });
+}
+
+void Program::Impl::run_rescale(const OpSpec& op, const RescaleLayer& layer) {
+  const auto optional_value = [&](rescale::Input input) {
+    return op.inputs[input] == kAbsent ? nullptr : &value(op.inputs[input]);
+  };
+  const StridedView& x = value(op.inputs[rescale::kX]);
+  const StridedView& out = value(op.outputs[0]);
+  const StridedView* channel_gain = optional_value(rescale::kChannelGain);
+  const StridedView* spatial_gain = optional_value(rescale::kSpatialGain);
+  const StridedView* gain = optional_value(rescale::kGain);
+  const StridedView* residual = optional_value(rescale::kResidual);
+  const auto row_of = [](const StridedView* view, int64_t y) { return view ? view->data + y * view->row : nullptr; };
+  const int32_t stride = round_up_lanes(graph.values[op.inputs[rescale::kX]].channels);
+  for_ranges(parallel, x.h, [&](int64_t begin, int64_t end) {
+    for (int64_t y = begin; y < end; ++y)
+      kernels->rescale_row({row_of(&x, y), x.w, stride, layer.scale.as<float>(),
+                            channel_gain ? channel_gain->data : nullptr, row_of(spatial_gain, y), row_of(gain, y),
+                            row_of(residual, y), row_of(&out, y)});
+  });
+}
+
+void Program::Impl::run_channel_norm(const OpSpec& op, const ChannelNormLayer& layer) {
+  const StridedView& x = value(op.inputs[0]);
+  const StridedView& out = value(op.outputs[0]);
+  for_ranges(parallel, x.h, [&](int64_t begin, int64_t end) {
+    for (int64_t y = begin; y < end; ++y)
+      kernels->channel_norm_row({x.data + y * x.row, x.w, layer.channels, layer.stride, layer.weight.as<float>(),
+                                 layer.bias.as<float>(), layer.epsilon, out.data + y * out.row});
   });
 }
 

@@ -77,6 +77,9 @@ struct Checker {
   Status spatial_gate() const;
   Status quantized_spatial_gate() const;
   Status quantized_conv2d() const;
+  Status channel_norm() const;
+  Status pixel_gate() const;
+  Status rescale() const;
   Status add() const;
   Status pixel_shuffle() const;
 };
@@ -211,6 +214,39 @@ Status Checker::quantized_conv2d() const {
   return {};
 }
 
+Status Checker::channel_norm() const {
+  using namespace bitsr::channel_norm;
+  BITSR_CHECK(input(0, 0, nullptr));
+  const ValueSpec& x = graph.values[op().inputs[0]];
+  BITSR_CHECK(output(0, x.channels, x));
+  BITSR_CHECK(constant(kWeight, static_cast<size_t>(x.channels)));
+  BITSR_CHECK(constant(kBias, static_cast<size_t>(x.channels)));
+  return constant(kEpsilon, 1);
+}
+
+Status Checker::pixel_gate() const {
+  using namespace bitsr::pixel_gate;
+  const int32_t out = op().attributes[kOutChannels];
+  if (out < 1 || out > kMaxChannels) return bad("%d output channels, expected 1 to %d", out, kMaxChannels);
+  BITSR_CHECK(input(0, 0, nullptr));
+  const ValueSpec& x = graph.values[op().inputs[0]];
+  BITSR_CHECK(output(0, out, x));
+  BITSR_CHECK(constant(kWeight, static_cast<size_t>(out) * static_cast<size_t>(x.channels)));
+  return constant(kBias, static_cast<size_t>(out));
+}
+
+Status Checker::rescale() const {
+  using namespace bitsr::rescale;
+  BITSR_CHECK(input(kX, 0, nullptr));
+  const ValueSpec& x = graph.values[op().inputs[kX]];
+  BITSR_CHECK(output(0, x.channels, x));
+  BITSR_CHECK(input(kChannelGain, x.channels, nullptr));
+  BITSR_CHECK(input(kSpatialGain, 1, &x));
+  BITSR_CHECK(input(kGain, x.channels, &x));
+  BITSR_CHECK(input(kResidual, x.channels, &x));
+  return constant(kScale, static_cast<size_t>(x.channels));
+}
+
 Status Checker::add() const {
   using namespace bitsr::add;
   BITSR_CHECK(input(kA, 0, nullptr));
@@ -252,6 +288,12 @@ Status Checker::further_rules() const {
       return quantized_spatial_gate();
     case OpKind::quantized_conv2d:
       return quantized_conv2d();
+    case OpKind::channel_norm:
+      return channel_norm();
+    case OpKind::pixel_gate:
+      return pixel_gate();
+    case OpKind::rescale:
+      return rescale();
   }
   return bad("kind %u is unknown to this version", static_cast<unsigned>(op().kind));
 }

@@ -36,7 +36,13 @@ Net every_op() {
        {quantized},
        {Bytes(144, 5), to_bytes(random.reals(8)), to_bytes(random.reals(2)), to_bytes(random.reals(32)), {}},
        {2, 3, 16, 0, 255}});
-  net.outputs = {large, sum, quantized};
+  const int normed = net.value(ValueKind::map, 8), gain = net.value(ValueKind::map, 8);
+  const int rescaled = net.value(ValueKind::map, 8);
+  const auto reals = [&](size_t count) { return to_bytes(random.reals(count)); };
+  net.ops.push_back({OpKind::channel_norm, {x}, {normed}, {reals(8), reals(8), reals(1)}, {}});
+  net.ops.push_back({OpKind::pixel_gate, {x}, {gain}, {reals(64), reals(8)}, {8}});
+  net.ops.push_back({OpKind::rescale, {normed, kNone, kNone, gain, x}, {rescaled}, {reals(8)}, {}});
+  net.outputs = {large, sum, quantized, rescaled};
   return net;
 }
 
@@ -104,7 +110,7 @@ TEST(Blob, GivesTheSameProgramAsTheBuilder) {
       const ProgramPointer program(loaded);
       std::fill(moved.begin(), moved.end(), uint8_t{0xff});
       Bytes().swap(moved);
-      EXPECT_EQ(6, program->op_count());
+      EXPECT_EQ(9, program->op_count());
       EXPECT_STREQ("binary_conv2d", program->op_name(2));
       const std::vector<Map> got = run(program.get(), inputs);
       ASSERT_EQ(net.outputs.size(), got.size());

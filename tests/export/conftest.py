@@ -110,6 +110,12 @@ def _results(op: Op, values: dict[int, Tensor]) -> tuple[Tensor | None, ...]:
     if op.kind is OpKind.QUANTIZED_CONV2D:
         weight = data[0].permute(0, 3, 1, 2)
         return (ops.quantized_conv2d(args[0], weight, *data[1:], *op.attributes[3:]),)
+    if op.kind is OpKind.CHANNEL_NORM:
+        return (ops.channel_norm(args[0], *data),)
+    if op.kind is OpKind.PIXEL_GATE:
+        return (ops.pixel_gate(args[0], *data),)
+    if op.kind is OpKind.RESCALE:
+        return (ops.rescale(args[0], data[0], *args[1:]),)
     if op.kind is OpKind.ADD:
         return (args[0] + args[1],)
     return (ops.pixel_shuffle(args[0], args[1], op.attributes[0]),)

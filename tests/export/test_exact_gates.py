@@ -133,6 +133,61 @@ def test_quantized_convolutions(
     same_everywhere(OpKind.QUANTIZED_CONV2D, x, constants, attributes, [expected])
 
 
+@settings(max_examples=40, deadline=None)
+@given(**SHAPES)
+def test_channel_norms(channels: int, height: int, width: int, seed: int) -> None:
+    x = numbers(2, channels, height, width, seed=seed)
+    constants = {
+        "weight": numbers(channels, seed=seed + 1),
+        "bias": numbers(channels, seed=seed + 2),
+        "epsilon": torch.tensor([1e-5]),
+    }
+    expected = ops.channel_norm(x, **constants)
+    same_everywhere(OpKind.CHANNEL_NORM, x, constants, (), [expected])
+
+
+@settings(max_examples=30, deadline=None)
+@given(out_channels=st.sampled_from([1, 3, 16, 27, 65]), **SHAPES)
+def test_pixel_gates(out_channels: int, channels: int, height: int, width: int, seed: int) -> None:
+    x = numbers(2, channels, height, width, seed=seed)
+    constants = {"weight": numbers(out_channels, channels, seed=seed + 1), "bias": numbers(out_channels, seed=seed + 2)}
+    expected = ops.pixel_gate(x, **constants)
+    same_everywhere(OpKind.PIXEL_GATE, x, constants, (out_channels,), [expected])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    parts=st.sets(st.sampled_from(["scale", "channel_gain", "spatial_gain", "gain", "residual"])),
+    **SHAPES,
+)
+def test_rescales(parts: set[str], channels: int, height: int, width: int, seed: int) -> None:
+    shapes = {
+        "scale": (channels,),
+        "channel_gain": (1, channels),
+        "spatial_gain": (1, 1, height, width),
+        "gain": (1, channels, height, width),
+        "residual": (1, channels, height, width),
+    }
+    x = numbers(1, channels, height, width, seed=seed)
+    given = {name: numbers(*shapes[name], seed=seed + i) for i, name in enumerate(sorted(parts), start=1)}
+    program, info = Program(), OPS[OpKind.RESCALE]
+    maps = [x] + [given[item.name] for item in info.inputs if item.name in given]
+    places = tuple(
+        program.add_value(Value(item.kind, 1 if item.kind is ValueKind.PLANE else channels))
+        if item.name == "x" or item.name in given
+        else None
+        for item in info.inputs
+    )
+    program.inputs = [place for place in places if place is not None]
+    program.outputs = [program.add_value(Value(ValueKind.MAP, channels))]
+    scale = given["scale"].numpy() if "scale" in given else None
+    program.ops = [Op(OpKind.RESCALE, places, (program.outputs[0],), (scale,), ())]
+    blob, expected = write_program(program), ops.rescale(x, **given)
+    for isa in isa_names():
+        (got,) = NativeProgram(blob, isa=isa).run(*(values.numpy() for values in maps))
+        np.testing.assert_array_equal(got.reshape(expected.shape), expected.numpy(), err_msg=isa)
+
+
 def sigmoid_of(x: Tensor) -> Tensor:
     """A 1x1 gate of weight 1 and bias 0 passes its input on to the sigmoid."""
     constants: dict[str, Any] = {"weight": torch.ones(1, 1, 1, 1), "bias": torch.zeros(1)}

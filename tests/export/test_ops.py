@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -197,6 +198,39 @@ def test_quantized_conv2d(negative: int, positive: int, borders: bool) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("channels", [1, 5, 16, 60])
+def test_channel_norm(channels: int) -> None:
+    """PyTorch's own layer norm in float64; float32 rounds sums of up to 60 numbers of size 1."""
+    x, weight, bias = 3 + rand(2, channels, 4, 5), rand(channels, seed=1), rand(channels, seed=2)
+    pixels = x.double().permute(0, 2, 3, 1)
+    expected = F.layer_norm(pixels, (channels,), weight.double(), bias.double(), 1e-3).permute(0, 3, 1, 2)
+    found = ops.channel_norm(x, weight, bias, torch.tensor([1e-3]))
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-5)
+
+
+def test_channel_norm_of_equal_channels_is_the_bias() -> None:
+    """The variance is that of what the mean leaves: no difference of squares, which may be below 0."""
+    bias = rand(64)
+    found = ops.channel_norm(torch.full((1, 64, 2, 2), 1e4), rand(64, seed=1), bias, torch.tensor([1e-5]))
+    assert torch.equal(found, bias[None, :, None, None].expand(1, 64, 2, 2))
+
+
+def test_pixel_gate() -> None:
+    x, weight, bias = rand(2, 6, 4, 5), rand(3, 6, seed=1), rand(3, seed=2)
+    expected = torch.einsum("kc,nchw->nkhw", weight, x) + bias[:, None, None]
+    torch.testing.assert_close(ops.pixel_gate(x, weight, bias), 1 / (1 + torch.exp(-expected)))
+
+
+def test_rescale_in_its_order() -> None:
+    """float32 products from left to right, then the sum: the order shows in the last bit somewhere."""
+    x, scale, channel = rand(1, 8, 5, 6), rand(8, seed=1), rand(1, 8, seed=2)
+    plane, gain, residual = rand(1, 1, 5, 6, seed=3), rand(1, 8, 5, 6, seed=4), rand(1, 8, 5, 6, seed=5)
+    expected = x * scale[:, None, None] * channel[..., None, None] * plane * gain + residual
+    assert torch.equal(ops.rescale(x, scale, channel, plane, gain, residual), expected)
+    assert not torch.equal(x * (scale[:, None, None] * channel[..., None, None] * plane * gain) + residual, expected)
+    assert torch.equal(ops.rescale(x), x)
+
+
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_pixel_shuffle_with_nearest_skip(factor: int) -> None:
     x, skip = rand(1, 2 * factor**2, 3, 4), rand(1, 2, 3, 4, seed=1)
@@ -223,6 +257,9 @@ CALLS = {
     "quantized_conv2d": lambda x: (
         x, signs(4, 8, 3, 3).to(torch.int8), rand(8), rand(4), rand(16, 4), rand(4), 128, 127,
     ),
+    "channel_norm": lambda x: (x, rand(8), rand(8), torch.tensor([1e-5])),
+    "pixel_gate": lambda x: (x, rand(4, 8), rand(4)),
+    "rescale": lambda x: (x, rand(8), rand(1, 8), rand(1, 1, *x.shape[2:]), rand(*x.shape), rand(*x.shape)),
     "pixel_shuffle": lambda x: (x, rand(1, 2, *x.shape[2:]), 2),
 }  # fmt: skip
 
@@ -240,7 +277,9 @@ def test_schema_and_fake_kernel(name: str, memory_format: torch.memory_format) -
         assert (e.shape, e.stride(), e.dtype) == (f.shape, f.stride(), f.dtype)
 
 
-@pytest.mark.parametrize("name", ["binary_conv2d", "quantized_conv2d", "pixel_shuffle"])
+@pytest.mark.parametrize(
+    "name", ["binary_conv2d", "quantized_conv2d", "channel_norm", "pixel_gate", "rescale", "pixel_shuffle"]
+)
 def test_maps_keep_their_memory_format(name: str) -> None:
     op = getattr(torch.ops.bitsr, name).default
     x = rand(1, 8, 5, 6)

@@ -36,6 +36,7 @@ def example() -> Program:
     out = program.add_value(Value(ValueKind.MAP, 3, up=2))
     integers = program.add_value(Value(ValueKind.PLANE, 1))
     quantized = program.add_value(Value(ValueKind.MAP, 12))
+    normed, gains, rescaled = (program.add_value(Value(ValueKind.MAP, count)) for count in (70, 12, 12))
     bits = np.arange(1 * 12 * 3 * 3 * 2, dtype=np.uint64).reshape(1, 12, 3, 3, 2)
     bits[..., 1] &= np.uint64(63)  # channels 64 to 69
     program.inputs, program.outputs = [x], [out]
@@ -67,6 +68,9 @@ def example() -> Program:
             (np.full((12, 3, 3, 70), 5, np.int8), floats(70), floats(12), floats(16, 12), None),
             (12, 3, 16, 2047, 2047),
         ),
+        Op(OpKind.CHANNEL_NORM, (x,), (normed,), (floats(70), floats(70), floats(1)), ()),
+        Op(OpKind.PIXEL_GATE, (normed,), (gains,), (floats(12, 70), floats(12)), (12,)),
+        Op(OpKind.RESCALE, (y, gain, plane, gains, y), (rescaled,), (floats(12),), ()),
     ]
     return program
 
@@ -94,7 +98,7 @@ def test_layout_of_the_header() -> None:
     blob = write_program(example())
     magic, version, total, crc, values, ops, inputs, outputs, offset = struct.unpack_from("<4s8I", blob)
     assert (magic, version, total, crc) == (b"BSRP", VERSION, len(blob), zlib.crc32(blob[64:]))
-    assert (values, ops, inputs, outputs, offset) == (9, 7, 1, 1, 64)
+    assert (values, ops, inputs, outputs, offset) == (12, 10, 1, 1, 64)
     assert blob[48:64] == bytes(16)
     assert struct.unpack_from("<4I", blob, offset) == (0, 70, 1, 1)
 

@@ -96,7 +96,7 @@ def test_the_factors_fold_into_the_binary_layers(a2: float) -> None:
         # Float32 sums in another order; values near 1.
         torch.testing.assert_close(deployed(x), model(x), rtol=0, atol=1e-5)
     layers = [m for m in deployed.modules() if not list(m.children()) and not isinstance(m, (nn.Conv2d,))]
-    assert {type(layer).__name__ for layer in layers} == {"FusedBinaryConv2d", "PixelShuffle"}
+    assert {type(layer).__name__ for layer in layers} == {"FusedBinaryConv2d", "PixelGate", "PixelShuffle"}
     assert sum(isinstance(layer, FusedBinaryConv2d) for layer in layers) == 4
 
 
@@ -115,12 +115,9 @@ def test_learns(model_id: str, factors: int, train_shortly: Callable[..., object
     assert not any(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-@pytest.mark.parametrize(
-    ("model_id", "ours"),
-    # Three units: without attention all is one partition; with it a float partition lies between two binary layers.
-    [("test_binedsr_x2", 1), ("test_binedsr_res_se_bin_spatial_x2", 4), ("test_binedsr_res_spatial_x2", 3)],
-)
-def test_artifacts(model_id: str, ours: int, check_artifacts: Callable[..., dict[str, dict[str, int]]]) -> None:
+@pytest.mark.parametrize("model_id", list_models("test_binedsr*_x2"))
+def test_artifacts(model_id: str, check_artifacts: Callable[..., dict[str, dict[str, int]]]) -> None:
+    """Attention is made of our ops: the body and the upsampler are one partition."""
     partitions = check_artifacts(model_id)
-    assert partitions["pte"][OURS] == ours
-    assert partitions["tflite"][OURS] == ours
+    assert partitions["pte"][OURS] == 1
+    assert partitions["tflite"][OURS] == 1

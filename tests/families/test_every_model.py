@@ -92,7 +92,7 @@ def test_targets_agree(model_id: str, export_tiny: Callable[..., Any], targets: 
 
 def test_nothing_to_compare_is_no_pass(export_tiny: Callable[..., Any]) -> None:
     """LiteRT computes all of a float network that has no shuffle of ours."""
-    exported = export_tiny("test_swinir_x2")
+    exported = export_tiny("test_srresnet_x2")
     source = exported.result.files["tflite"].path
     with pytest.raises(UsageError, match="name --images"):
         run_request(Request(source, "host", weights=exported.weights, runs=0))

@@ -40,6 +40,7 @@ def example() -> Program:
         value(ValueKind.MAP, 4),
         value(ValueKind.MAP, 1, 2),
     )
+    normed, gain, rescaled = (value(ValueKind.MAP, 4) for _ in range(3))
     bits = np.full((1, 4, 1, 1, 1), 5, np.uint64)
     program.inputs, program.outputs = [x, skip], [large, total]
     program.ops = [
@@ -66,6 +67,9 @@ def example() -> Program:
             (None, bits, floats(1, 4), floats(4), None, None, floats(4)),
             (4, 1, 1),
         ),
+        Op(OpKind.CHANNEL_NORM, (y,), (normed,), (floats(4), floats(4), floats(1)), ()),
+        Op(OpKind.PIXEL_GATE, (normed,), (gain,), (floats(4, 4), floats(4)), (4,)),
+        Op(OpKind.RESCALE, (x, sigmoid, plane, gain, y), (rescaled,), (floats(4),), ()),
         Op(OpKind.ADD, (y, x), (total,)),
         Op(OpKind.PIXEL_SHUFFLE, (total, skip), (large,), (), (2,)),
     ]

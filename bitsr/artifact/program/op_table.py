@@ -103,6 +103,10 @@ def _per_output(attributes: Attributes, _channels: int) -> tuple[int, ...]:
     return (attributes["out_channels"],)
 
 
+def _per_channel(_attributes: Attributes, channels: int) -> tuple[int, ...]:
+    return (channels,)
+
+
 def _scalar(_attributes: Attributes, _channels: int) -> tuple[int, ...]:
     return (1,)
 
@@ -224,6 +228,44 @@ _OPS = (
             Constant("slope", _per_output, optional=True),
         ),
         attributes=("out_channels", "kernel_size", "border_classes", "negative", "positive"),
+    ),
+    OpInfo(
+        OpKind.CHANNEL_NORM,
+        ("bitsr::channel_norm",),
+        "BitsrChannelNorm",
+        inputs=(Operand("x"),),
+        outputs=(Operand("y"),),
+        constants=(
+            Constant("weight", _per_channel),
+            Constant("bias", _per_channel),
+            Constant("epsilon", _scalar),
+        ),
+    ),
+    OpInfo(
+        OpKind.PIXEL_GATE,
+        ("bitsr::pixel_gate",),
+        "BitsrPixelGate",
+        inputs=(Operand("x"),),
+        outputs=(Operand("gain"),),
+        constants=(
+            Constant("weight", lambda a, channels: (a["out_channels"], channels)),
+            Constant("bias", _per_output),
+        ),
+        attributes=("out_channels",),
+    ),
+    OpInfo(
+        OpKind.RESCALE,
+        ("bitsr::rescale",),
+        "BitsrRescale",
+        inputs=(
+            Operand("x"),
+            Operand("channel_gain", ValueKind.VECTOR, optional=True),
+            Operand("spatial_gain", ValueKind.PLANE, optional=True),
+            Operand("gain", optional=True),
+            Operand("residual", optional=True),
+        ),
+        outputs=(Operand("y"),),
+        constants=(Constant("scale", _per_channel, optional=True),),
     ),
 )
 

@@ -29,6 +29,9 @@ class OpKind(enum.IntEnum):
     PIXEL_SHUFFLE = 5
     QUANTIZED_SPATIAL_GATE = 6
     QUANTIZED_CONV2D = 7
+    CHANNEL_NORM = 8
+    PIXEL_GATE = 9
+    RESCALE = 10
 
 
 @dataclass(frozen=True)

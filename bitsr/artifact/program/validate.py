@@ -170,6 +170,23 @@ class _Rules:
         largest = int(sums.max()) * max(negative, positive)
         self._require(largest < 1 << 31, f"sums up to {largest}, expected below {1 << 31}")
 
+    def channel_norm(self, x: Value) -> None:
+        self._check_map(x, self._op.outputs[0], x.channels, "y")
+
+    def pixel_gate(self, x: Value) -> None:
+        self._check_map(x, self._op.outputs[0], self._op.attributes[0], "gain")
+
+    def rescale(self, x: Value) -> None:
+        _, channel_gain, spatial_gain, gain, residual = self._op.inputs
+        self._check_map(x, self._op.outputs[0], x.channels, "y")
+        if channel_gain is not None:
+            self._check_vector(channel_gain, x.channels, "channel gain")
+        if spatial_gain is not None:
+            self._check_size(x, self._value(spatial_gain, ValueKind.PLANE, "spatial gain"), "spatial gain")
+        for number, role in ((gain, "gain"), (residual, "residual")):
+            if number is not None:
+                self._check_map(x, number, x.channels, role)
+
     def add(self, x: Value) -> None:
         self._check_map(x, self._op.inputs[1], x.channels, "b")
         self._check_map(x, self._op.outputs[0], x.channels, "y")
@@ -230,6 +247,9 @@ _OF_KIND: dict[OpKind, Callable[[_Rules, Value], None]] = {
     OpKind.PIXEL_SHUFFLE: _Rules.pixel_shuffle,
     OpKind.QUANTIZED_SPATIAL_GATE: _Rules.quantized_spatial_gate,
     OpKind.QUANTIZED_CONV2D: _Rules.quantized_conv2d,
+    OpKind.CHANNEL_NORM: _Rules.channel_norm,
+    OpKind.PIXEL_GATE: _Rules.pixel_gate,
+    OpKind.RESCALE: _Rules.rescale,
 }
 
 

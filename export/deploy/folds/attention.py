@@ -1,38 +1,64 @@
 """Folds of the binary EDSR with attention.
 
 The trunk of the deploy form is that of the train form divided by the product of the factors a2 so far, so that units
-without attention on the residual branch are one binary layer each. Attention itself stays float.
+without attention on the residual branch are one binary layer each. Masks are gates of ours, their products a rescale.
 """
+
+import copy
 
 import torch
 from torch import Tensor, nn
 
+from bitsr.export import ops
 from bitsr.export.deploy.folds.common import fold_conv, fold_head, fold_tail, rescale
-from bitsr.export.deploy.layers import FoldedBackbone, FusedBinaryConv2d
+from bitsr.export.deploy.layers import ChannelGate, FoldedBackbone, FusedBinaryConv2d, PixelGate, SpatialGate
 from bitsr.export.deploy.registry import fold, folds
-from bitsr.training.models.attention import AttentionGain, AttentionUnit, BinEdsr
+from bitsr.training.models.attention import (
+    AttentionGain,
+    AttentionUnit,
+    BinEdsr,
+    ConvolutionMask,
+    SqueezeExcitation,
+)
+
+
+@folds(SqueezeExcitation)
+def fold_squeeze_excitation(module: SqueezeExcitation) -> ChannelGate:
+    """(N, C, H, W) -> (N, C)."""
+    return ChannelGate(module.first, module.second, sigmoid=True)
+
+
+@folds(ConvolutionMask)
+def fold_convolution_mask(module: ConvolutionMask) -> SpatialGate | PixelGate:
+    """(N, C, H, W) -> (N, 1, H, W) or (N, C, H, W)."""
+    return SpatialGate(module.first) if module.first.out_channels == 1 else PixelGate(module.first)
+
+
+# Which gain of a rescale each gate gives.
+_GAINS: dict[type[nn.Module], str] = {ChannelGate: "channel_gain", SpatialGate: "spatial_gain", PixelGate: "gain"}
 
 
 class FoldedAttentionGain(nn.Module):
-    """``z * (gain * M(z * trunk / divisor))``, the factors folded into the first weights of M."""
+    """``z * gain * M(z * trunk / divisor) + residual``, the factors in the first weights of M."""
 
-    gain: Tensor
+    scale: Tensor
 
-    def __init__(self, branch: AttentionGain, *, gain: float, trunk: float = 1.0) -> None:
+    def __init__(self, branch: AttentionGain, *, channels: int, gain: float, trunk: float = 1.0) -> None:
         super().__init__()
-        self.mask = fold(branch.mask)
-        first = self.mask.get_submodule("first")
+        mask = copy.deepcopy(branch.mask)
+        first = mask.get_submodule("first")
         assert isinstance(first, nn.Conv2d)
         with torch.no_grad():
             first.weight *= trunk / branch.divisor
-        self.register_buffer("gain", torch.full((1, 1, 1, 1), gain))
+        self.gate = fold(mask)
+        self.register_buffer("scale", torch.full((channels,), gain))
 
-    def forward(self, z: Tensor) -> Tensor:
-        return z * (self.mask(z) * self.gain)
+    def forward(self, z: Tensor, *, residual: Tensor | None = None) -> Tensor:
+        return ops.rescale(z, self.scale, residual=residual, **{_GAINS[type(self.gate)]: self.gate(z)})
 
 
 class FoldedAttentionUnit(nn.Module):
-    """Binary layer with float attention on its output (``binary``), on its residual (``residual``), or on none."""
+    """Binary layer with attention on its output (``binary``), on its residual (``residual``), or on none."""
 
     def __init__(self, conv: FusedBinaryConv2d, *, binary: nn.Module | None, residual: nn.Module | None) -> None:
         super().__init__()
@@ -44,7 +70,8 @@ class FoldedAttentionUnit(nn.Module):
         skip = x if self.residual is None else self.residual(x)
         if self.binary is None:
             return self.conv(x, residual=skip)
-        return self.binary(self.conv(x)) + skip
+        y: Tensor = self.binary(self.conv(x), residual=skip)
+        return y
 
 
 def _unit(module: AttentionUnit, *, trunk: float) -> tuple[FoldedAttentionUnit, float]:
@@ -55,11 +82,12 @@ def _unit(module: AttentionUnit, *, trunk: float) -> tuple[FoldedAttentionUnit, 
     after = trunk * a2
     if isinstance(module.residual, AttentionGain):
         # It undoes the division, in the mask's input and in the result.
-        residual = FoldedAttentionGain(module.residual, gain=after, trunk=trunk)
+        channels = conv.in_channels
+        residual = FoldedAttentionGain(module.residual, channels=channels, gain=after, trunk=trunk)
         after = 1.0
     binary = None
     if isinstance(module.binary, AttentionGain):
-        binary = FoldedAttentionGain(module.binary, gain=a1 / after)
+        binary = FoldedAttentionGain(module.binary, channels=conv.out_channels, gain=a1 / after)
         rescale(conv, input_divisor=trunk)
     else:
         rescale(conv, input_divisor=trunk, gain=a1 / after)

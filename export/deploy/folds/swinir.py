@@ -6,12 +6,12 @@ from torch import Tensor, nn
 
 from bitsr.export.deploy.folds.common import fold_conv, fold_head, fold_tail
 from bitsr.export.deploy.folds.scales import FoldedScalesConv
-from bitsr.export.deploy.layers import FusedBinaryConv2d, PixelShuffle
+from bitsr.export.deploy.layers import ChannelNorm, FusedBinaryConv2d, PixelShuffle
 from bitsr.export.deploy.registry import fold, folds
 from bitsr.training.layers import BinaryConv2d
+from bitsr.training.models import swinir
 from bitsr.training.models.swinir import (
     MASKED,
-    ChannelNorm,
     SwinGroup,
     SwinIr,
     SwinLayer,
@@ -32,23 +32,7 @@ def shared_regions(height: int, width: int, size: int) -> Tensor:
     return F.one_hot(number, 4).float()
 
 
-@folds(ChannelNorm)
-class FoldedChannelNorm(nn.Module):
-    """:class:`~bitsr.training.models.swinir.ChannelNorm` on contiguous maps: ExecuTorch misreads permuted ones."""
-
-    weight: Tensor
-    bias: Tensor
-
-    def __init__(self, module: ChannelNorm) -> None:
-        super().__init__()
-        self.register_buffer("weight", module.weight.detach().clone())
-        self.register_buffer("bias", module.bias.detach().clone())
-        self.eps = module.eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        pixels = x.permute(0, 2, 3, 1).contiguous()
-        y = F.layer_norm(pixels, self.weight.shape, self.weight, self.bias, self.eps)
-        return y.permute(0, 3, 1, 2).contiguous()
+folds(swinir.ChannelNorm)(ChannelNorm)
 
 
 @folds(WindowAttention)

@@ -21,6 +21,9 @@ enum class OpKind : uint32_t {
   pixel_shuffle = 5,
   quantized_spatial_gate = 6,
   quantized_conv2d = 7,
+  channel_norm = 8,
+  pixel_gate = 9,
+  rescale = 10,
 };
 
 constexpr int32_t kAbsent = -1;
