@@ -89,10 +89,29 @@ class Schedule(_Strict):
 
 
 class Teacher(_Strict):
-    """Float network of the same structure whose blocks guide the training (:mod:`bitsr.training.distillation`)."""
+    """Float network of the same structure that guides the training (:mod:`bitsr.training.distillation`)."""
 
     weights: str | None = Field(default=None, description="weights file, or model id with embedded weights; none: off")
-    weight: float = Field(default=1.0, gt=0, description="factor of the blocks' difference in the loss")
+    weight: float = Field(default=1.0, ge=0, description="factor of the features' difference in the loss; 0: none")
+    features: Literal["attention", "softmax"] = Field(
+        default="attention",
+        description="how the blocks' features are compared: normalised attention maps (FRB, ICML 2024), or the "
+        "divergence of their softmax (IBTM, AAAI 2021)",
+    )
+    stages: int = Field(
+        default=0, ge=0, description="at the ends of how many parts of the blocks (IBTM: 4); 0: behind every block"
+    )
+    output: float = Field(
+        default=0.0,
+        ge=0,
+        description="factor of the mean absolute difference of both networks' pictures (IBTM); 0: none",
+    )
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> Self:
+        if not self.weight and not self.output:
+            raise ValueError("a teacher of neither features (weight) nor pictures (output) teaches nothing")
+        return self
 
 
 class Recipe(_Strict):

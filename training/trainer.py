@@ -225,7 +225,8 @@ def _guide(recipe: Recipe, model: SuperResolutionModel, fabric: Fabric) -> Disti
         return None
     teacher = load_model(recipe.teacher.weights)
     teacher.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Distillation(model, teacher, weight=recipe.teacher.weight)
+    settings = recipe.teacher.model_dump(exclude={"weights"})
+    return Distillation(model, teacher, **settings)
 
 
 def _stopped(position: Position, recipe: Recipe) -> str:

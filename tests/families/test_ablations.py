@@ -8,11 +8,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from bitsr.export.deploy import fold
+from bitsr.export.errors import ExportError
+from bitsr.training.binarizers import ScaledSign
 from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models import create_model, list_models, model_info
-from bitsr.training.models.bidiffsr import BiConv, Timestep
+from bitsr.training.models.bidiffsr import BiConv, BiDiffSrConfig, PlainDown, PlainUp, Timestep
 from bitsr.training.models.e2fif import E2fifUnit
 from bitsr.training.models.ebsr import EbsrConfig, EConv
+from bitsr.training.models.method_conv import METHODS, MethodConv
 
 ABLATIONS: list[tuple[str, dict[str, Any]]] = [
     ("e2fif_no_norm_x2", {}),
@@ -29,6 +32,13 @@ ABLATIONS: list[tuple[str, dict[str, Any]]] = [
         ("bireal_large_x3", {"method": "bireal", "light": True, "channels": 256, "blocks": 32}),
         ("ebsr_light_baseline_norm_x4", {"channel": "none", "spatial": False, "norm": True}),
         ("ebsr_light_channel_x4", {"channel": "fused", "spatial": False}),
+        ("ebsr_light_baseline_per_channel_x4", {"channel": "none", "spatial": False, "channel_scales": True}),
+        ("bbcu_h_x4", {"binary_upsampler": True, "binary_head": True, "binary_tail": False}),
+        ("bbcu_t_x2", {"binary_upsampler": True, "binary_head": False, "binary_tail": True}),
+        ("bidiffsr_baseline_x2", {"identity": False, "resampling": "plain", "fusion": "concat", "time_groups": 1}),
+        ("bidiffsr_identity_x4", {"identity": True, "resampling": "plain", "fusion": "concat", "time_groups": 1}),
+        ("bidiffsr_concat_x2", {"identity": True, "resampling": "pixels", "fusion": "concat", "time_groups": 1}),
+        ("sr3_bbcu_x2", {"method": "bbcu", "resampling": "plain", "fusion": "concat", "time_groups": 1}),
         ("bidiffsr_tar_x2", {"grouped": "thresholds", "time_groups": 5}),
         ("bidiffsr_taa_x2", {"grouped": "activations", "time_groups": 5}),
     ],
@@ -96,3 +106,76 @@ def test_thresholds_or_activations_alone_take_turns(grouped: Any, rows: tuple[in
             z = _binary_conv(conv.conv, x - threshold)
             expected = torch.where(z < 0, slope * z, z) + x
             torch.testing.assert_close(conv(x, Timestep(torch.zeros(1, 4), torch.tensor([group]))), expected)
+
+
+def test_a_scale_for_each_channel_trains_and_is_not_exported() -> None:
+    """Table 5 of EBSR: ``alpha_c sign((x - beta_c) / alpha_c)``, whose gradients are those of one channel alone."""
+    torch.manual_seed(0)
+    alpha, beta = torch.tensor([0.5, 2.0, 1.0]), torch.tensor([0.1, -0.2, 0.0])
+    x = torch.randn(2, 3, 4, 5, requires_grad=True)
+    whole = ScaledSign(3, per_channel=True)
+    with torch.no_grad():
+        whole.a.copy_(alpha[:, None, None])
+        whole.b.copy_(beta[:, None, None])
+    weights = torch.randn(2, 3, 4, 5)
+    (whole(x) * weights).sum().backward()
+    for c in range(3):
+        one, part = ScaledSign(1, initial_alpha=alpha[c].item()), x.detach()[:, c : c + 1].requires_grad_()
+        with torch.no_grad():
+            one.b.fill_(beta[c])
+        y = one(part)
+        (y * weights[:, c : c + 1]).sum().backward()
+        torch.testing.assert_close(whole(x)[:, c : c + 1], y)
+        torch.testing.assert_close(x.grad[:, c : c + 1], part.grad)
+        torch.testing.assert_close(whole.a.grad[0, c, 0, 0], one.a.grad)
+        torch.testing.assert_close(whole.b.grad[:, c : c + 1], one.b.grad)
+    model = create_model("ebsr_light_baseline_per_channel_x2", channels=8, blocks=1)
+    with pytest.raises(ExportError, match=r"the activations have 8 scales, one for each channel"):
+        fold(model)
+
+
+@pytest.mark.parametrize("identity", [True, False])
+def test_a_bi_conv_with_and_without_its_input(identity: bool) -> None:
+    torch.manual_seed(0)
+    conv, x = BiConv(4, 3, groups=1, identity=identity), torch.randn(1, 4, 5, 6)
+    at = Timestep(torch.zeros(1, 4), torch.zeros(1, dtype=torch.int64))
+    with torch.no_grad():
+        z = F.conv2d(torch.where(x >= 0, 1.0, -1.0), conv.conv.weight_binarizer(conv.conv.weight), padding=1)
+        expected = torch.where(z < 0, 0.25 * z, z)
+        torch.testing.assert_close(conv(x, at), expected + x if identity else expected)
+        assert not BiConv(4, 1, groups=1, out_channels=2).identity
+
+
+def test_plain_resampling_has_a_stride_of_two_and_nearest_neighbours() -> None:
+    torch.manual_seed(0)
+    config = BiDiffSrConfig(identity=False, resampling="plain", fusion="concat", time_groups=1)
+    at = Timestep(torch.zeros(1, 4), torch.zeros(1, dtype=torch.int64))
+    down, up, x = PlainDown(4, config), PlainUp(4, config), torch.randn(1, 4, 6, 8)
+    signs = torch.where(x >= 0, 1.0, -1.0)
+    with torch.no_grad():
+        z = F.conv2d(signs, down.conv.conv.weight_binarizer(down.conv.conv.weight), stride=2, padding=1)
+        torch.testing.assert_close(down(x, at), torch.where(z < 0, 0.25 * z, z))
+        enlarged = signs.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        z = F.conv2d(enlarged, up.conv.conv.weight_binarizer(up.conv.conv.weight), padding=1)
+        torch.testing.assert_close(up(x, at), torch.where(z < 0, 0.25 * z, z))
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_layers_of_methods_fold_or_say_why_not(method: str) -> None:
+    """Random statistics and shifts; 1e-5 of values near 1."""
+    torch.manual_seed(1)
+    at = Timestep(torch.zeros(1, 4), torch.zeros(1, dtype=torch.int64))
+    for channels, out, kernel in ((8, 8, 3), (8, 4, 1)):
+        layer, x = MethodConv(channels, out, kernel, method=method).eval(), torch.randn(1, channels, 5, 6)
+        with torch.no_grad():
+            for name, value in layer.named_parameters():
+                if "conv.weight" not in name:
+                    value.add_(0.2 * torch.randn_like(value))
+            if layer.norm is not None:
+                layer.norm.running_mean.normal_()
+                layer.norm.running_var.uniform_(1, 4)
+            if METHODS[method].norm == "before":
+                with pytest.raises(ExportError, match=f"'{method}' normalises before its sign"):
+                    fold(layer)
+                continue
+            torch.testing.assert_close(fold(layer)(x, at), layer(x, at), rtol=1e-5, atol=1e-5)

@@ -11,7 +11,7 @@ from bitsr.export.deploy import fold
 from bitsr.export.deploy.folds.backbones import BilinearUpsample
 from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models import create_model
-from bitsr.training.models.bbcu import BbcuUnit, BbcuUpsampler
+from bitsr.training.models.bbcu import BbcuHead, BbcuUnit, BbcuUpsampler
 
 
 def hard_sign(x: torch.Tensor) -> torch.Tensor:
@@ -31,6 +31,28 @@ def test_unit_is_the_equation_of_the_paper() -> None:
         z = torch.where(z < 0, 0.25 * z, z) + unit.rprelu.shift_after[:, None, None]
         # The same float32 operations, sums in another order.
         torch.testing.assert_close(unit(x), z + x, rtol=1e-5, atol=1e-5)
+
+
+def test_the_binary_head_repeats_the_picture() -> None:
+    """Without a branch, 3 channels become 8 in turn: red, green, blue, red, ..."""
+    head = BbcuHead(8)
+    with torch.no_grad():
+        head.conv.weight.zero_()  # the scale, a mean of absolute values, is 0 then
+    x = torch.randn(1, 3, 4, 5)
+    assert torch.equal(head(x), torch.cat([x, x, x[:, :2]], dim=1))
+
+
+def test_binary_ends_fold_with_the_amplification_in_them() -> None:
+    """Thresholds, repeated picture and the tail's output for a picture of 0 to 1; float32 sums near 1."""
+    torch.manual_seed(4)
+    model = create_model("test_bbcu_ht_x2").eval()
+    assert not [name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Conv2d)]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() != 4 or parameter.shape[0] == 1:  # thresholds, shifts and slopes
+                parameter.add_(0.3 * torch.randn_like(parameter))
+        x = torch.rand(1, 3, 9, 7)
+        torch.testing.assert_close(fold(model)(x), model(x), rtol=0, atol=2e-4)
 
 
 @pytest.mark.parametrize("factor", [2, 3])

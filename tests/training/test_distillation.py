@@ -39,6 +39,33 @@ def test_the_loss_is_the_sum_over_the_blocks() -> None:
     assert student.conv_last.weight.grad is None  # it lies behind the blocks
 
 
+def test_the_parts_of_ibtm() -> None:
+    """Divergence of the channels' softmax at the ends of two stages of three blocks, and the pictures' difference."""
+    torch.manual_seed(0)
+    student, teacher = (create_model(name, blocks=3) for name in ("test_frb_x2", "test_msrresnet_x2"))
+    low = torch.rand(2, 3, 6, 5)
+    guide = Distillation(student, teacher, weight=2.0, features="softmax", stages=2, output=1.5)
+    picture = student(low)
+    loss = guide.loss(low)
+    with torch.no_grad():
+        own = torch.nn.functional.leaky_relu(student.head(low * student.input_scale), 0.1)
+        guiding = torch.nn.functional.leaky_relu(teacher.head(low), 0.1)
+        expected = 1.5 * (picture - teacher(low)).abs().mean()
+        for place in range(3):
+            own, guiding = student.body[place](own), teacher.body[place](guiding)
+            if place in (0, 2):
+                p, q = guiding.softmax(dim=1), own.softmax(dim=1)
+                expected += 2 * (p * (p / q).log()).sum(dim=1).mean()
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    assert student.conv_last.weight.grad.any()  # the picture's part reaches it
+
+
+def test_more_stages_than_blocks_are_refused() -> None:
+    with pytest.raises(UsageError, match="2 stages of 1 blocks"):
+        Distillation(create_model("test_frb_x2"), create_model("test_msrresnet_x2"), weight=1.0, stages=2)
+
+
 def test_a_network_is_its_own_perfect_teacher() -> None:
     torch.manual_seed(0)
     student, teacher = create_model("test_msrresnet_x2"), create_model("test_msrresnet_x2")

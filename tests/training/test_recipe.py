@@ -106,12 +106,32 @@ def test_swinir_halves_its_rate_where_its_code_does() -> None:
         lambda r: r.swa_from,
         lambda r: r.ema,
         lambda r: r.accumulate > 1,
-        lambda r: r.teacher.weights,
+        lambda r: r.teacher.weights and r.teacher.features == "attention",
+        lambda r: r.teacher.weights and r.teacher.features == "softmax" and r.teacher.stages,
+        lambda r: r.teacher.weights and r.teacher.output,
     ],
-    ids=["milestones", "adamw", "decay", "muon", "charbonnier", "two-step", "swa", "ema", "accumulate", "teacher"],
+    ids=[
+        "milestones",
+        "adamw",
+        "decay",
+        "muon",
+        "charbonnier",
+        "two-step",
+        "swa",
+        "ema",
+        "accumulate",
+        "attention",
+        "softmax",
+        "output",
+    ],
 )
 def test_every_setting_is_used_by_a_recipe(setting: Callable[[Recipe], object]) -> None:
     assert any(setting(load_recipe(path)) for path in SHIPPED)
+
+
+def test_a_teacher_of_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="teaches nothing"):
+        load_recipe(SHIPPED[0], ["teacher.weight=0"])
 
 
 def test_two_averages_are_refused() -> None:

@@ -32,7 +32,10 @@ class _ScaledSign(torch.autograd.Function):
             grad_threshold = -_sum_to(grad_x, threshold.shape)
         if ctx.needs_input_grad[2]:
             sign = torch.where(u >= 0, 1.0, -1.0)
-            grad_alpha = (grad * (sign - u * slope)).sum(dtype=torch.float32).to(alpha.dtype)
+            grad_alpha = grad * (sign - u * slope)
+            per_channel = alpha.dim() == 4
+            grad_alpha = _sum_to(grad_alpha, alpha.shape) if per_channel else grad_alpha.sum(dtype=torch.float32)
+            grad_alpha = grad_alpha.to(alpha.dtype)
         return grad_x.to(x.dtype), grad_threshold, grad_alpha
 
 
@@ -48,7 +51,7 @@ def scaled_sign(x: Tensor, threshold: Tensor, alpha: Tensor) -> Tensor:
     Args:
         x: activations (N, C, H, W), any float dtype.
         threshold: (1, C, 1, 1) or (N, C, 1, 1), or (1, 1, 1, 1).
-        alpha: positive scalar.
+        alpha: positive scalar, or (1, C, 1, 1).
 
     With ``u = (x - threshold) / alpha`` and the slope ``F'(u) = max(0, 2 - 2|u|)`` of Bi-Real Net's ApproxSign
     (Liu et al., ECCV 2018, eq. 6) the gradients are ``d/dx = F'(u)``, ``d/dthreshold = -F'(u)`` and
@@ -71,7 +74,7 @@ class ActivationBinarizer(nn.Module):
         raise NotImplementedError
 
     def gain(self) -> Tensor:
-        """Positive scalar that multiplies the signs, and so the output of the convolution."""
+        """Positive scalar that multiplies the signs, and so the output of the convolution; or one for each channel."""
         raise NotImplementedError
 
 
@@ -128,16 +131,19 @@ class ScaledSign(ActivationBinarizer):
 
     Gradients as in :func:`scaled_sign`. The learned number ``a`` may take any value: ``alpha = |a| + 1e-6`` stays
     positive, so the bit is ``x >= b``. ``learn_threshold=False`` leaves out ``b`` for layers whose threshold comes
-    from the channel module.
+    from the channel module. ``per_channel`` learns an alpha for each channel: for comparison in training, because then
+    the convolution is no sum of bits.
     Source: EBSR (Wei et al., arXiv 2303.12270v1), section 4.1, eq. 2 to 4. The initial values are not in the paper;
     alpha = 1 and b = 0 are used.
     """
 
     zero: Tensor
 
-    def __init__(self, channels: int, *, learn_threshold: bool = True, initial_alpha: float = 1.0) -> None:
+    def __init__(
+        self, channels: int, *, learn_threshold: bool = True, initial_alpha: float = 1.0, per_channel: bool = False
+    ) -> None:
         super().__init__()
-        self.a = nn.Parameter(torch.tensor(float(initial_alpha)))
+        self.a = nn.Parameter(torch.full((1, channels, 1, 1) if per_channel else (), float(initial_alpha)))
         self.b = nn.Parameter(torch.zeros(1, channels, 1, 1)) if learn_threshold else None
         self.register_buffer("zero", torch.zeros(1, 1, 1, 1), persistent=False)
 

@@ -36,7 +36,8 @@ class SrResNet(SuperResolutionModel):
     ``stages`` map C channels to C channels, each at its factor times the resolution; ``conv_hr`` keeps the channels and
     runs at full resolution; both are float convolutions unless they are given. The input is multiplied by
     ``input_scale`` and the output divided by it (BBCU's amplification). There is no skip around the body: binary units
-    carry their input along themselves.
+    carry their input along themselves. A ``head`` (3 to C channels) or ``conv_last`` (C to 3) that is given stands for
+    the float one; a head then has no LeakyReLU behind it.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class SrResNet(SuperResolutionModel):
         input_scale: float = 1.0,
         stages: nn.ModuleList | None = None,
         conv_hr: nn.Module | None = None,
+        head: nn.Module | None = None,
+        conv_last: nn.Module | None = None,
     ) -> None:
         super().__init__(
             scale=scale,
@@ -56,17 +59,19 @@ class SrResNet(SuperResolutionModel):
             global_pooling=pools_globally(body),
         )
         self.input_scale = float(input_scale)
-        self.head = scaled_init(nn.Conv2d(3, channels, 3, padding=1))
+        self.head = scaled_init(nn.Conv2d(3, channels, 3, padding=1)) if head is None else head
+        self.has_float_head = head is None
         self.body = body
         if stages is None:
             stages = nn.ModuleList(FloatStage(channels, factor) for factor in upsampling_factors(scale))
         self.stages = stages
         self.conv_hr = scaled_init(nn.Conv2d(channels, channels, 3, padding=1)) if conv_hr is None else conv_hr
-        self.conv_last = scaled_init(nn.Conv2d(channels, 3, 3, padding=1))
+        self.conv_last = scaled_init(nn.Conv2d(channels, 3, 3, padding=1)) if conv_last is None else conv_last
 
     def forward(self, x: Tensor) -> Tensor:
         x = x * self.input_scale
-        y = self.body(F.leaky_relu(self.head(x), LEAKY_SLOPE))
+        y = self.head(x)
+        y = self.body(F.leaky_relu(y, LEAKY_SLOPE) if self.has_float_head else y)
         for stage in self.stages:
             y = stage(y)
         y = self.conv_last(F.leaky_relu(self.conv_hr(y), LEAKY_SLOPE))

@@ -1,11 +1,13 @@
 """BBCU: binary convolutions with the activation inside the binary branch and one global amplification.
 
 Source: Xia et al., "Basic Binary Convolution Unit for Binarized Image Restoration Network", ICLR 2023, and its
-published code: unit, block, variants L and M (head and last convolution stay float in both), initial values.
+published code: unit, block, variants L and M (head and last convolution stay float in both), initial values. Binary
+head (BBCU-H) and tail (BBCU-T) are in the figure of the units; inferred: what is binary beside them is all of M.
 """
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -69,23 +71,69 @@ def bbcu_conv(channels: int, out_channels: int, *, learned_scale: bool = False) 
     )
 
 
+class BbcuHead(nn.Module):
+    """BBCU-H: ``y = RPReLU(binary_conv(x)) + repeat(x)``. (N, 3, H, W) -> (N, C, H, W).
+
+    The skip repeats the three channels one after another until there are C, cut off at C.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = scaled_init(bbcu_conv(3, channels))
+        self.rprelu = RPReLU(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.rprelu(self.conv(x))
+        return y + x[:, torch.arange(y.shape[1], device=x.device) % 3]
+
+
+class BbcuTail(nn.Module):
+    """BBCU-T: ``y = RPReLU(binary_conv(x))``; the enlarged picture that the network adds is its skip.
+
+    (N, C, H, W) -> (N, 3, H, W).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = scaled_init(bbcu_conv(channels, 3))
+        self.rprelu = RPReLU(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.rprelu(self.conv(x))
+        return y
+
+
 @dataclass(frozen=True)
 class BbcuConfig:
-    """Shape of a BBCU network; ``binary_upsampler``: upsampler and ``conv_hr`` are binary too (variant M)."""
+    """Shape of a BBCU network, and which parts beside the body are binary.
+
+    ``binary_upsampler``: upsampler and ``conv_hr`` (variant M). ``binary_head`` and ``binary_tail``: BBCU-H and BBCU-T,
+    which the paper draws and its published networks leave float.
+    """
 
     channels: int = 64
     blocks: int = 16
     binary_upsampler: bool = False
+    binary_head: bool = False
+    binary_tail: bool = False
 
 
 @register_model("bbcu_l_x{scale}", paper=PAPER, config=BbcuConfig())
 @register_model("bbcu_m_x{scale}", paper=PAPER, config=BbcuConfig(binary_upsampler=True))
+@register_model("bbcu_h_x{scale}", paper=PAPER, config=BbcuConfig(binary_upsampler=True, binary_head=True))
+@register_model("bbcu_t_x{scale}", paper=PAPER, config=BbcuConfig(binary_upsampler=True, binary_tail=True))
 @register_model("test_bbcu_l_x{scale}", scales=(2,), paper=PAPER, config=BbcuConfig(channels=8, blocks=1))
 @register_model(
     "test_bbcu_m_x{scale}",
     scales=(3, 4),
     paper=PAPER,
     config=BbcuConfig(channels=8, blocks=1, binary_upsampler=True),
+)
+@register_model(
+    "test_bbcu_ht_x{scale}",
+    scales=(2,),
+    paper=PAPER,
+    config=BbcuConfig(channels=8, blocks=1, binary_upsampler=True, binary_head=True, binary_tail=True),
 )
 def bbcu(scale: int, config: BbcuConfig) -> SrResNet:
     """BBCU: ``config.blocks`` blocks, each two units in series without a skip of its own."""
@@ -104,6 +152,8 @@ def bbcu(scale: int, config: BbcuConfig) -> SrResNet:
         input_scale=amplification(channels),
         stages=stages,
         conv_hr=conv_hr,
+        head=BbcuHead(channels) if config.binary_head else None,
+        conv_last=BbcuTail(channels) if config.binary_tail else None,
     )
 
 

@@ -17,12 +17,13 @@ from bitsr.training.diffusion.noise_schedule import NoiseSchedule
 from bitsr.training.diffusion.unet import Layer, behind_fusion, levels, run_unet, without_context
 from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models.diffusion import DiffusionModel
+from bitsr.training.models.method_conv import METHODS, MethodConv
 from bitsr.training.models.registry import register_model
 
 PAPER = "BI-DiffSR, NeurIPS 2024"
 DROPOUT = 0.2
 
-Fusion = Literal["opposite", "same", "split", "add"]
+Fusion = Literal["opposite", "same", "split", "add", "concat"]
 Grouped = Literal["both", "thresholds", "activations"]
 
 
@@ -34,7 +35,11 @@ class BiDiffSrConfig:
         channels: of the first level; ``multipliers`` give those of each level, which halves the resolution.
         time_groups: K, the number of thresholds (TaR) and activations (TaA) that take turns over the timesteps.
         grouped: which of the two have K sets; the paper's table 1 also has either alone.
-        fusion: how decoder and skip are mixed, see :class:`ChannelFusion`.
+        fusion: how decoder and skip are mixed, see :class:`ChannelFusion` and :class:`ConcatFusion`.
+        identity: whether a BI-Conv adds its input.
+        resampling: CP-Down and CP-Up, or the plain layers that they replaced.
+        method: ``bi`` for BI-Conv, or one of :mod:`~bitsr.training.models.method_conv`, whose layer stands in its
+            place in the rows of binarized SR3.
         float_levels: decoder levels whose fusions and blocks are in floating point. The published numbers have (0, 1).
         attention: at the bottleneck: in floating point as published, binary, or none.
     """
@@ -46,6 +51,9 @@ class BiDiffSrConfig:
     time_groups: int = 5
     grouped: Grouped = "both"
     fusion: Fusion = "opposite"
+    identity: bool = True
+    resampling: Literal["pixels", "plain"] = "pixels"
+    method: str = "bi"
     float_levels: tuple[int, ...] = (0, 1)
     attention: Literal["float", "binary", "none"] = "float"
 
@@ -82,28 +90,41 @@ class BiConv(nn.Module):
     """``TaA_g(binary_conv(sign(x - b_g))) + x``: the input is always carried along (paper, section 3.2 and 3.4).
 
     ``b_g`` is the threshold of the timestep's group (TaR), initially 0; the weights have the mean of their magnitude
-    as scale for each filter, as in the code. (N, C, H, W) -> (N, C, H, W).
+    as scale for each filter, as in the code. Without ``identity``, an ablation, and where ``out_channels`` differ from
+    ``channels``, which the paper's own layers avoid, nothing is added. (N, C, H, W) -> (N, out, H, W).
     """
 
-    def __init__(self, channels: int, kernel_size: int, *, groups: int, grouped: Grouped = "both") -> None:
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: int,
+        *,
+        groups: int,
+        grouped: Grouped = "both",
+        out_channels: int | None = None,
+        identity: bool = True,
+    ) -> None:
         super().__init__()
+        out = channels if out_channels is None else out_channels
         self.groups = groups
         self.conv = BinaryConv2d(
-            channels, channels, kernel_size, activation_binarizer=Sign(), weight_binarizer=MeanScaleWeight()
+            channels, out, kernel_size, activation_binarizer=Sign(), weight_binarizer=MeanScaleWeight()
         )
         self.threshold = nn.Parameter(torch.zeros(1 if grouped == "activations" else groups, channels))
-        self.activation = TimestepRPReLU(channels, groups=1 if grouped == "thresholds" else groups)
+        self.activation = TimestepRPReLU(out, groups=1 if grouped == "thresholds" else groups)
+        self.identity = identity and out == channels
 
     def forward(self, x: Tensor, at: Timestep) -> Tensor:
         threshold = _row(self.threshold, at.group)[:, :, None, None]
-        return self.activation(self.conv(x, threshold), at.group) + x
+        y: Tensor = self.activation(self.conv(x, threshold), at.group)
+        return y + x if self.identity else y
 
 
 class FloatConv(nn.Conv2d):
     """What stands for a :class:`BiConv` at the float levels: a convolution with bias and no skip, as in the code."""
 
-    def __init__(self, channels: int, kernel_size: int) -> None:
-        super().__init__(channels, channels, kernel_size, padding=kernel_size // 2)
+    def __init__(self, channels: int, kernel_size: int, *, out_channels: int | None = None) -> None:
+        super().__init__(channels, out_channels or channels, kernel_size, padding=kernel_size // 2)
 
     def forward(self, x: Tensor, at: Timestep) -> Tensor:  # type: ignore[override]
         return super().forward(x)
@@ -155,6 +176,52 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor, at: Timestep) -> Tensor:
         return F.pixel_shuffle(torch.cat([self.conv1(x, at), self.conv2(x, at)], dim=1), 2)
+
+
+class PlainDown(nn.Module):
+    """The ablations' down-sampling: a binary 3x3 convolution with stride 2. (N, C, H, W) -> (N, 2C, H / 2, W / 2).
+
+    The kernels have no stride: every second row and column of the convolution is kept, which is the same.
+    """
+
+    def __init__(self, channels: int, config: BiDiffSrConfig) -> None:
+        super().__init__()
+        self.conv = _bi_conv(channels, 3, config, out_channels=2 * channels)
+
+    def forward(self, x: Tensor, at: Timestep) -> Tensor:
+        y: Tensor = self.conv(x, at)
+        return y[:, :, ::2, ::2]
+
+
+class PlainUp(nn.Module):
+    """The ablations' up-sampling: nearest neighbour, then a binary 3x3 convolution C -> C / 2, as in SR3.
+
+    (N, C, H, W) -> (N, C / 2, 2H, 2W).
+    """
+
+    def __init__(self, channels: int, config: BiDiffSrConfig) -> None:
+        super().__init__()
+        self.conv = _bi_conv(channels, 3, config, out_channels=channels // 2)
+
+    def forward(self, x: Tensor, at: Timestep) -> Tensor:
+        y: Tensor = self.conv(F.interpolate(x, scale_factor=2, mode="nearest"), at)
+        return y
+
+
+class ConcatFusion(nn.Module):
+    """The ablations' fusion: decoder and skip concatenated, then a 1x1 convolution 2C -> C, which adds no input."""
+
+    def __init__(self, channels: int, config: BiDiffSrConfig, *, binary: bool) -> None:
+        super().__init__()
+        self.conv: nn.Module
+        if binary:
+            self.conv = _bi_conv(2 * channels, 1, config, out_channels=channels)
+        else:
+            self.conv = FloatConv(2 * channels, 1, out_channels=channels)
+
+    def forward(self, decoder: Tensor, skip: Tensor, at: Timestep) -> Tensor:
+        y: Tensor = self.conv(torch.cat([decoder, skip], dim=1), at)
+        return y
 
 
 class ChannelFusion(nn.Module):
@@ -227,7 +294,8 @@ class BiDiffSr(DiffusionModel):
         self.encoder = nn.ModuleList(
             nn.ModuleList(ResBlock(width, config) for _ in range(config.blocks)) for width in widths
         )
-        self.downs = nn.ModuleList(Down(width, config) for width in widths[:-1])
+        down, up = (Down, Up) if config.resampling == "pixels" else (PlainDown, PlainUp)
+        self.downs = nn.ModuleList(down(width, config) for width in widths[:-1])
         self.middle1 = ResBlock(widths[-1], config)
         self.attention = _attention(widths[-1], config)
         self.middle2 = ResBlock(widths[-1], config)
@@ -241,7 +309,7 @@ class BiDiffSr(DiffusionModel):
             nn.ModuleList(ResBlock(widths[level], config, binary=binary[level]) for _ in range(count))
             for level in range(len(widths))
         )
-        self.ups = nn.ModuleList(Up(width, config) for width in widths[1:])
+        self.ups = nn.ModuleList(up(width, config) for width in widths[1:])
         self.norm = NormActivation(config.channels, groups=config.norm_groups)
         self.tail = nn.Conv2d(config.channels, 3, 3, padding=1)
 
@@ -275,8 +343,19 @@ def convolution_reach(blocks: int, *, levels: int, scale: int) -> int:
     return -(-int(reach) // scale)
 
 
-def _bi_conv(channels: int, kernel_size: int, config: BiDiffSrConfig) -> BiConv:
-    return BiConv(channels, kernel_size, groups=config.time_groups, grouped=config.grouped)
+def _bi_conv(
+    channels: int, kernel_size: int, config: BiDiffSrConfig, *, out_channels: int | None = None
+) -> BiConv | MethodConv:
+    if config.method != "bi":
+        return MethodConv(channels, out_channels or channels, kernel_size, method=config.method)
+    return BiConv(
+        channels,
+        kernel_size,
+        groups=config.time_groups,
+        grouped=config.grouped,
+        out_channels=out_channels,
+        identity=config.identity,
+    )
 
 
 def _conv(channels: int, kernel_size: int, config: BiDiffSrConfig, *, binary: bool) -> nn.Module:
@@ -286,7 +365,10 @@ def _conv(channels: int, kernel_size: int, config: BiDiffSrConfig, *, binary: bo
 
 
 def _fusion(channels: int, config: BiDiffSrConfig, *, binary: bool) -> nn.Module:
-    return AddFusion() if config.fusion == "add" else ChannelFusion(channels, config, binary=binary)
+    if config.fusion == "add":
+        return AddFusion()
+    fusion = ConcatFusion if config.fusion == "concat" else ChannelFusion
+    return fusion(channels, config, binary=binary)
 
 
 def _attention(channels: int, config: BiDiffSrConfig) -> nn.Module:
@@ -296,6 +378,10 @@ def _attention(channels: int, config: BiDiffSrConfig) -> nn.Module:
 
 
 _BINARY = BiDiffSrConfig(float_levels=())
+# The first rows of the paper's table 1 come before TaR and TaA, too.
+_CONCAT = BiDiffSrConfig(fusion="concat", time_groups=1)
+_IDENTITY = replace(_CONCAT, resampling="plain")
+_TINY = BiDiffSrConfig(channels=16, multipliers=(1, 2), blocks=0, norm_groups=4, time_groups=2, float_levels=(0,))
 
 # The published network, its ablations, and what the cost table leaves in floating point made binary as well.
 _VARIANTS = {
@@ -306,15 +392,26 @@ _VARIANTS = {
     "bidiffsr_taa": BiDiffSrConfig(grouped="activations"),
     "bidiffsr_same": BiDiffSrConfig(fusion="same"),
     # The published fusion ablations come before TaR and TaA, as their parameter counts show: one group.
+    "bidiffsr_baseline": replace(_IDENTITY, identity=False),
+    "bidiffsr_identity": _IDENTITY,
+    "bidiffsr_concat": _CONCAT,
+    **{f"sr3_{method}": replace(_IDENTITY, method=method) for method in METHODS},
     "bidiffsr_split": BiDiffSrConfig(fusion="split", time_groups=1),
     "bidiffsr_add": BiDiffSrConfig(fusion="add", time_groups=1),
     "bidiffsr_binary_decoder": _BINARY,
     "bidiffsr_binary": replace(_BINARY, attention="binary"),
     "bidiffsr_no_attention": replace(_BINARY, attention="none"),
     # Every kind of layer, but no blocks in the encoder: exporting takes time.
-    "test_bidiffsr": BiDiffSrConfig(
-        channels=16, multipliers=(1, 2), blocks=0, norm_groups=4, time_groups=2, float_levels=(0,)
+    "test_bidiffsr": _TINY,
+    "test_bidiffsr_baseline": replace(
+        _TINY, fusion="concat", resampling="plain", identity=False, time_groups=1, float_levels=()
     ),
+    **{
+        f"test_sr3_{method}": replace(
+            _TINY, fusion="concat", resampling="plain", method=method, time_groups=1, float_levels=()
+        )
+        for method in ("reactnet", "bbcu")
+    },
 }
 
 

@@ -33,7 +33,8 @@ class EbsrConfig:
     ``input_scale`` is the range of values, or BBCU's amplification; ``nearest_skip`` adds the nearest-neighbour
     enlargement of the input picture to the output; ``norm`` puts a batch normalisation behind each binary convolution
     (the paper's table 2 compares the baseline with and without). ``gate_bits`` are those of the spatial gate's weights
-    and activations (EBSR-SQ).
+    and activations (EBSR-SQ). ``channel_scales`` gives each channel of the activations a scale alpha of its own, the
+    per-channel quantization that the paper compares with (table 5); for training only.
     """
 
     channels: int = 64
@@ -45,6 +46,7 @@ class EbsrConfig:
     nearest_skip: bool = False
     norm: bool = False
     gate_bits: tuple[int, int] | None = None
+    channel_scales: bool = False
 
 
 class QuantizedSpatialRescale(nn.Module):
@@ -85,7 +87,9 @@ class EConv(nn.Module):
             channels,
             channels,
             3,
-            activation_binarizer=ScaledSign(channels, learn_threshold=not has_channel),
+            activation_binarizer=ScaledSign(
+                channels, learn_threshold=not has_channel, per_channel=config.channel_scales
+            ),
             weight_binarizer=MeanScaleWeight(),
         )
         self.norm = nn.BatchNorm2d(channels) if config.norm else None
@@ -138,6 +142,11 @@ _PLUS_PAPER = (
 @register_model("ebsr_light_baseline_x{scale}", paper=PAPER, config=EbsrConfig(channel="none", spatial=False))
 @register_model(
     "ebsr_light_baseline_norm_x{scale}", paper=PAPER, config=EbsrConfig(channel="none", spatial=False, norm=True)
+)
+@register_model(
+    "ebsr_light_baseline_per_channel_x{scale}",
+    paper=PAPER,
+    config=EbsrConfig(channel="none", spatial=False, channel_scales=True),
 )
 @register_model("ebsr_light_spatial_x{scale}", paper=PAPER, config=EbsrConfig(channel="none"))
 @register_model("ebsr_light_channel_x{scale}", paper=PAPER, config=EbsrConfig(spatial=False))

@@ -4,10 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitsr.export.deploy.folds.common import fold_head, fold_tail, with_weight
+from bitsr.export.deploy.folds.common import fold_conv, fold_head, fold_tail, rescale, with_weight
 from bitsr.export.deploy.layers import AddInput, FoldedBackbone, PixelShuffle, ResidualBinaryConv2d
 from bitsr.export.deploy.registry import fold, folds
 from bitsr.training.models.backbones import LEAKY_SLOPE, FloatStage, LightBackbone, SrResNet
+from bitsr.training.models.bbcu import BbcuHead, BbcuTail
 
 
 class BilinearUpsample(nn.Module):
@@ -49,17 +50,45 @@ class BilinearUpsample(nn.Module):
 @folds(SrResNet)
 def fold_srresnet(module: SrResNet) -> FoldedBackbone:
     """The amplification is folded into the first and the last convolution."""
-    head = with_weight(module.head, module.head.weight * module.input_scale, module.head.bias)
+    head: nn.Module
+    if isinstance(module.head, nn.Conv2d):
+        conv = with_weight(module.head, module.head.weight * module.input_scale, module.head.bias)
+        head = nn.Sequential(conv, nn.LeakyReLU(LEAKY_SLOPE))
+    else:
+        head = AmplifiedHead(module.head, module.input_scale)
     return FoldedBackbone(
-        head=nn.Sequential(head, nn.LeakyReLU(LEAKY_SLOPE)),
+        head=head,
         body=fold(module.body),
         tail=nn.Sequential(
             *(fold(stage) for stage in module.stages),
             _with_leaky_relu(fold(module.conv_hr)),
-            fold_tail(module.conv_last, input_scale=module.input_scale),
+            _folded_last(module.conv_last, module.input_scale),
         ),
         skip=BilinearUpsample(3, module.scale),
     )
+
+
+class AmplifiedHead(nn.Module):
+    """BBCU's binary head of a picture without amplification: in its thresholds, its output and the repeated picture."""
+
+    def __init__(self, module: BbcuHead, input_scale: float) -> None:
+        super().__init__()
+        self.conv = rescale(fold_conv(module.conv, rprelu=module.rprelu), input_divisor=input_scale)
+        channels = self.conv.out_channels
+        # One product a pixel, the others are with 0: no sum that rounds.
+        self.repeat = nn.Conv2d(3, channels, 1, bias=False)
+        with torch.no_grad():
+            self.repeat.weight.copy_(input_scale * torch.eye(3)[torch.arange(channels) % 3][..., None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x, residual=self.repeat(x))
+
+
+def _folded_last(module: nn.Module, input_scale: float) -> nn.Module:
+    if isinstance(module, BbcuTail):
+        return rescale(fold_conv(module.conv, rprelu=module.rprelu), gain=1 / input_scale)
+    assert isinstance(module, nn.Conv2d)
+    return fold_tail(module, input_scale=input_scale)
 
 
 def _with_leaky_relu(conv: nn.Module) -> nn.Module:

@@ -6,29 +6,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bitsr.export.deploy.folds.baselines import AddVector
 from bitsr.export.deploy.folds.common import fold_all, fold_conv, with_weight
 from bitsr.export.deploy.folds.diffusion import (
     AttendPixels,
     EveryOther,
+    EverySecondPixel,
     FoldedGroupNorm,
+    NearestEnlargement,
     PixelsToChannels,
     pixel_conv,
     pixel_linear,
 )
 from bitsr.export.deploy.layers import FusedBinaryConv2d, PixelShuffle
 from bitsr.export.deploy.registry import fold, folds
+from bitsr.export.errors import ExportError
 from bitsr.training.diffusion.unet import behind_fusion, levels, run_unet, without_context
 from bitsr.training.models.bidiffsr import (
     BiConv,
     BiDiffSr,
     BinaryAttention,
     ChannelFusion,
+    ConcatFusion,
     Down,
     FloatConv,
+    PlainDown,
+    PlainUp,
     ResBlock,
     Up,
     mix_channels,
 )
+from bitsr.training.models.method_conv import METHODS, MethodConv
 
 
 class FoldedTimestep(NamedTuple):
@@ -80,10 +88,12 @@ class FoldedBiConv(nn.Module):
         self.before = PixelTable(module.activation.shift_before.expand(module.groups, -1))
         self.slope = PixelTable(module.activation.slope.expand(module.groups, -1))
         self.after = PixelTable(module.activation.shift_after.expand(module.groups, -1))
+        self.identity = module.identity
 
     def forward(self, x: Tensor, at: FoldedTimestep) -> Tensor:
         y = self.conv(x, threshold=self.threshold(at)) + self.before(at)
-        return F.relu(y) + self.slope(at) * y.clamp(max=0) + self.after(at) + x
+        y = F.relu(y) + self.slope(at) * y.clamp(max=0) + self.after(at)
+        return y + x if self.identity else y
 
 
 @folds(FloatConv)
@@ -139,6 +149,77 @@ class FoldedUp(nn.Module):
 
     def forward(self, x: Tensor, at: FoldedTimestep) -> Tensor:
         return self.shuffle(torch.cat([self.conv1(x, at), self.conv2(x, at)], dim=1))
+
+
+@folds(MethodConv)
+class FoldedMethodConv(nn.Module):
+    """Binary layer with all that stands around it but ReActNet's last shift, which follows in floating point."""
+
+    def __init__(self, module: MethodConv) -> None:
+        super().__init__()
+        made = METHODS[module.method]
+        if made.norm == "before":
+            raise ExportError(
+                f"'{module.method}' normalises before its sign, which has no deploy form here; it is for comparison in "
+                "training: export bnn, irnet, reactnet or bbcu"
+            )
+        inner = module.rprelu if made.activation == "before" else None
+        outer = module.rprelu if made.activation == "behind" else None
+        self.conv = fold_conv(
+            module.conv, norm=module.norm, rprelu=inner, activation=None if outer is None else outer.prelu
+        )
+        self.last = None
+        if outer is not None:
+            assert self.conv.shift is not None  # batch normalisation gives it
+            self.conv.shift = self.conv.shift + outer.shift_before.detach()
+            self.last = AddVector(outer.shift_after.detach())
+        self.skip = module.skip
+
+    def forward(self, x: Tensor, at: FoldedTimestep) -> Tensor:
+        y: Tensor = self.conv(x, residual=x if self.skip else None)
+        return y if self.last is None else self.last(y)
+
+
+@folds(PlainDown)
+class FoldedPlainDown(nn.Module):
+    """Every second row and column of the convolution."""
+
+    def __init__(self, module: PlainDown) -> None:
+        super().__init__()
+        self.conv = fold(module.conv)
+        self.every_second = EverySecondPixel(module.conv.conv.out_channels)
+
+    def forward(self, x: Tensor, at: FoldedTimestep) -> Tensor:
+        y: Tensor = self.every_second(self.conv(x, at))
+        return y
+
+
+@folds(PlainUp)
+class FoldedPlainUp(nn.Module):
+    """Nearest enlargement and the convolution."""
+
+    def __init__(self, module: PlainUp) -> None:
+        super().__init__()
+        self.enlarge = NearestEnlargement(module.conv.conv.in_channels)
+        self.conv = fold(module.conv)
+
+    def forward(self, x: Tensor, at: FoldedTimestep) -> Tensor:
+        y: Tensor = self.conv(self.enlarge(x), at)
+        return y
+
+
+@folds(ConcatFusion)
+class FoldedConcatFusion(nn.Module):
+    """Concatenation and the convolution."""
+
+    def __init__(self, module: ConcatFusion) -> None:
+        super().__init__()
+        self.conv = fold(module.conv)
+
+    def forward(self, decoder: Tensor, skip: Tensor, at: FoldedTimestep) -> Tensor:
+        joined = torch.cat([decoder, skip], dim=1).contiguous(memory_format=torch.channels_last)
+        y: Tensor = self.conv(joined, at)
+        return y
 
 
 @folds(ChannelFusion)

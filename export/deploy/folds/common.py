@@ -24,7 +24,13 @@ def fold_conv(
     threshold is an input.
     """
     signs, scale = conv.weight_binarizer.deploy(conv.weight)
-    scale = scale * conv.activation_binarizer.gain()
+    gain = conv.activation_binarizer.gain()
+    if gain.numel() != 1:
+        raise ExportError(
+            f"the activations have {gain.numel()} scales, one for each channel, with which the convolution is no sum "
+            "of bits; such a network is for comparison in training: export one with a scale for the whole map"
+        )
+    scale = scale * gain
     shift: Tensor | None = conv.bias
     if norm is not None:
         scale, shift = fold_norm(norm, scale, shift)

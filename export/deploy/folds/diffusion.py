@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bitsr.export.deploy.layers import PixelShuffle
 from bitsr.export.deploy.registry import folds
 from bitsr.training.diffusion.blocks import NormActivation, SelfAttention, TimeEncoding
 
@@ -115,6 +116,36 @@ class PixelsToChannels(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight, stride=2, groups=self.channels)
+
+
+class EverySecondPixel(nn.Module):
+    """``x[:, :, ::2, ::2]`` of (1, C, H, W), as a strided depthwise convolution with weights 1: exact."""
+
+    weight: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.register_buffer("weight", torch.ones(channels, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, stride=2, groups=self.channels)
+
+
+class NearestEnlargement(nn.Module):
+    """Nearest enlargement by 2, as a repetition of the channels by a 1x1 convolution and a shuffle: exact.
+
+    (1, C, H, W) -> (1, C, 2H, 2W).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.repeat = pixel_conv(torch.eye(channels).repeat_interleave(4, dim=0)[:, :, None, None])
+        self.shuffle = PixelShuffle(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.shuffle(self.repeat(x))
+        return y
 
 
 class EveryOther(nn.Module):

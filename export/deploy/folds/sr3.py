@@ -4,8 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from bitsr.export.deploy.folds.common import fold_all, with_weight
-from bitsr.export.deploy.folds.diffusion import pixel_conv, pixel_linear
-from bitsr.export.deploy.layers import PixelShuffle
+from bitsr.export.deploy.folds.diffusion import NearestEnlargement, pixel_linear
 from bitsr.export.deploy.registry import fold, folds
 from bitsr.training.diffusion.unet import behind_concatenation, levels, run_unet, without_context
 from bitsr.training.models.sr3 import NearestUp, Sr3, Sr3Block
@@ -28,16 +27,15 @@ class FoldedSr3Block(nn.Module):
 
 @folds(NearestUp)
 class FoldedNearestUp(nn.Module):
-    """Nearest enlargement by 2, as a repetition of the channels by a 1x1 convolution and a shuffle; convolution."""
+    """Nearest enlargement by 2 and the convolution."""
 
     def __init__(self, module: NearestUp) -> None:
         super().__init__()
-        self.repeat = pixel_conv(torch.eye(module.in_channels).repeat_interleave(4, dim=0)[:, :, None, None])
-        self.shuffle = PixelShuffle(2)
+        self.enlarge = NearestEnlargement(module.in_channels)
         self.conv = with_weight(module, module.weight, module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(self.shuffle(self.repeat(x)))
+        return self.conv(self.enlarge(x))
 
 
 @folds(Sr3)
