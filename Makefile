@@ -114,6 +114,11 @@ train-next: build  ## go on with the shipped weights' next training for MINUTES=
 test: build arm64 artifacts android-runner android-unidbg android-host web $(STAMP)/debian-web  ## all tests, those of arm64 under QEMU, of the Android app in the JVM, of the page in Chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_JOBS) --dist=loadfile
 
+ONLY ?=
+.PHONY: test-nightly
+test-nightly: build  ## every family at full size exports to both formats, untrained and trained; hours; ONLY="frbt_x4" a part; table in build/nightly
+	BITSR_NIGHTLY=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/nightly $(if $(ONLY),-k "$(ONLY)")
+
 .PHONY: bench
 bench: build  ## our kernels against float32 and int8, layer and whole net; JSON in build/bench; LARQ_PYTHON=... adds Larq
 	$(BIN)/bitsr bench --output build/bench $(if $(LARQ_PYTHON),--larq-python $(LARQ_PYTHON))

@@ -138,9 +138,10 @@ def pixel_gate(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def _lane_sums(x: Tensor, *, squares: bool) -> Tensor:
     """Sum of each pixel's channels, or of their squares: (N, C, H, W) -> (N, 1, H, W)."""
-    blocks = F.pad(x, (0, 0, 0, 0, 0, -x.shape[1] % _LANES)).split(_LANES, dim=1)
-    lanes = torch.zeros_like(blocks[0])
-    for block in blocks:
+    padded = F.pad(x, (0, 0, 0, 0, 0, -x.shape[1] % _LANES))
+    lanes = torch.zeros_like(padded[:, :_LANES])
+    for first in range(0, padded.shape[1], _LANES):
+        block = padded[:, first : first + _LANES]
         lanes = fused_multiply_add(block, block, lanes) if squares else lanes + block
     return _tree_sum(lanes, dim=1)
 

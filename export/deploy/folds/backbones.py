@@ -51,11 +51,12 @@ class BilinearUpsample(nn.Module):
 def fold_srresnet(module: SrResNet) -> FoldedBackbone:
     """The amplification is folded into the first and the last convolution."""
     head: nn.Module
-    if isinstance(module.head, nn.Conv2d):
+    if isinstance(module.head, BbcuHead):
+        head = AmplifiedHead(module.head, module.input_scale)
+    else:
+        assert isinstance(module.head, nn.Conv2d)
         conv = with_weight(module.head, module.head.weight * module.input_scale, module.head.bias)
         head = nn.Sequential(conv, nn.LeakyReLU(LEAKY_SLOPE))
-    else:
-        head = AmplifiedHead(module.head, module.input_scale)
     return FoldedBackbone(
         head=head,
         body=fold(module.body),
