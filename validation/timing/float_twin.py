@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bitsr.common.files import atomic_write
 from bitsr.export.delegation import Lowered
+from bitsr.export.deploy.folds.attention import FoldedAttentionUnit
 from bitsr.export.deploy.layers import FusedBinaryConv2d, QuantizedConv2d, ResidualBinaryConv2d
 
 
@@ -31,7 +32,7 @@ class FloatConv(nn.Module):
 
 
 def float_twin(deployed: nn.Module) -> nn.Module:
-    """The deploy form with a float convolution for each binary or integer layer and without its gates, random weights.
+    """The deploy form with a float convolution of random weights for each binary or integer layer, without its gates.
 
     Leaving gates and activations out is in the twin's favour.
     """
@@ -40,6 +41,8 @@ def float_twin(deployed: nn.Module) -> nn.Module:
     for module in list(twin.modules()):
         if isinstance(module, ResidualBinaryConv2d):
             module.channel_gate = module.spatial_gate = None
+        if isinstance(module, FoldedAttentionUnit):
+            module.binary = module.residual = None
         for name, child in list(module.named_children()):
             if isinstance(child, FusedBinaryConv2d):
                 setattr(module, name, FloatConv(child))
