@@ -27,6 +27,20 @@ def test_every_family_is_named(page: str) -> None:
     assert not [p for p in patterns if not fnmatch.filter(families, p)]
 
 
+def test_every_family_has_a_row_of_the_closing_table(repository: Path) -> None:
+    """Ids and patterns of its first column; a name that begins with "_" goes on from the one before."""
+    text = (repository / "docs" / "families.md").read_text(encoding="utf-8")
+    known: list[str] = []
+    for line in text.partition("| family |")[2].partition("\n\n")[0].splitlines()[2:]:
+        first = ""
+        for name in re.findall(r"`([^`]+)`", line.split("|")[1]):
+            first = first or name.rpartition("_")[0] or name
+            known.append(f"{first}{name}" if name.startswith("_") else name)
+    ids = {name.rpartition("_x")[0] for name in list_models() if not name.startswith(("test_", "mix_"))}
+    assert not [name for name in sorted(ids) if not any(fnmatch.fnmatch(name, pattern) for pattern in known)]
+    assert not [pattern for pattern in known if not fnmatch.filter(ids, pattern)]
+
+
 def test_the_costs_are_what_is_counted(page: str) -> None:
     rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in page.splitlines()]
     rows = [row for row in rows if len(row) == 6 and row[1] in SIZES]
