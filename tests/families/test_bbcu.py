@@ -34,12 +34,13 @@ def test_unit_is_the_equation_of_the_paper() -> None:
 
 
 def test_the_binary_head_repeats_the_picture() -> None:
-    """Without a branch, 3 channels become 8 in turn: red, green, blue, red, ..."""
-    head = BbcuHead(8)
+    """Without a branch, 3 channels less their mean become 8 in turn: red, green, blue, red, ..."""
+    head = BbcuHead(8, input_scale=10.0)
     with torch.no_grad():
         head.conv.weight.zero_()  # the scale, a mean of absolute values, is 0 then
     x = torch.randn(1, 3, 4, 5)
-    assert torch.equal(head(x), torch.cat([x, x, x[:, :2]], dim=1))
+    centred = x - 10 * torch.tensor([0.4488, 0.4371, 0.4040]).reshape(1, 3, 1, 1)
+    assert torch.equal(head(x), torch.cat([centred, centred, centred[:, :2]], dim=1))
 
 
 def test_binary_ends_fold_with_the_amplification_in_them() -> None:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitsr.training.binarizers import LearnedScaleWeight, MeanScaleWeight, RSign
-from bitsr.training.layers import BinaryConv2d, RPReLU
+from bitsr.training.layers import DIV2K_MEAN, BinaryConv2d, RPReLU
 from bitsr.training.models.backbones import SrResNet, scaled_init, upsampling_factors
 from bitsr.training.models.edsr import ResidualBlock
 from bitsr.training.models.registry import register_model
@@ -74,15 +74,21 @@ def bbcu_conv(channels: int, out_channels: int, *, learned_scale: bool = False) 
 class BbcuHead(nn.Module):
     """BBCU-H: ``y = RPReLU(binary_conv(x)) + repeat(x)``. (N, 3, H, W) -> (N, C, H, W).
 
-    The skip repeats the three channels one after another until there are C, cut off at C.
+    The skip repeats the three channels one after another until there are C, cut off at C. x is the amplified picture
+    without DIV2K's mean: nothing else in the network would bring negative values about, and every bit would be +1.
     """
 
-    def __init__(self, channels: int) -> None:
+    mean: Tensor
+
+    def __init__(self, channels: int, *, input_scale: float) -> None:
         super().__init__()
         self.conv = scaled_init(bbcu_conv(3, channels))
+        mean = input_scale * torch.tensor(DIV2K_MEAN).reshape(1, 3, 1, 1)
+        self.register_buffer("mean", mean, persistent=False)
         self.rprelu = RPReLU(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = x - self.mean
         y: Tensor = self.rprelu(self.conv(x))
         return y + x[:, torch.arange(y.shape[1], device=x.device) % 3]
 
@@ -152,7 +158,7 @@ def bbcu(scale: int, config: BbcuConfig) -> SrResNet:
         input_scale=amplification(channels),
         stages=stages,
         conv_hr=conv_hr,
-        head=BbcuHead(channels) if config.binary_head else None,
+        head=BbcuHead(channels, input_scale=amplification(channels)) if config.binary_head else None,
         conv_last=BbcuTail(channels) if config.binary_tail else None,
     )
 

@@ -70,16 +70,20 @@ def fold_srresnet(module: SrResNet) -> FoldedBackbone:
 
 
 class AmplifiedHead(nn.Module):
-    """BBCU's binary head of a picture without amplification: in its thresholds, its output and the repeated picture."""
+    """BBCU's binary head of a picture as it is: amplification and mean in its thresholds and the repeated picture."""
 
     def __init__(self, module: BbcuHead, input_scale: float) -> None:
         super().__init__()
         self.conv = rescale(fold_conv(module.conv, rprelu=module.rprelu), input_divisor=input_scale)
-        channels = self.conv.out_channels
-        # One product a pixel, the others are with 0: no sum that rounds.
-        self.repeat = nn.Conv2d(3, channels, 1, bias=False)
+        mean = module.mean.detach().flatten()
+        assert self.conv.threshold is not None  # RSign's
+        self.conv.threshold += mean / input_scale
+        turn = torch.arange(self.conv.out_channels) % 3
+        self.repeat = nn.Conv2d(3, self.conv.out_channels, 1)
         with torch.no_grad():
-            self.repeat.weight.copy_(input_scale * torch.eye(3)[torch.arange(channels) % 3][..., None, None])
+            self.repeat.weight.copy_(input_scale * torch.eye(3)[turn][..., None, None])
+            assert self.repeat.bias is not None
+            self.repeat.bias.copy_(-mean[turn])
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x, residual=self.repeat(x))
