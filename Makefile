@@ -22,6 +22,8 @@ CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" cmake
 NATIVE_OPTIONS := -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
 
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
+# Images of containers often set it; then each command would compile PyTorch's modules anew, a third of an export's time.
+unexport PYTHONDONTWRITEBYTECODE
 export DEBIAN_FRONTEND := noninteractive
 
 # debian(packages, what they are for): install what is missing; where that can not be done, say so in one line and fail.

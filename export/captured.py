@@ -28,6 +28,9 @@ _LAYOUT_COPIES = frozenset(
     ]
 )
 
+# Of a capture with free sides: they say nothing that the graph does not.
+_CHECKS = frozenset(["aten::_assert_tensor_metadata", "aten::sym_constrain_range_for_size"])
+
 
 def op_name(target: Any) -> str:
     """``bitsr::binary_conv2d``, ``aten::add`` for an edge or ATen op, as people write it."""
@@ -81,3 +84,9 @@ def is_layout_copy(node: torch.fx.Node) -> bool:
         return False
     source = node.args[0]
     return isinstance(source, torch.fx.Node) and fake(source).dtype == fake(node).dtype
+
+
+def is_check(node: torch.fx.Node) -> bool:
+    """A call that computes nothing, but makes sure of a type or a side."""
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and schema.name in _CHECKS

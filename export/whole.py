@@ -7,12 +7,9 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from bitsr.artifact.program import OpKind, Program, ValueKind
-from bitsr.export.captured import is_layout_copy, op_info, op_name
+from bitsr.export.captured import is_check, is_layout_copy, op_info, op_name
 from bitsr.export.refusals import is_plain_add, refusal
 from bitsr.export.translation import Translation
-
-# Of a capture with free sides: they say nothing that the program does not.
-_CHECKS = frozenset(["aten::_assert_tensor_metadata", "aten::sym_constrain_range_for_size"])
 
 
 def may_be_whole(module: nn.Module) -> bool:
@@ -27,7 +24,7 @@ def whole_program(captured: ExportedProgram) -> Program | None:
         if node.op == "call_function" and not _is_ours(captured, node):
             return None
     for node in list(graph.nodes):
-        if node.op == "call_function" and _is_check(node):
+        if node.op == "call_function" and is_check(node):
             graph.erase_node(node)
     program = Translation(captured).program
     ends = [program.values[number] for number in (*program.inputs, *program.outputs)]
@@ -39,7 +36,7 @@ def whole_program(captured: ExportedProgram) -> Program | None:
 
 
 def _is_ours(captured: ExportedProgram, node: torch.fx.Node) -> bool:
-    if node.target is operator.getitem or _is_check(node) or is_layout_copy(node):
+    if node.target is operator.getitem or is_check(node) or is_layout_copy(node):
         return True
     info = op_info(node)
     if info is None:
@@ -48,8 +45,3 @@ def _is_ours(captured: ExportedProgram, node: torch.fx.Node) -> bool:
         return is_plain_add(node)
     # PyTorch's own pixel shuffle is a row of the table too, but has other arguments.
     return op_name(node.target).startswith("bitsr::") and refusal(captured, node) is None
-
-
-def _is_check(node: torch.fx.Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and schema.name in _CHECKS

@@ -12,7 +12,7 @@ from PIL import Image
 
 import bitsr
 
-HEAVY = ("torch", "tensorflow", "executorch", "onnx", "pydantic", "numpy", "typer")
+HEAVY = ("torch", "tensorflow", "executorch", "onnx", "pydantic", "numpy", "rich")
 
 
 def test_importing_costs_nothing_and_names_are_complete() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from bitsr.common.extras import needs
 from bitsr.common.files import make_folder
 from bitsr.common.versions import package_version
+from bitsr.export.one_thread import one_thread
 from bitsr.validation.artifact_under_test import References
 from bitsr.validation.parity import diffusion_steps
 from bitsr.validation.parity.pictures import PictureOutput, TestPicture
@@ -101,6 +102,7 @@ def validate(
     return outcome.results
 
 
+@one_thread()  # of PyTorch, the reference; the targets have their own
 def run_request(request: Request) -> Outcome:
     """Run everything that the request asks for; errors as :func:`validate`."""
     load = os.getloadavg()[0]

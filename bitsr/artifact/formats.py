@@ -2,9 +2,10 @@
 
 import hashlib
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from bitsr.artifact import tflite
 from bitsr.artifact.info import ArtifactFacts, ArtifactInfo, parse_info
@@ -60,8 +61,14 @@ class ArtifactFormat(ABC):
         """Write an artifact with its metadata, every file atomically."""
 
     def _info(self, facts: ArtifactFacts, *, size: int, digest: str, own: str | None = None) -> ArtifactInfo:
-        added: dict[str, Any] = {"artifact_bytes": size, "artifact_sha256": digest, "metadata_sha256": own}
-        return ArtifactInfo(**dict(facts), kind=self.name, layout=self.layout, **added)
+        return ArtifactInfo(
+            **facts.fields(),
+            kind=self.name,
+            layout=self.layout,
+            artifact_bytes=size,
+            artifact_sha256=digest,
+            metadata_sha256=own,
+        )
 
     @abstractmethod
     def needs_delegate(self, content: bytes, *, name: str) -> bool:
@@ -117,14 +124,14 @@ class PteFormat(ArtifactFormat):
     def write(self, content: bytes, path: Path, facts: ArtifactFacts) -> ArtifactInfo:
         digest = hashlib.sha256(content).hexdigest()
         draft = self._info(facts, size=len(content), digest=digest, own=_NO_DIGEST)
-        text = (draft.model_dump_json(indent=2, exclude_none=True) + "\n").encode()
+        text = (draft.to_json(indent=2) + "\n").encode()
         own = hashlib.sha256(text).hexdigest()
         # The artifact comes first: if the sidecar can not be written, an old one no longer matches and is refused.
         with atomic_write(path) as temporary:
             temporary.write_bytes(content)
         with atomic_write(sidecar_path(path)) as temporary:
             temporary.write_bytes(_with_digest(text, "metadata_sha256", own))
-        return draft.model_copy(update={"metadata_sha256": own})
+        return replace(draft, metadata_sha256=own)
 
     def needs_delegate(self, content: bytes, *, name: str) -> bool:
         return b"BitsrBackend" in content
@@ -165,16 +172,16 @@ class TfliteFormat(ArtifactFormat):
 
         # Size and digest are known last; the text keeps its length, so that only its own bytes change.
         sized = self._info(facts, size=1, digest=_NO_DIGEST)
-        draft = sized.model_dump_json(exclude_none=True)
+        draft = sized.to_json()
         draft = draft.ljust(len(draft) + _SIZE_DIGITS)
         drafted = finish(content, metadata=draft)
-        sized = sized.model_copy(update={"artifact_bytes": len(drafted)})
-        text = sized.model_dump_json(exclude_none=True).ljust(len(draft))
+        sized = replace(sized, artifact_bytes=len(drafted))
+        text = sized.to_json().ljust(len(draft))
         finished = drafted.replace(draft.encode(), text.encode(), 1)
         digest = hashlib.sha256(finished).hexdigest()
         with atomic_write(path) as temporary:
             temporary.write_bytes(_with_digest(finished, "artifact_sha256", digest))
-        return sized.model_copy(update={"artifact_sha256": digest})
+        return replace(sized, artifact_sha256=digest)
 
     def needs_delegate(self, content: bytes, *, name: str) -> bool:
         return any(op.startswith("Bitsr") for op in tflite.custom_ops(content, name=name))

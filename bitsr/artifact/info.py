@@ -6,33 +6,48 @@ is a matter of the format (:mod:`bitsr.artifact.formats`).
 
 import json
 import math
-from typing import Annotated, Any, Literal, Self
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
+from bitsr.artifact.fields import (
+    CheckedFields,
+    ProblemError,
+    ascending_pair,
+    checked,
+    dict_of,
+    from_object,
+    list_of,
+    made_of,
+    number,
+    number_between,
+    one_of,
+    optional,
+    sha256,
+    text,
+    whole,
+    yes_or_no,
+)
 from bitsr.common.errors import ArtifactError
 
 FORMAT: Literal["bitsr-artifact"] = "bitsr-artifact"
 # 2: bytes_per_pixel, and a digest over the text of a sidecar.
 FORMAT_VERSION: Literal[2] = 2
 # Version of the ops' meaning (docs/formats.md, "Ops"); a change of their maths raises it.
-OPS_VERSION: Literal[1] = 1  # Steps of a sampling where nobody says how many.
+OPS_VERSION: Literal[1] = 1
+# Steps of a sampling where nobody says how many.
 DEFAULT_STEPS = 50
 
-Positive = Annotated[int, Field(ge=1)]
-Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+_positive = whole(least=1)
+_count = whole(least=0)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class SizeRules(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class SizeRules(CheckedFields):
     """Sizes of an input picture that the artifact takes: sides in pixels, ``max_pixels`` bounds H * W."""
 
-    min_side: Positive
-    max_pixels: Positive
-    multiple: Positive
+    min_side: int = checked(_positive)
+    max_pixels: int = checked(_positive)
+    multiple: int = checked(_positive)
 
     @property
     def only_side(self) -> int | None:
@@ -62,18 +77,20 @@ class SizeRules(_Strict):
             )
 
 
-class DiffusionFacts(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class DiffusionFacts(CheckedFields):
     """Of a step network: it predicts the noise in x_t, beta is linear in t.
 
     Its inputs are a map of the bicubically enlarged picture and x_t (6 channels) and the timestep, int64 (1,).
     """
 
-    timesteps: Annotated[int, Field(ge=1, le=100_000)]
-    beta_start: Annotated[float, Field(gt=0, lt=1)]
-    beta_end: Annotated[float, Field(gt=0, lt=1)]
+    timesteps: int = checked(whole(least=1, most=100_000))
+    beta_start: float = checked(number_between(0, 1))
+    beta_end: float = checked(number_between(0, 1))
 
 
-class ArtifactFacts(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class ArtifactFacts(CheckedFields):
     """What the exporter knows of an artifact. ``figures`` are measured: ``{set: {"psnr": dB, ...}}``, empty if unknown.
 
     ``bytes_per_pixel`` bounds the memory that a run takes for each pixel of its input. With ``diffusion`` the artifact
@@ -81,45 +98,35 @@ class ArtifactFacts(_Strict):
     ``scale`` times their sides.
     """
 
-    format: Literal["bitsr-artifact"] = FORMAT
-    format_version: Literal[2] = FORMAT_VERSION
-    model: str
-    scale: Positive
-    in_channels: Positive
-    out_channels: Positive
-    value_range: tuple[float, float] = (0.0, 1.0)
-    channel_order: Literal["RGB", "any"] = "RGB"
-    dtype: Literal["float32"] = "float32"
-    sizes: SizeRules
-    bytes_per_pixel: Annotated[int, Field(ge=0)]
-    receptive_field_radius: Annotated[int, Field(ge=0)]
-    global_pooling: bool
-    diffusion: DiffusionFacts | None = None
-    recipe: str = ""
-    training_steps: Annotated[int, Field(ge=0)] = 0
-    training_data: list[str] = []
-    figures: dict[str, dict[str, float]] = {}
-    weights_sha256: Digest
-    ops_version: Literal[1] = OPS_VERSION
-    blob_version: Positive
-    versions: dict[str, str]
+    format: Literal["bitsr-artifact"] = checked(one_of(FORMAT), default=FORMAT)
+    format_version: Literal[2] = checked(one_of(FORMAT_VERSION), default=FORMAT_VERSION)
+    model: str = checked(text)
+    scale: int = checked(_positive)
+    in_channels: int = checked(_positive)
+    out_channels: int = checked(_positive)
+    value_range: tuple[float, float] = checked(ascending_pair, default=(0.0, 1.0))
+    channel_order: Literal["RGB", "any"] = checked(one_of("RGB", "any"), default="RGB")
+    dtype: Literal["float32"] = checked(one_of("float32"), default="float32")
+    sizes: SizeRules = checked(made_of(SizeRules))
+    bytes_per_pixel: int = checked(_count)
+    receptive_field_radius: int = checked(_count)
+    global_pooling: bool = checked(yes_or_no)
+    diffusion: DiffusionFacts | None = checked(optional(made_of(DiffusionFacts)), default=None)
+    recipe: str = checked(text, default="")
+    training_steps: int = checked(_count, default=0)
+    training_data: list[str] = checked(list_of(text), default_factory=list)
+    figures: dict[str, dict[str, float]] = checked(dict_of(dict_of(number)), default_factory=dict)
+    weights_sha256: str = checked(sha256)
+    ops_version: Literal[1] = checked(one_of(OPS_VERSION), default=OPS_VERSION)
+    blob_version: int = checked(_positive)
+    versions: dict[str, str] = checked(dict_of(text))
 
-    @model_validator(mode="after")
-    def _range_is_a_range(self) -> Self:
-        low, high = self.value_range
-        if not low < high:
-            raise ValueError(f"value_range is [{low}, {high}], expected the lower limit first")
-        return self
-
-    @model_validator(mode="before")
-    @classmethod
-    def _lists_are_tuples(cls, data: Any) -> Any:
-        # JSON has no tuples; strict validation would refuse its list.
-        if isinstance(data, dict) and isinstance(data.get("value_range"), list):
-            return {**data, "value_range": tuple(data["value_range"])}
-        return data
+    def fields(self) -> dict[str, Any]:
+        """Every field by its name."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
+@dataclass(frozen=True, kw_only=True)
 class ArtifactInfo(ArtifactFacts):
     """The metadata of an artifact: its facts, and what its format adds.
 
@@ -128,11 +135,24 @@ class ArtifactInfo(ArtifactFacts):
     the digest itself is taken with zeros in its place.
     """
 
-    kind: str
-    layout: Literal["NCHW", "NHWC"]
-    artifact_bytes: Positive
-    artifact_sha256: Digest
-    metadata_sha256: Digest | None = None
+    kind: str = checked(text)
+    layout: Literal["NCHW", "NHWC"] = checked(one_of("NCHW", "NHWC"))
+    artifact_bytes: int = checked(_positive)
+    artifact_sha256: str = checked(sha256)
+    metadata_sha256: str | None = checked(optional(sha256), default=None)
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """The text that :func:`parse_info` reads; what is None is left out, the digests come last."""
+        return json.dumps(_stated(self), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _stated(value: CheckedFields) -> dict[str, Any]:
+    stated = {one.name: getattr(value, one.name) for one in fields(value)}
+    return {
+        name: _stated(entry) if isinstance(entry, CheckedFields) else entry
+        for name, entry in stated.items()
+        if entry is not None
+    }
 
 
 def parse_info(text: str | bytes, *, source: str) -> ArtifactInfo:
@@ -143,7 +163,7 @@ def parse_info(text: str | bytes, *, source: str) -> ArtifactInfo:
     """
     try:
         data = json.loads(text)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"the metadata in {source} are corrupt ({error}); export the model again") from error
     found = data.get("format") if isinstance(data, dict) else None
     if found != FORMAT:
@@ -154,15 +174,6 @@ def parse_info(text: str | bytes, *, source: str) -> ArtifactInfo:
             remedy = "update bitsr" if version > known else "export the model again"
             raise ArtifactError(f"{source} has {field} {version}, this bitsr reads {known}; {remedy}")
     try:
-        return ArtifactInfo.model_validate(data)
-    except ValidationError as error:
-        problem = _problem(error)
-        raise ArtifactError(f"the metadata in {source} are not valid: {problem}; export the model again") from error
-
-
-def _problem(error: ValidationError) -> str:
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"]) or "content"
-    if first["type"] == "missing":  # the input is the whole of the metadata then
-        return f"{field} is missing"
-    return f"{field}: {first['msg']}, got {first.get('input')!r}"
+        return from_object(ArtifactInfo, data)
+    except ProblemError as error:
+        raise ArtifactError(f"the metadata in {source} are not valid: {error}; export the model again") from error

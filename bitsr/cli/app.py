@@ -4,109 +4,89 @@ Exit codes: 0 done, 1 failed, 2 the request itself is wrong, 130 interrupted.
 """
 
 import os
-import shutil
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from bitsr.cli import INTERRUPTED
-from bitsr.cli.commands import (
-    bench,
-    convert,
-    demo,
-    doctor,
-    evaluate,
-    export,
-    figure,
-    import_weights,
-    models,
-    summary,
-    train,
-    upscale,
-    validate,
-)
+from bitsr.cli.arguments import Commands
 from bitsr.cli.console import accept_any_character, error_line, shown_log
 from bitsr.cli.options import example
-from bitsr.common.errors import BitsrError
+from bitsr.common.errors import BitsrError, UsageError
 from bitsr.common.extras import needs
 from bitsr.common.plugins import load_file
 
-_HELP_WIDTH = max(30, min(80, shutil.get_terminal_size().columns) - 2)
-
-app = typer.Typer(
-    name="bitsr",
-    help="1-bit super-resolution: train, export, upscale, measure.",
-    epilog=example("bitsr upscale photo.jpg", "bitsr models")
-    + "\n\n--debug after any command shows the traceback of an error.",
-    pretty_exceptions_enable=False,
-    # Plain text: boxes cut the names of options on narrow terminals.
-    rich_markup_mode=None,
-    # The widths are said here because the least width of the library is 50.
-    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": _HELP_WIDTH},
-)
-# In the order of --help: a photo first, then a network of one's own.
-for module in (
-    upscale,
-    models,
-    summary,
-    train,
-    evaluate,
-    import_weights,
-    export,
-    convert,
-    validate,
-    bench,
-    figure,
-    demo,
-    doctor,
-):
-    module.register(app)
+# Each command and its module in `bitsr.cli.commands`, in the order of --help: a photo, then a network of one's own.
+_COMMANDS = {
+    "upscale": "upscale",
+    "models": "models",
+    "summary": "summary",
+    "train": "train",
+    "evaluate": "evaluate",
+    "import": "import_weights",
+    "export": "export",
+    "convert": "convert",
+    "validate": "validate",
+    "bench": "bench",
+    "figure": "figure",
+    "demo": "demo",
+    "doctor": "doctor",
+}
+_OPTIONS = """\
+  -h, --help   Show this, or after a command its own help.
+  --version    Print the version.
+  --load FILE  Python file with models of yours; may be repeated.
+  --debug      After any command: show the traceback of an error."""
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"bitsr {version('bitsr')}")
-        raise typer.Exit
+def _commands(wanted: str) -> Commands:
+    """The command that is ``wanted``, so that no other is imported; all of them where it is none."""
+    app = Commands(
+        "bitsr",
+        "1-bit super-resolution: train, export, upscale, measure.",
+        epilog=example("bitsr upscale photo.jpg", "bitsr models"),
+        options_help=_OPTIONS,
+    )
+    for name in [wanted] if wanted in _COMMANDS else _COMMANDS:
+        import_module(f"bitsr.cli.commands.{_COMMANDS[name]}").register(app)
+    return app
 
 
-@app.callback()
-def _frame(
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
-    ] = False,
-    load: Annotated[
-        list[Path] | None, typer.Option("--load", help="Python file with models of yours; may be repeated.")
-    ] = None,
-) -> None:
-    for path in load or []:
-        load_file(path)
+def _dispatch(arguments: list[str]) -> int:
+    """Do what the options before the command say, then the command."""
+    while arguments and arguments[0].partition("=")[0] in ("--load", "--version"):
+        option, sign, value = arguments.pop(0).partition("=")
+        if option == "--version":
+            from importlib.metadata import version
+
+            print(f"bitsr {version('bitsr')}", flush=True)
+            return 0
+        if not sign and not arguments:
+            raise UsageError("--load takes a Python file, as in `bitsr --load block.py summary my_block_x4`")
+        load_file(Path(value if sign else arguments.pop(0)))
+    return _commands(arguments[0] if arguments else "").run(arguments)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    arguments = [argument for argument in arguments if argument != "--debug"]
     accept_any_character()
     try:
         with _terminable(), shown_log(), needs("export", purpose="this command"):
-            code = app(arguments, prog_name="bitsr", standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
+            return _dispatch(arguments)
+    except KeyboardInterrupt:
+        error_line("interrupted; finished files stay, no half-written file is left")
+        return INTERRUPTED
     except Exception as error:
-        if debug and not isinstance(error, typer.TyperException):
+        if debug:
             raise
         return _report(error)
-    if code == INTERRUPTED:  # typer's own way of handing on a KeyboardInterrupt, too
-        error_line("interrupted; finished files stay, no half-written file is left")
-    return code if isinstance(code, int) else 0
 
 
 @contextmanager
@@ -125,11 +105,6 @@ def _terminable() -> Iterator[None]:
 def _report(error: Exception) -> int:
     """Print ``error`` as one line; returns the exit code."""
     match error:
-        case typer.TyperException():
-            context = getattr(error, "ctx", None)
-            hint = "" if context is None else f"; `{context.command_path} --help` shows how"
-            error_line(error.format_message().rstrip(".") + hint)
-            return error.exit_code
         case BitsrError():
             error_line(str(error))
             return error.exit_code

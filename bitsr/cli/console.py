@@ -1,36 +1,24 @@
-"""What commands print: tables and closing lines on standard output, progress and errors on standard error."""
+"""What commands print: tables and closing lines on standard output, progress and errors on standard error.
+
+A photo without a terminal needs no more than lines: what draws tables and bars is imported where it draws.
+"""
 
 import logging
 import shlex
 import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
-from rich.console import Console
-from rich.markup import escape
-from rich.measure import Measurement
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    TaskID,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column, Table
+from bitsr.common.progress import Progress
 
 # Without a terminal (a file, a pipe) nothing shall be folded at an assumed width of 80.
-_PIPE_WIDTH = None if sys.stdout.isatty() else 200
-output = Console(highlight=False, width=_PIPE_WIDTH)
-status = Console(stderr=True, highlight=False)
-
-# Narrower terminals have no room for a bar beside the times.
-_BAR_WIDTH = 70
+PIPE_WIDTH = 200
 # Control characters, and those that turn the direction of writing: a terminal would obey them.
 _CONTROL = {"Cc", "Cf"}
+# What prints a line on standard error while progress bars stand below it.
+_above_bars: list[Callable[[str], None]] = []
 
 
 class _Notes(logging.Handler):
@@ -78,14 +66,22 @@ def visible(text: str) -> str:
     )
 
 
+def line(text: str) -> None:
+    """Print a line of the result."""
+    print(visible(text), flush=True)
+
+
 def error_line(message: str) -> None:
     """Print an error on one line."""
-    status.print(f"error: {visible(' '.join(message.split()))}", markup=False, soft_wrap=True)
+    note(f"error: {' '.join(message.split())}")
 
 
 def note(message: str) -> None:
     """Print a remark beside the result, on standard error."""
-    status.print(visible(message), markup=False, soft_wrap=True)
+    if _above_bars:
+        _above_bars[-1](visible(message))
+    else:
+        print(visible(message), file=sys.stderr, flush=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
@@ -93,6 +89,12 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
 
     Where the terminal is too narrow for it, each row becomes a few lines: its first cell, then name and value.
     """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.measure import Measurement
+    from rich.table import Table
+
+    output = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     shown = [[visible(cell) for cell in row] for row in rows]
     output.print(visible(title), style="bold", markup=False, soft_wrap=True)
     view = Table(box=None, pad_edge=False, header_style="bold")
@@ -104,37 +106,49 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
         output.print(view)
         return
     for row in shown:
-        output.print(row[0] or "-", markup=False, soft_wrap=True)
+        line(row[0] or "-")
         for column, cell in zip(columns[1:], row[1:], strict=True):
             if cell:
-                output.print(f"  {column}: {cell}" if column else f"  {cell}", markup=False, soft_wrap=True)
+                line(f"  {column}: {cell}" if column else f"  {cell}")
 
 
 def closing(files: Sequence[object], *, then: Sequence[object] = ()) -> None:
     """The last lines of a command: where its files are, and, if it helps, the words of the next one, to be pasted."""
     for path in files:
-        output.print(f"written: {visible(str(path))}", markup=False, soft_wrap=True)
+        line(f"written: {path}")
     if then:
-        output.print(f"next:    {visible(shlex.join(map(str, then)))}", markup=False, soft_wrap=True)
+        line(f"next:    {shlex.join(map(str, then))}")
 
 
-def progress() -> Progress:
-    """A progress bar with the remaining time; silent where standard error is no terminal."""
-    name = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
-    columns: list[ProgressColumn] = [name, TaskProgressColumn()]
-    if status.width >= _BAR_WIDTH:
-        columns[1:1] = [BarColumn()]
-        columns += [TimeElapsedColumn()]
-    columns += [TextColumn("left"), TimeRemainingColumn(table_column=Column(no_wrap=True))]
-    return Progress(*columns, console=status, disable=not status.is_terminal, transient=True)
+class Bars(Protocol):
+    """A progress bar for each task."""
+
+    def task(self, name: str, *, total: float | None) -> Progress:
+        """A new bar; ``total`` is None where it is not known yet."""
+        ...
 
 
-class TaskProgress:
-    """A task of a progress bar as a :class:`bitsr.common.progress.Progress`."""
+class _NoBars:
+    """Where nobody looks."""
 
-    def __init__(self, bar: Progress, task: TaskID) -> None:
-        self._bar = bar
-        self._task = task
+    def task(self, name: str, *, total: float | None) -> Progress:
+        return self
 
     def advance(self, done: float, total: float, text: str = "") -> None:
-        self._bar.update(self._task, completed=done, total=total)
+        pass
+
+
+@contextmanager
+def progress() -> Iterator[Bars]:
+    """Progress bars with the remaining time; silent where standard error is no terminal."""
+    if not sys.stderr.isatty():
+        yield _NoBars()
+        return
+    from bitsr.cli.bars import TerminalBars
+
+    with TerminalBars() as bars:
+        _above_bars.append(bars.print_above)
+        try:
+            yield bars
+        finally:
+            _above_bars.pop()

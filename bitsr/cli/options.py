@@ -4,8 +4,8 @@ from enum import StrEnum
 
 
 def example(*commands: str) -> str:
-    """The last lines of a command's --help; the control character keeps them from being filled to one paragraph."""
-    return "\n".join(("\b", "Example:" if len(commands) == 1 else "Examples:", *(f"  {line}" for line in commands)))
+    """The last lines of a command's --help."""
+    return "\n".join(("Example:" if len(commands) == 1 else "Examples:", *(f"  {line}" for line in commands)))
 
 
 class Runtime(StrEnum):

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from bitsr.common.errors import MissingExtraError
 
-_TORCH = ("torch", "yaml")
+_TORCH = ("torch", "yaml", "safetensors")
 # By the names that are imported; pyproject.toml has them by the names that are installed.
 EXTRAS: dict[str, tuple[str, ...]] = {
     "litert": ("ai_edge_litert", "flatbuffers"),
@@ -24,11 +24,12 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "onnxscript",
         "onnxsim",
         "psutil",
+        "pydantic",
         "sng4onnx",
         "tensorflow",
         "tf_keras",
     ),
-    "train": (*_TORCH, "lightning", "tensorboard", "torchmetrics"),
+    "train": (*_TORCH, "lightning", "pydantic", "tensorboard", "torchmetrics"),
     "diffusion": (*_TORCH, "diffusers"),
 }
 EXTRAS["lpips"] = (*EXTRAS["train"], "torchvision")

@@ -4,7 +4,6 @@ import hashlib
 import logging
 import shutil
 import tempfile
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bitsr.artifact.artifact import Artifact
@@ -60,6 +59,8 @@ def cached_artifact(weights: Path, *, model: str, kind: ArtifactFormat) -> Path:
 
 
 def _key(weights: Path, kind: ArtifactFormat) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     digest = hashlib.sha256(weights.read_bytes())
     for distribution in kind.exported_with:
         try:

@@ -4,18 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from bitsr.artifact.flatbuffer import pack, schema
 from bitsr.artifact.program import CUSTOM_OPS_VERSION, OPS, Op, OpKind, Program, Value, ValueKind
 from bitsr.export.tflite.graph import Graph
 from bitsr.export.tflite.signature import INPUT_NAMES, OUTPUT_NAME
 
-_SCHEMA_VERSION = 3
-_SIGNATURE = "serving_default"
-
 
 def from_program(program: Program) -> bytes:
     """The .tflite of a program from one map to one map: (1, H, W, C) with free H and W."""
-    graph = _empty(schema())
+    graph = Graph.empty()
     tensors: dict[int, int] = {}
 
     def tensor(number: int, name: str) -> int:
@@ -30,17 +26,7 @@ def from_program(program: Program) -> bytes:
             if number is not None:
                 tensor(number, OUTPUT_NAME if number == made else f"{index}")
         graph.ops.append(_operator(graph, op, index, tensors))
-    graph.graph.inputs, graph.graph.outputs = (np.array([tensors[end]], np.int32) for end in (given, made))
-    graph.model.signatureDefs = [_signature(graph.S, {INPUT_NAMES[0]: tensors[given]}, {OUTPUT_NAME: tensors[made]})]
-    return pack(graph.model)
-
-
-def _empty(S: Any) -> Graph:
-    model, subgraph = S.ModelT(), S.SubGraphT()
-    subgraph.name, subgraph.tensors, subgraph.operators = b"main", [], []
-    model.version, model.description = _SCHEMA_VERSION, b"bitsr"
-    model.operatorCodes, model.subgraphs, model.buffers = [], [subgraph], [S.BufferT()]
-    return Graph(model)
+    return graph.finished(tensors[given], tensors[made])
 
 
 def _shape(value: Value) -> list[int]:
@@ -69,18 +55,3 @@ def _operator(graph: Graph, op: Op, index: int, tensors: dict[int, int]) -> Any:
         **info.named(op.attributes),
     }
     return graph.custom(info.tflite_name, inputs, outputs, options)
-
-
-def _signature(S: Any, inputs: dict[str, int], outputs: dict[str, int]) -> Any:
-    def named(tensors: dict[str, int]) -> list[Any]:
-        found = []
-        for name, number in tensors.items():
-            item = S.TensorMapT()
-            item.name, item.tensorIndex = name.encode(), number
-            found.append(item)
-        return found
-
-    signature = S.SignatureDefT()
-    signature.signatureKey, signature.subgraphIndex = _SIGNATURE.encode(), 0
-    signature.inputs, signature.outputs = named(inputs), named(outputs)
-    return signature

@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitsr.artifact.flatbuffer import schema
+from bitsr.artifact.flatbuffer import pack, schema
+from bitsr.export.tflite.signature import INPUT_NAMES, OUTPUT_NAME
 
+_SCHEMA_VERSION = 3
+_SIGNATURE = "serving_default"
 # Version of a custom op's operator code; the framework knows no other.
 _OPERATOR_VERSION = 1
 
@@ -44,6 +47,31 @@ class Graph:
             types.INT8: np.int8,
             types.BOOL: np.bool_,
         }
+
+    @classmethod
+    def empty(cls) -> "Graph":
+        """A model without ops."""
+        S = schema()
+        model, subgraph = S.ModelT(), S.SubGraphT()
+        subgraph.name, subgraph.tensors, subgraph.operators = b"main", [], []
+        model.version, model.description = _SCHEMA_VERSION, b"bitsr"
+        model.operatorCodes, model.subgraphs, model.buffers = [], [subgraph], [S.BufferT()]
+        return cls(model)
+
+    def finished(self, given: int, made: int) -> bytes:
+        """The file of a network from the map ``given`` to the map ``made``, numbers of tensors."""
+        self.graph.inputs, self.graph.outputs = np.array([given], np.int32), np.array([made], np.int32)
+        signature = self.S.SignatureDefT()
+        signature.signatureKey, signature.subgraphIndex = _SIGNATURE.encode(), 0
+        signature.inputs = [self._named(INPUT_NAMES[0], given)]
+        signature.outputs = [self._named(OUTPUT_NAME, made)]
+        self.model.signatureDefs = [signature]
+        return pack(self.model)
+
+    def _named(self, name: str, tensor: int) -> Any:
+        item = self.S.TensorMapT()
+        item.name, item.tensorIndex = name.encode(), tensor
+        return item
 
     def name(self, op: Any) -> str:
         """``CONV_2D``; of a custom op ``CUSTOM``."""

@@ -291,8 +291,8 @@ def test_names_that_a_terminal_would_obey_or_cannot_show(tmp_path: Path, weights
 
 
 def test_an_interruption_while_modules_are_loaded(tmp_path: Path) -> None:
-    # The first module that the command line needs is interrupted, as by Ctrl-C in its import.
-    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt\n")
+    # A module that the command line needs is interrupted, as by Ctrl-C in its import.
+    (tmp_path / "argparse.py").write_text("raise KeyboardInterrupt\n")
     outcome = subprocess.run(
         [sys.executable, "-m", "bitsr", "models"],
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
@@ -309,7 +309,7 @@ def test_tables_and_lines_fit_narrow_terminals(bitsr: Run, monkeypatch: pytest.M
 
     psnr = read_weights_info(embedded_weights("ebsr_light_plus_x4")).figures["Set5"]["psnr"]
     for width in (40, 80):
-        monkeypatch.setattr(console.output, "_width", width)
+        monkeypatch.setattr(console, "PIPE_WIDTH", width)
         outcome = bitsr("models")
         lines = outcome.out.splitlines()
         assert all(len(line) <= max(width, 61) for line in lines)  # titles and lines to be pasted are not folded

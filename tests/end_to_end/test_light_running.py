@@ -17,6 +17,7 @@ HEAVY = (
     "onnx",
     "scipy",
     "ai_edge_litert",
+    "pydantic",
     "bitsr.training",
     "bitsr.export",
     "bitsr.validation",
@@ -45,7 +46,7 @@ def test_upscaling_loads_no_heavy_stack(artifact: Path, tmp_path: Path) -> None:
     Image.new("RGB", (9, 7), "teal").save(source)
     code = (
         "import sys; from bitsr.cli import main; assert main(sys.argv[1:]) == 0; "
-        f"print('loaded:', [name for name in {HEAVY} if name in sys.modules])"
+        f"print('loaded:', [name for name in {(*HEAVY, 'rich')} if name in sys.modules])"
     )
     said = python(code, "upscale", source, tmp_path / "b.png", "-m", artifact)
     assert said.splitlines()[-1] == "loaded: []"

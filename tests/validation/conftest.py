@@ -4,6 +4,7 @@ import shutil
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def with_program(source: Path, target: Path, change: Callable[[Program], None]) 
 def rewritten(source: Path, path: Path, content: bytes, **changes: object) -> Path:
     """``content`` at ``path`` with the metadata of ``source``, but for ``changes``, all digests matching."""
     info = read_artifact(source)
-    facts = {name: getattr(info, name) for name in ArtifactFacts.model_fields}
+    facts = {one.name: getattr(info, one.name) for one in fields(ArtifactFacts)}
     FORMATS[info.kind].write(content, path, ArtifactFacts(**{**facts, **changes}))
     return path
 

@@ -5,13 +5,11 @@ It is the only opponent that "faster than float" speaks of, in `bitsr validate` 
 
 import copy
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bitsr.common.files import atomic_write
-from bitsr.export.delegation import Lowered
 from bitsr.export.deploy.folds.attention import FoldedAttentionUnit
 from bitsr.export.deploy.layers import FusedBinaryConv2d, QuantizedConv2d, ResidualBinaryConv2d
 
@@ -53,16 +51,23 @@ def float_twin(deployed: nn.Module) -> nn.Module:
     return twin.eval()
 
 
-def _pte(twin: nn.Module, **sizes: Any) -> Lowered:
+def _pte(twin: nn.Module, *, channels: int, side: int, only: tuple[Tensor, ...] | None) -> bytes:
     from bitsr.export.executorch.lower import lower
 
-    return lower(twin, **sizes)
+    return lower(twin, channels=channels, max_pixels=side * side, example_inputs=only).content
 
 
-def _tflite(twin: nn.Module, **sizes: Any) -> Lowered:
+def _tflite(twin: nn.Module, *, channels: int, side: int, only: tuple[Tensor, ...] | None) -> bytes:
+    from bitsr.export.capture import capture
+    from bitsr.export.tflite.from_convolutions import from_convolutions
     from bitsr.export.tflite.lower import lower
 
-    return lower(twin, ours=False, **sizes)
+    if only is None:
+        captured, _ = capture(twin, channels=channels, side=side, refuse=lambda _: None)
+        content = from_convolutions(captured)
+        if content is not None:
+            return content
+    return lower(twin, channels=channels, max_pixels=side * side, ours=False, example_inputs=only).content
 
 
 # By the names of the formats; each loads its heavy stack.
@@ -79,6 +84,6 @@ def write_float_twin(path: Path, deployed: nn.Module, *, kind: str, channels: in
         ExportError: it can not be lowered.
     """
     only = (torch.zeros(1, channels, side, side),) if fixed else None
-    lowered = _LOWER[kind](float_twin(deployed), channels=channels, max_pixels=side * side, example_inputs=only)
+    content = _LOWER[kind](float_twin(deployed), channels=channels, side=side, only=only)
     with atomic_write(path) as temporary:
-        temporary.write_bytes(lowered.content)
+        temporary.write_bytes(content)

@@ -5,8 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from bitsr.cli.arguments import Commands, Option
 from bitsr.cli.console import closing, note, table
 from bitsr.cli.options import example
 from bitsr.common.errors import BitsrError, UsageError
@@ -19,43 +18,42 @@ COMPLETE, PARTIAL = "results.json", "results.partial.json"
 _PHOTOS = [Path("assets/chelsea.png"), Path("assets/coffee.png")]
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
+def register(app: Commands) -> None:
+    app.add(
         "bench",
+        bench,
         short_help="Time our kernels against the stock runtimes.",
         epilog=example(
             "bitsr bench --case network --threads 1,2 -o build/bench",
             "bitsr bench --on adb:emulator-5554 --app --model ebsr_light_plus_x4 -o build/phone",
         ),
-    )(bench)
+    )
 
 
 def bench(
-    folder: Annotated[Path, typer.Option("--output", "-o", help="Folder of results.json.")] = Path("build/bench"),
+    folder: Annotated[Path, Option("--output", "-o", help="Folder of results.json.")] = Path("build/bench"),
     kernel: Annotated[
-        list[str] | None, typer.Option(help="Our kernel; may be repeated.", show_default="all that run here")
+        list[str] | None, Option(help="Our kernel; may be repeated.", show_default="all that run here")
     ] = None,
     threads: Annotated[
-        str | None, typer.Option(help="Thread counts, separated by commas.", show_default="1, and all processors")
+        str | None, Option(help="Thread counts, separated by commas.", show_default="1, and all processors")
     ] = None,
-    case: Annotated[str, typer.Option(help="Cases, separated by commas.")] = "layer,network",
-    runtime: Annotated[str, typer.Option(help="Runtimes, separated by commas.")] = "executorch,litert",
+    case: Annotated[str, Option(help="Cases, separated by commas.")] = "layer,network",
+    runtime: Annotated[str, Option(help="Runtimes, separated by commas.")] = "executorch,litert",
     picture: Annotated[
         list[Path] | None,
-        typer.Option(help="Photo that int8 is calibrated with; may be repeated.", show_default="those in assets"),
+        Option(help="Photo that int8 is calibrated with; may be repeated.", show_default="those in assets"),
     ] = None,
-    int8: Annotated[bool, typer.Option("--int8/--no-int8", help="Time int8 opponents.")] = True,
+    int8: Annotated[bool, Option("--int8/--no-int8", help="Time int8 opponents.")] = True,
     larq_python: Annotated[
-        Path | None, typer.Option(help="A Python that has larq and larq-compute-engine, to time these too.")
+        Path | None, Option(help="A Python that has larq and larq-compute-engine, to time these too.")
     ] = None,
-    rounds: Annotated[
-        int, typer.Option(min=1, help="Timed rounds of a whole network; a layer has five times more.")
-    ] = 9,
+    rounds: Annotated[int, Option(min=1, help="Timed rounds of a whole network; a layer has five times more.")] = 9,
     on: Annotated[
-        str | None, typer.Option("--on", help="With --app: the device, adb:SERIAL.", show_default="this machine")
+        str | None, Option("--on", help="With --app: the device, adb:SERIAL.", show_default="this machine")
     ] = None,
-    in_app: Annotated[bool, typer.Option("--app", help="Time --model in the Android app there.")] = False,
-    model: Annotated[str | None, typer.Option(help="With --app: id of a model that the app holds.")] = None,
+    in_app: Annotated[bool, Option("--app", help="Time --model in the Android app there.")] = False,
+    model: Annotated[str | None, Option(help="With --app: id of a model that the app holds.")] = None,
 ) -> None:
     """Time our kernels against float32 and int8 in the stock runtimes: one layer and whole networks, in one run.
 
@@ -216,9 +214,9 @@ def _counts(text: str | None) -> tuple[int, ...]:
     try:
         counts = tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError:
-        raise typer.BadParameter(f"'{text}' is no list of numbers like 1,2", param_hint="--threads") from None
+        raise UsageError(f"--threads: '{text}' is no list of numbers like 1,2") from None
     if min(counts) < 1:
-        raise typer.BadParameter(f"'{text}' has a number below 1", param_hint="--threads")
+        raise UsageError(f"--threads: '{text}' has a number below 1; expected numbers from 1 on, as in 1,2")
     return counts
 
 

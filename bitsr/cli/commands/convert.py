@@ -3,26 +3,26 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from bitsr.cli.arguments import Argument, Commands, Option
 from bitsr.cli.console import closing, note, table
 from bitsr.cli.options import example
 from bitsr.common.extras import needs
 from bitsr.runtime import TFLITE_LIBRARY, find_library
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
+def register(app: Commands) -> None:
+    app.add(
         "convert",
+        convert,
         short_help="Rewrite binary layers of another .tflite.",
         epilog=example("bitsr convert net.tflite net_bitsr.tflite"),
-    )(convert)
+    )
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="Float .tflite with signs before layers of binary weights.")],
-    target: Annotated[Path, typer.Argument(help="The .tflite to write.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+    source: Annotated[Path, Argument(help="Float .tflite with signs before layers of binary weights.")],
+    target: Annotated[Path, Argument(help="The .tflite to write.")],
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
     """Rewrite the binary layers of a .tflite that someone else converted to our op."""
     with needs("export", purpose="Converting a .tflite"):

@@ -3,28 +3,30 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from bitsr.cli.console import closing, table
+from bitsr.cli.arguments import Commands, Option
+from bitsr.cli.console import closing, line, table
 from bitsr.cli.options import example
 from bitsr.common.extras import needs
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "demo", short_help="Show the whole chain on a photo.", epilog=example("bitsr demo -i photo.jpg -o build/demo")
-    )(demo)
+def register(app: Commands) -> None:
+    app.add(
+        "demo",
+        demo,
+        short_help="Show the whole chain on a photo.",
+        epilog=example("bitsr demo -i photo.jpg -o build/demo"),
+    )
 
 
 def demo(
-    photo: Annotated[Path, typer.Option("--input", "-i", help="A photo; it is reduced, upscaled and compared.")],
-    folder: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results.")],
+    photo: Annotated[Path, Option("--input", "-i", help="A photo; it is reduced, upscaled and compared.")],
+    folder: Annotated[Path, Option("--output", "-o", help="Folder of the results.")],
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Model id or weights file.", show_default="built in")
+        str | None, Option("--model", "-m", help="Model id or weights file.", show_default="built in")
     ] = None,
-    scale: Annotated[int, typer.Option("--scale", "-s", help="Picks the built-in weights.")] = 4,
-    formats: Annotated[str, typer.Option("--format", "-f", help="Artifacts, separated by commas.")] = "pte,tflite",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
+    scale: Annotated[int, Option("--scale", "-s", help="Picks the built-in weights.")] = 4,
+    formats: Annotated[str, Option("--format", "-f", help="Artifacts, separated by commas.")] = "pte,tflite",
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace results that exist.")] = False,
 ) -> None:
     """Show the whole chain on a photo: export, upscale in both runtimes, compare with bicubic and with PyTorch."""
     from bitsr.inference.load import default_model, find_weights
@@ -58,7 +60,7 @@ def demo(
     first = next(iter(result.artifacts))
     if result.between is not None:
         parity = result.between
-        typer.echo(
+        line(
             f"the two artifacts against each other: {parity.psnr:.1f} dB, {100 * parity.differing:.3f} % of the "
             f"pixels differ, by at most {parity.largest} of 255"
         )

@@ -1,15 +1,12 @@
 """``bitsr doctor``."""
 
-import typer
-
-from bitsr.cli.console import closing, table
+from bitsr.cli.arguments import Commands
+from bitsr.cli.console import closing, line, table
 from bitsr.cli.options import example
 
 
-def register(app: typer.Typer) -> None:
-    app.command("doctor", short_help="Show versions, tools, and what is missing.", epilog=example("bitsr doctor"))(
-        doctor
-    )
+def register(app: Commands) -> None:
+    app.add("doctor", doctor, short_help="Show versions, tools, and what is missing.", epilog=example("bitsr doctor"))
 
 
 def doctor() -> None:
@@ -31,7 +28,7 @@ def doctor() -> None:
     for extra, purpose in PURPOSES.items():
         missing = [row.name for row in found if row.extra == extra and row.found is None]
         if missing:
-            typer.echo(f"missing for {purpose}: {', '.join(missing)}; {how_to_install(extra or None)}")
+            line(f"missing for {purpose}: {', '.join(missing)}; {how_to_install(extra or None)}")
     for finding in (row for rows in report.sections.values() for row in rows if row.found is None):
-        typer.echo(f"missing {finding.name}: {finding.remedy}")
+        line(f"missing {finding.name}: {finding.remedy}")
     closing([], then=["bitsr", "upscale", "-i", "photo.jpg", "-o", "photo_x4.png"])

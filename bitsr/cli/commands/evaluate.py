@@ -5,8 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from bitsr.cli.arguments import Argument, Commands, Option
 from bitsr.cli.console import closing, table
 from bitsr.cli.options import Runtime, example
 from bitsr.common.errors import UsageError
@@ -23,31 +22,28 @@ if TYPE_CHECKING:
 ARTIFACTS = (".pte", ".tflite")
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
+def register(app: Commands) -> None:
+    app.add(
         "evaluate",
+        evaluate,
         short_help="Measure PSNR, SSIM and LPIPS on folders of pictures.",
         epilog=example(
             "bitsr evaluate ebsr_light_plus_x4 --images data/Set5",
             "bitsr evaluate ebsr_light_plus_x4 x4.tflite --images data/Set5 --images data/Set14 -o table.md",
         ),
-    )(evaluate)
+    )
 
 
 def evaluate(
-    models: Annotated[list[str], typer.Argument(help="Model ids, weights files, .pte or .tflite.")],
-    folders: Annotated[list[Path], typer.Option("--images", help="Folder of original pictures; may be repeated.")],
-    runtime: Annotated[Runtime | None, typer.Option(help="What runs the network.", show_default="PyTorch")] = None,
-    scale: Annotated[int | None, typer.Option(help="Check that the models have this scale.")] = None,
-    device: Annotated[str, typer.Option(help="PyTorch's device of the training form, as in cuda.")] = "cpu",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the figures as .json, .md or .csv.")
-    ] = None,
-    lpips: Annotated[bool, typer.Option("--lpips", help="Measure LPIPS (AlexNet) as well.")] = False,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Sampling steps of diffusion models.", show_default="50")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of their noise.", show_default="0")] = None,
+    models: Annotated[list[str], Argument(help="Model ids, weights files, .pte or .tflite.")],
+    folders: Annotated[list[Path], Option("--images", help="Folder of original pictures; may be repeated.")],
+    runtime: Annotated[Runtime | None, Option(help="What runs the network.", show_default="PyTorch")] = None,
+    scale: Annotated[int | None, Option(help="Check that the models have this scale.")] = None,
+    device: Annotated[str, Option(help="PyTorch's device of the training form, as in cuda.")] = "cpu",
+    output: Annotated[Path | None, Option("--output", "-o", help="Write the figures as .json, .md or .csv.")] = None,
+    lpips: Annotated[bool, Option("--lpips", help="Measure LPIPS (AlexNet) as well.")] = False,
+    steps: Annotated[int | None, Option(min=1, help="Sampling steps of diffusion models.", show_default="50")] = None,
+    seed: Annotated[int | None, Option(min=0, help="Of their noise.", show_default="0")] = None,
 ) -> None:
     """Measure PSNR and SSIM on folders of pictures, by the protocol of the literature, beside bicubic.
 

@@ -3,22 +3,22 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from bitsr.cli.arguments import Argument, Commands, Option
 from bitsr.cli.console import closing, note, table
 from bitsr.cli.options import example
 from bitsr.common.errors import UsageError
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
+def register(app: Commands) -> None:
+    app.add(
         "export",
+        export,
         short_help="Write the artifacts that run on the phone.",
         epilog=example(
             "bitsr export ebsr_light_plus_x4 -o build/x4 --format pte,tflite",
             "bitsr export ebsr_light_plus_x4 -o app/src/main/assets --android",
         ),
-    )(export)
+    )
 
 
 class _Lines:
@@ -29,11 +29,11 @@ class _Lines:
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="Model id, or weights file.")],
-    folder: Annotated[Path, typer.Option("--output", "-o", help="Folder of the artifacts.")],
+    model: Annotated[str, Argument(help="Model id, or weights file.")],
+    folder: Annotated[Path, Option("--output", "-o", help="Folder of the artifacts.")],
     formats: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--format",
             "-f",
             help="Formats, separated by commas: pte, tflite.",
@@ -41,16 +41,16 @@ def export(
         ),
     ] = None,
     stock_ops: Annotated[
-        bool, typer.Option("--stock-ops", help="Beside the .tflite NAME_stock.tflite, which runs without our delegate.")
+        bool, Option("--stock-ops", help="Beside the .tflite NAME_stock.tflite, which runs without our delegate.")
     ] = False,
     max_pixels: Annotated[
-        int | None, typer.Option(min=1024, help="Most input pixels of one call; larger pictures are tiled.")
+        int | None, Option(min=1024, help="Most input pixels of one call; larger pictures are tiled.")
     ] = None,
     android: Annotated[
         bool,
-        typer.Option("--android", help="The folder is an app's assets: models/, and golden inputs in golden/."),
+        Option("--android", help="The folder is an app's assets: models/, and golden inputs in golden/."),
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace artifacts that exist.")] = False,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace artifacts that exist.")] = False,
 ) -> None:
     """Fold a trained model and write the artifacts that run on the phone."""
     from bitsr.artifact.formats import FORMATS, sidecar_path

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from bitsr.cli.arguments import Argument, Commands, Option
 from bitsr.cli.console import closing, table
 from bitsr.cli.options import example
 from bitsr.common.errors import UsageError
@@ -14,48 +13,51 @@ from bitsr.common.files import check_writable
 if TYPE_CHECKING:
     from bitsr.training.models import SuperResolutionModel
 
-Output = Annotated[Path, typer.Option("--output", "-o", help="The figure, .png or .svg.")]
-Weights = Annotated[str, typer.Argument(help="Model id with weights, or a weights file.")]
-figures = typer.Typer(help="Draw figures for papers and pages.", rich_markup_mode=None, no_args_is_help=True)
+Output = Annotated[Path, Option("--output", "-o", help="The figure, .png or .svg.")]
+Weights = Annotated[str, Argument(help="Model id with weights, or a weights file.")]
 
 
-def register(app: typer.Typer) -> None:
-    figures.command(
+def register(app: Commands) -> None:
+    figures = app.add_group("figure", help="Draw figures for papers and pages.")
+    figures.add(
         "crops",
+        crops,
         short_help="A detail of a photo by several networks.",
         epilog=example(
             "bitsr figure crops photo.png -m '1-bit=build/x4/ebsr_light_plus_x4.tflite' "
             "-m 'float=build/float/float_light_x4.tflite' --corner 120,80 -o crops.png"
         ),
-    )(crops)
-    figures.command(
+    )
+    figures.add(
         "activations",
+        activations,
         short_help="Distributions of activations per layer and photo.",
         epilog=example("bitsr figure activations ebsr_light_plus_x4 a.png b.png -o activations.svg"),
-    )(activations)
-    figures.command(
+    )
+    figures.add(
         "attention",
+        attention,
         short_help="Gains and attention of a network over a photo.",
         epilog=example("bitsr figure attention ebsr_light_plus_x4 photo.png -o attention.png"),
-    )(attention)
-    figures.command(
+    )
+    figures.add(
         "timesteps",
+        timesteps,
         short_help="Thresholds and activations of BI-DiffSR over the timesteps.",
         epilog=example("bitsr figure timesteps runs/bidiffsr_x2/best.safetensors -o timesteps.svg"),
-    )(timesteps)
-    app.add_typer(figures, name="figure", short_help="Draw figures for papers and pages.")
+    )
 
 
 def crops(
-    photo: Annotated[Path, typer.Argument(help="A photo; it is reduced, enlarged and compared.")],
-    model: Annotated[list[str], typer.Option("--model", "-m", help="TITLE=ARTIFACT; may be repeated.")],
+    photo: Annotated[Path, Argument(help="A photo; it is reduced, enlarged and compared.")],
+    model: Annotated[list[str], Option("--model", "-m", help="TITLE=ARTIFACT; may be repeated.")],
     output: Output,
     corner: Annotated[
         str | None,
-        typer.Option(help="X,Y of the detail's upper left corner.", show_default="where the networks differ most"),
+        Option(help="X,Y of the detail's upper left corner.", show_default="where the networks differ most"),
     ] = None,
-    zoom: Annotated[int, typer.Option(min=1, max=8, help="Pixels of the figure for each of the photo's.")] = 2,
-    threads: Annotated[int, typer.Option("--threads", "-j", min=1, help="Of the artifacts, which are timed.")] = 1,
+    zoom: Annotated[int, Option(min=1, max=8, help="Pixels of the figure for each of the photo's.")] = 2,
+    threads: Annotated[int, Option("--threads", "-j", min=1, help="Of the artifacts, which are timed.")] = 1,
 ) -> None:
     """Show a detail of a photo by bicubic interpolation, by artifacts, and as it is, with PSNR, bytes and times.
 
@@ -89,7 +91,7 @@ def crops(
 
 def activations(
     model: Weights,
-    photos: Annotated[list[Path], typer.Argument(help="Photos; each is reduced by the model's scale.")],
+    photos: Annotated[list[Path], Argument(help="Photos; each is reduced by the model's scale.")],
     output: Output,
 ) -> None:
     """Show what each binary layer is given, as boxes for each photo: median, middle half, 1 to 99 percent."""
@@ -112,7 +114,7 @@ def activations(
 
 def attention(
     model: Weights,
-    photo: Annotated[Path, typer.Argument(help="A photo; it is reduced by the model's scale.")],
+    photo: Annotated[Path, Argument(help="A photo; it is reduced by the model's scale.")],
     output: Output,
 ) -> None:
     """Show the gains of spatial and channel gates over a photo, and how much window attention looks at each pixel."""

@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-import typer
-
+from bitsr.cli.arguments import Argument, Commands, Option
 from bitsr.cli.console import closing, table
 from bitsr.cli.options import example
 from bitsr.common.errors import UsageError
@@ -11,20 +10,21 @@ from bitsr.common.errors import UsageError
 _SETS = ("Set5", "Set14", "B100")
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
+def register(app: Commands) -> None:
+    app.add(
         "models",
+        models,
         short_help="List trained weights, or all models.",
         epilog=example("bitsr models", "bitsr models 'ebsr*x4'"),
-    )(models)
+    )
 
 
 def models(
     pattern: Annotated[
-        str | None, typer.Argument(help="Shell pattern of model ids, with weights or not.", show_default=False)
+        str | None, Argument(help="Shell pattern of model ids, with weights or not.", show_default=False)
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also the models that come without weights, to be trained.")
+        bool, Option("--all", help="Also the models that come without weights, to be trained.")
     ] = False,
 ) -> None:
     """List the models that come with trained weights, and their PSNR; with --all every model."""

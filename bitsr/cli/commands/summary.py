@@ -2,27 +2,25 @@
 
 from typing import Annotated
 
-import typer
-
-from bitsr.cli.console import closing, table
+from bitsr.cli.arguments import Argument, Commands, Option
+from bitsr.cli.console import closing, line, table
 from bitsr.cli.options import example
 from bitsr.common.errors import UsageError
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
+def register(app: Commands) -> None:
+    app.add(
         "summary",
+        summary,
         short_help="Show parameters and operations, layer by layer.",
         epilog=example("bitsr summary ebsr_light_x4 --size 1x3x128x128"),
-    )(summary)
+    )
 
 
 def summary(
-    model: Annotated[str, typer.Argument(help="Model id.")],
-    size: Annotated[str, typer.Option("--size", help="Input as NxCxHxW.")] = "1x3x180x320",
-    convention: Annotated[
-        str, typer.Option(help="Whose way to add the operations: ebsr, bbcu or bidiffsr.")
-    ] = "bidiffsr",
+    model: Annotated[str, Argument(help="Model id.")],
+    size: Annotated[str, Option("--size", help="Input as NxCxHxW.")] = "1x3x180x320",
+    convention: Annotated[str, Option(help="Whose way to add the operations: ebsr, bbcu or bidiffsr.")] = "bidiffsr",
 ) -> None:
     """Show parameters, multiply-accumulates, bit operations, stored bytes and memory of a model, layer by layer."""
     from bitsr.training import cost
@@ -71,8 +69,8 @@ def summary(
         f"memory:        {_memory(model, height=height, width=width)}",
         f"looks around:  {info.receptive_field_radius} pixels of the input{pooling}",
     )
-    for line in lines:
-        typer.echo(line)
+    for text in lines:
+        line(text)
     closing([], then=["bitsr", "export", model, "-o", f"build/{model}"])
 
 

@@ -3,37 +3,37 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from bitsr.cli.arguments import Argument, Commands, Option
 from bitsr.cli.console import closing, note
 from bitsr.cli.options import example
 from bitsr.common.errors import UsageError
 from bitsr.common.extras import needs
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
+def register(app: Commands) -> None:
+    app.add(
         "train",
+        train,
         short_help="Train a model by a recipe.",
         epilog=example("bitsr train ebsr_light_plus_x4 optimizer.lr=1e-3 -o runs/mine"),
-    )(train)
+    )
 
 
 def train(
-    recipe: Annotated[str | None, typer.Argument(help="Recipe file, or the name of one that comes with bitsr.")] = None,
-    overrides: Annotated[list[str] | None, typer.Argument(help="Changes as key=value, e.g. optimizer.lr=1e-3.")] = None,
+    recipe: Annotated[str | None, Argument(help="Recipe file, or the name of one that comes with bitsr.")] = None,
+    overrides: Annotated[list[str] | None, Argument(help="Changes as key=value, e.g. optimizer.lr=1e-3.")] = None,
     run_dir: Annotated[
-        Path | None, typer.Option("--run-dir", "-o", help="Folder of the training.", show_default="runs/RECIPE")
+        Path | None, Option("--run-dir", "-o", help="Folder of the training.", show_default="runs/RECIPE")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in the folder.")] = False,
+    resume: Annotated[bool, Option("--resume", help="Go on with the training in the folder.")] = False,
     relay: Annotated[
-        bool, typer.Option("--next", help="Go on with what is next in the plan of the shipped weights (docs/zoo.md).")
+        bool, Option("--next", help="Go on with what is next in the plan of the shipped weights (docs/zoo.md).")
     ] = False,
     minutes: Annotated[
-        float | None, typer.Option(help="Stop after so long; it can go on.", show_default="at the last step")
+        float | None, Option(help="Stop after so long; it can go on.", show_default="at the last step")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="With --next: where the picture folders lie.", show_default="data")
+        Path | None, Option(help="With --next: where the picture folders lie.", show_default="data")
     ] = None,
 ) -> None:
     """Train a model by a recipe, or with --next go on with the shipped weights."""

@@ -4,9 +4,8 @@ from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from bitsr.cli.console import TaskProgress, closing, error_line, note, progress
+from bitsr.cli.arguments import Argument, Commands, Option
+from bitsr.cli.console import closing, error_line, note, progress
 from bitsr.cli.options import Runtime, example
 from bitsr.common.errors import BitsrError, UsageError
 
@@ -22,67 +21,63 @@ _EXAMPLES = example(
 )
 
 
-def register(app: typer.Typer) -> None:
-    app.command("upscale", short_help="Upscale a picture or a folder of pictures.", epilog=_EXAMPLES)(upscale)
+def register(app: Commands) -> None:
+    app.add("upscale", upscale, short_help="Upscale a picture or a folder of pictures.", epilog=_EXAMPLES)
 
 
 def upscale(
     source_argument: Annotated[
-        Path | None, typer.Argument(metavar="INPUT", help="Picture, or folder of pictures.", show_default=False)
+        Path | None, Argument(metavar="INPUT", help="Picture, or folder of pictures.", show_default=False)
     ] = None,
     target_argument: Annotated[
         Path | None,
-        typer.Argument(metavar="OUTPUT", help="Picture, or folder.", show_default="beside INPUT, as photo_x4.png"),
+        Argument(metavar="OUTPUT", help="Picture, or folder.", show_default="beside INPUT, as photo_x4.png"),
     ] = None,
     source_option: Annotated[
-        Path | None, typer.Option("--input", "-i", help="The same as INPUT.", show_default=False)
+        Path | None, Option("--input", "-i", help="The same as INPUT.", show_default=False)
     ] = None,
     target_option: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The same as OUTPUT.", show_default=False)
+        Path | None, Option("--output", "-o", help="The same as OUTPUT.", show_default=False)
     ] = None,
     scale: Annotated[
         int | None,
-        typer.Option("--scale", "-s", min=1, help="Enlargement; picks the built-in weights.", show_default="4"),
+        Option("--scale", "-s", min=1, help="Enlargement; picks the built-in weights.", show_default="4"),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--model", "-m", "-n", help="Model id, weights file or artifact (.tflite, .pte).", show_default="built in"
         ),
     ] = None,
     tile: Annotated[
         int | None,
-        typer.Option("--tile", "-t", min=0, help="Side of the largest tile, in input pixels.", show_default="512"),
+        Option("--tile", "-t", min=0, help="Side of the largest tile, in input pixels.", show_default="512"),
     ] = None,
     extension: Annotated[
         str | None,
-        typer.Option("--format", "-f", help="Format of results: png, jpg, webp, tif or bmp.", show_default="png"),
+        Option("--format", "-f", help="Format of results: png, jpg, webp, tif or bmp.", show_default="png"),
     ] = None,
     quality: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Of results in JPEG and WebP.", show_default="95")
+        int | None, Option(min=1, max=100, help="Of results in JPEG and WebP.", show_default="95")
     ] = None,
     recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="Enter the sub-folders of a folder, and mirror them.")
+        bool, Option("--recursive", "-r", help="Enter the sub-folders of a folder, and mirror them.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
-    skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave out pictures whose output exists.")
-    ] = False,
-    keep_gps: Annotated[bool, typer.Option("--keep-gps", help="Keep the place in the EXIF data.")] = False,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace outputs that exist.")] = False,
+    skip_existing: Annotated[bool, Option("--skip-existing", help="Leave out pictures whose output exists.")] = False,
+    keep_gps: Annotated[bool, Option("--keep-gps", help="Keep the place in the EXIF data.")] = False,
     ensemble: Annotated[
-        bool, typer.Option("--tta", "-x", help="Average over the eight orientations: better, eight times slower.")
+        bool, Option("--tta", "-x", help="Average over the eight orientations: better, eight times slower.")
     ] = False,
     threads: Annotated[
-        str | None, typer.Option("--threads", "-j", help="Threads of the network.", show_default="all processors")
+        str | None, Option("--threads", "-j", help="Threads of the network.", show_default="all processors")
     ] = None,
     runtime: Annotated[
-        Runtime | None, typer.Option(help="What runs the network.", show_default="core, or what the artifact needs")
+        Runtime | None, Option(help="What runs the network.", show_default="core, or what the artifact needs")
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Sampling steps of a diffusion model.", show_default="50")
-    ] = None,
+    steps: Annotated[int | None, Option(min=1, help="Sampling steps of a diffusion model.", show_default="50")] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of the noise that a diffusion model starts from.", show_default="0")
+        int | None, Option(min=0, help="Of the noise that a diffusion model starts from.", show_default="0")
     ] = None,
 ) -> None:
     """Upscale a picture or a folder of pictures, of any size.
@@ -235,16 +230,15 @@ def _run(session: "Session", plan: "Plan", *, tile: int | None) -> tuple[int, li
 
     written = 0
     failures: list[BitsrError] = []
-    with progress() as bar:
-        task = bar.add_task(session.info.model, total=plan.pixels)
+    with progress() as bars:
+        task = bars.task(session.info.model, total=plan.pixels)
         if isinstance(session, SamplingSession):
-            step_task = bar.add_task("steps of this tile", total=None)
-            session.on_step = TaskProgress(bar, step_task)
+            session.on_step = bars.task("steps of this tile", total=None)
         for outcome in upscale_jobs(
             session,
             plan.jobs,
             tile_pixels=tile**2 if tile else DEFAULT_TILE_PIXELS,
-            progress=TaskProgress(bar, task),
+            progress=task,
         ):
             if isinstance(outcome, Failure):
                 failures.append(outcome.error)

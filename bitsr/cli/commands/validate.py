@@ -4,8 +4,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from bitsr.cli.arguments import Argument, Commands, Option
 from bitsr.cli.console import closing, note, table
 from bitsr.cli.options import example
 from bitsr.common.extras import needs
@@ -14,37 +13,36 @@ if TYPE_CHECKING:
     from bitsr.validation.results import Results, Run
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
+def register(app: Commands) -> None:
+    app.add(
         "validate",
+        validate,
         short_help="Prove that artifacts compute what PyTorch does.",
         epilog=example("bitsr validate build/x4 --on host,native --images data/Set5"),
-    )(validate)
+    )
 
 
 def validate(
-    source: Annotated[Path, typer.Argument(help="Folder of an export, or one artifact.")],
+    source: Annotated[Path, Argument(help="Folder of an export, or one artifact.")],
     on: Annotated[
-        str, typer.Option("--on", help="Targets, comma-separated: host, native, qemu, qemu:CPU, unidbg, adb:SERIAL.")
+        str, Option("--on", help="Targets, comma-separated: host, native, qemu, qemu:CPU, unidbg, adb:SERIAL.")
     ] = "host",
-    images: Annotated[
-        Path | None, typer.Option("--images", help="Folder of original pictures, or one picture.")
-    ] = None,
-    report: Annotated[Path, typer.Option("--output", "-o", help="Folder of results.json and report.html.")] = Path(
+    images: Annotated[Path | None, Option("--images", help="Folder of original pictures, or one picture.")] = None,
+    report: Annotated[Path, Option("--output", "-o", help="Folder of results.json and report.html.")] = Path(
         "build/validation"
     ),
     weights: Annotated[
-        Path | None, typer.Option("--weights", help="What the artifact was exported from.", show_default="built in")
+        Path | None, Option("--weights", help="What the artifact was exported from.", show_default="built in")
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only so many of the images.")] = None,
-    op: Annotated[int | None, typer.Option(min=0, help="Only this op of the artifact, as failures name it.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the golden picture that the ops are replayed with.")] = 0,
-    threads: Annotated[str, typer.Option(help="Thread counts of the times; n is all cores.")] = "1,n",
+    limit: Annotated[int | None, Option("--limit", min=1, help="Only so many of the images.")] = None,
+    op: Annotated[int | None, Option(min=0, help="Only this op of the artifact, as failures name it.")] = None,
+    seed: Annotated[int, Option(help="Of the golden picture that the ops are replayed with.")] = 0,
+    threads: Annotated[str, Option(help="Thread counts of the times; n is all cores.")] = "1,n",
     runs: Annotated[
         int | None,
-        typer.Option(min=0, help="Timed runs; 0 measures no times.", show_default="5 to 50, in some seconds"),
+        Option(min=0, help="Timed runs; 0 measures no times.", show_default="5 to 50, in some seconds"),
     ] = None,
-) -> None:
+) -> int:
     """Prove that artifacts compute on targets what PyTorch computes, and measure how fast.
 
     Exit codes: 0 passed, 1 parity failed, 2 wrong request, 3 something is missing (the error says how to get it).
@@ -68,8 +66,7 @@ def validate(
     )
     _print(results)
     closing([report / RESULTS, report / REPORT])
-    if not results.passed:
-        raise typer.Exit(1)
+    return 0 if results.passed else 1
 
 
 def _print(results: "Results") -> None:

@@ -25,7 +25,7 @@ from bitsr.common.memory import available_memory
 from bitsr.common.pictures import colour
 from bitsr.common.pictures.exif import kept_exif, orientation, parse_exif, resolution
 from bitsr.common.pictures.incomplete import IncompleteError, check_missing, complete
-from bitsr.common.pictures.kinds import CAMERA_RAW, advice, readable_formats, unsupported_kind
+from bitsr.common.pictures.kinds import CAMERA_RAW, advice, readable_formats, unsupported_kind, usual_formats
 from bitsr.common.pictures.picture import Metadata, Picture
 from bitsr.common.pictures.png_file import PngFile, complete_png, is_png, scan_png
 from bitsr.common.pictures.transparency import fill_hidden
@@ -174,7 +174,10 @@ def _refuse_kind(path: Path, kind: str) -> None:
 def _open_image(file: object) -> Image.Image:
     with _without_pillows_limit(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on metadata that is not used
-        return Image.open(file, formats=readable_formats())  # type: ignore[arg-type]
+        try:
+            return Image.open(file, formats=usual_formats())  # type: ignore[arg-type]
+        except UnidentifiedImageError:
+            return Image.open(file, formats=readable_formats())  # type: ignore[arg-type]
 
 
 def _completed(path: Path, png: PngFile | None) -> _Opened | None:

@@ -3,7 +3,6 @@
 import struct
 
 from PIL import Image
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from bitsr.common.pictures.exif import PREFIX, SUB_DIRECTORIES
 
@@ -27,6 +26,8 @@ def add_directories(tiff: bytes, directories: dict[int, dict[int, object]]) -> b
     Raises:
         ValueError: it is not such a TIFF.
     """
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
     if tiff[:4] != b"II*\0":
         raise ValueError("expected a little-endian TIFF")
     (start,) = struct.unpack_from("<I", tiff, 4)
