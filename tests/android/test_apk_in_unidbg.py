@@ -54,21 +54,24 @@ def engine(android: Path, apk: Path, *arguments: str | Path, cpu: str = "cortex-
     return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
 
 
-@pytest.mark.parametrize(("kind", "runtime"), [("tflite", "tflite"), ("pte", "executorch")])
+@pytest.mark.parametrize(
+    ("kind", "asked", "runtime"),
+    [("tflite", "core", "core"), ("tflite", "framework", "tflite"), ("pte", "framework", "executorch")],
+)
 def test_pixels_of_the_app_are_those_of_python(
-    android: Path, apk: Path, photo: Path, tmp_path: Path, kind: str, runtime: str
+    android: Path, apk: Path, photo: Path, tmp_path: Path, kind: str, asked: str, runtime: str
 ) -> None:
     with Image.open(photo) as opened:
         picture = opened.convert("RGB").resize((WIDTH, HEIGHT))
     given, got = tmp_path / "given.rgb", tmp_path / "got.rgb"
     given.write_bytes(picture.tobytes())
-    facts = engine(android, apk, f"{MODEL}.{kind}", str(WIDTH), str(HEIGHT), given, got)
+    facts = engine(android, apk, f"{MODEL}.{kind}", asked, str(WIDTH), str(HEIGHT), given, got)
     assert facts["status"] == "0", facts
     assert (facts["runtime"], facts["isa"]) == (runtime, "neon")
     with zipfile.ZipFile(apk) as archive:
         for suffix in {f".{kind}", ".json"} if kind == "pte" else {f".{kind}"}:
             (tmp_path / f"net{suffix}").write_bytes(archive.read(f"assets/{MODEL}{suffix}"))
-    with load(tmp_path / f"net.{kind}", threads=1, runtime=kind) as session:
+    with load(tmp_path / f"net.{kind}", threads=1, runtime="core" if asked == "core" else kind) as session:
         expected = session.upscale(np.asarray(picture))
     pixels = np.frombuffer(got.read_bytes(), np.uint8).reshape(expected.shape)
     assert np.array_equal(pixels, expected)
@@ -77,6 +80,6 @@ def test_pixels_of_the_app_are_those_of_python(
 @pytest.mark.parametrize("kind", ["tflite", "pte"])
 def test_a_damaged_model_is_refused(android: Path, apk: Path, tmp_path: Path, kind: str) -> None:
     nothing = tmp_path / "nothing.rgb"
-    facts = engine(android, apk, f"{MODEL}.{kind}", "1", "1", nothing, nothing, "damaged")
+    facts = engine(android, apk, f"{MODEL}.{kind}", "framework", "1", "1", nothing, nothing, "damaged")
     assert facts["status"] == str(FORMAT)
     assert "is damaged or does not belong to its metadata" in facts["error"]

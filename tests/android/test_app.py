@@ -78,7 +78,9 @@ def reports(repository: Path, photo: Path) -> dict[str, dict[str, str]]:
     for module in MODULES:
         for old in (build / "android" / "maven" / module / "surefire-reports").glob("*.xml"):
             old.unlink()
-    command = ["mvn", "--batch-mode", "--offline", "--quiet", "--fail-at-end", "--file", "android_demo/pom.xml"]
+    # A test of the engine that fails shall not keep the app's from running.
+    command = ["mvn", "--batch-mode", "--offline", "--quiet", "-Dmaven.test.failure.ignore=true"]
+    command += ["--file", "android_demo/pom.xml"]
     done = subprocess.run(
         [*command, f"-Dbitsr.build={build}", f"-Dbitsr.python={sys.executable}", "test"],
         cwd=repository,
@@ -94,7 +96,8 @@ def reports(repository: Path, photo: Path) -> dict[str, dict[str, str]]:
                 wrong = [child for child in case if child.tag in ("failure", "error", "skipped")]
                 name = f"{case.get('classname')}.{case.get('name')}"
                 found[module][name] = "\n".join(child.text or child.tag for child in wrong)
-        assert found[module], f"no test of {module} ran:\n{done.stdout[-5000:]}{done.stderr[-5000:]}"
+        if done.returncode != 0 or not found[module]:
+            found[module]["Maven itself"] = f"{done.stdout[-5000:]}{done.stderr[-5000:]}" or "no test ran"
     return found
 
 
@@ -149,11 +152,11 @@ def test_exif_data_is_kept_as_by_the_command_line(reports: dict[str, dict[str, s
         assert bool(ours) == path.name.startswith("photo")
 
 
-@pytest.mark.parametrize("form", ["tflite", "pte"])
+@pytest.mark.parametrize("runtime", ["core", "tflite", "pte"])
 def test_results_of_the_app_are_those_of_the_runner(
-    reports: dict[str, dict[str, str]], repository: Path, form: str
+    reports: dict[str, dict[str, str]], repository: Path, runtime: str
 ) -> None:
-    text = (repository / "build" / "android" / "results" / f"results_{form}.json").read_text(encoding="utf-8")
+    text = (repository / "build" / "android" / "results" / f"results_{runtime}.json").read_text(encoding="utf-8")
     (run,) = parse_output(text, source="the app").models
     assert len(run.samples_ms) == len(run.samples_cpu_ms) == 3
     assert run.device.kernel in run.device.isa

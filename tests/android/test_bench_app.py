@@ -56,7 +56,7 @@ def test_results_of_an_earlier_run_are_not_taken(phone: Path) -> None:
     assert found.run.samples_ms == [7.0, 9.0, 8.0]
     asked = (phone / "asked").read_text(encoding="utf-8").splitlines()
     assert all(line.startswith("-s SERIAL shell ") for line in asked)
-    assert "--es model ebsr --es format tflite --ei runs 3 --ei threads 2" in asked[1]
+    assert "--es model ebsr --es runtime tflite --ei runs 3 --ei threads 2" in asked[1]
     assert RESULTS in asked[2]
 
 
@@ -93,7 +93,7 @@ def test_only_devices_behind_adb_have_the_app() -> None:
 def test_the_command_writes_results(phone: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (phone / "next").write_text(results(7.0, 9.0, 8.0), encoding="utf-8")
     words = ["bench", "--on", "adb:SERIAL", "--app", "--model", "ebsr", "--rounds", "3", "--threads", "1"]
-    assert main([*words, "--runtime", "litert", "-o", str(tmp_path / "out")]) == 0
+    assert main([*words, "--runtime", "core", "-o", str(tmp_path / "out")]) == 0
     assert "8.00" in capfd.readouterr().out
     assert json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8")) == json.loads(
         (phone / "next").read_text(encoding="utf-8")

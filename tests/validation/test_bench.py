@@ -52,7 +52,7 @@ def test_wrong_arguments() -> None:
         run_bench(threads=(1, 0))
     with pytest.raises(UsageError, match="case is 'body', expected some of: layer, network"):
         run_bench(cases=("layer", "body"))
-    with pytest.raises(UsageError, match="runtime is 'onnx', expected some of: executorch, litert"):
+    with pytest.raises(UsageError, match="runtime is 'onnx', expected some of: pte, tflite"):
         run_bench(runtimes=("onnx",))
 
 
@@ -69,7 +69,7 @@ def test_photos_for_the_calibration(photo: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_package_is_said_before_minutes_are_spent(monkeypatch: pytest.MonkeyPatch) -> None:
-    for runtime in ("litert", "executorch"):
+    for runtime in ("tflite", "pte"):
         monkeypatch.setitem(lowering.PACKAGES, runtime, ("no_such_package",))
         with pytest.raises(MissingExtraError, match=r"'no_such_package', which.*\[export\]'"):
             run_bench(runtimes=(runtime,))

@@ -55,19 +55,19 @@ class AppOnDevice:
     def time(
         self,
         model: str,
-        kind: str,
+        runtime: str,
         *,
         runs: int,
         threads: int,
         sleep: Callable[[float], None] = time.sleep,
     ) -> AppRun:
-        """Time ``model`` in the format ``kind``; the app must be installed and hold it.
+        """Time ``model`` in the core, or in the framework of a format; the app must be installed and hold it.
 
         Raises:
             TargetError: the device or the app does not answer, or the app refuses.
         """
         self._shell(f"rm -f {RESULTS}")
-        extras = f"--es model {shlex.quote(model)} --es format {kind} --ei runs {runs} --ei threads {threads}"
+        extras = f"--es model {shlex.quote(model)} --es runtime {runtime} --ei runs {runs} --ei threads {threads}"
         said = self._shell(f"am start -W -n {ACTIVITY} {extras}")
         if "Error" in said:
             raise TargetError(

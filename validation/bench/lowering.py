@@ -13,16 +13,17 @@ from bitsr.validation.bench.candidates import EXECUTORCH, FLOAT_KERNEL, INT8_KER
 from bitsr.validation.bench.journal import Journal
 
 CASES = ("layer", "network")
-RUNTIMES = {"executorch": EXECUTORCH, "litert": LITERT}
+# By the words of `--runtime`: each framework is called by the format that it runs.
+RUNTIMES = {"pte": EXECUTORCH, "tflite": LITERT}
 # By their names in an import, so that a missing one is said before minutes are spent on the other runtime.
 PACKAGES = {
-    "executorch": ("executorch", "torchao"),
-    "litert": ("onnx", "onnx2tf", "tensorflow", "tf_keras", "ai_edge_litert"),
+    "pte": ("executorch", "torchao"),
+    "tflite": ("onnx", "onnx2tf", "tensorflow", "tf_keras", "ai_edge_litert"),
 }
 # The extra of bitsr that installs a runtime's packages, and what it is needed for.
 EXTRAS = {
-    "executorch": ("export", "Timing ExecuTorch"),
-    "litert": ("export", "Timing LiteRT (--runtime executorch leaves it out)"),
+    "pte": ("export", "Timing ExecuTorch"),
+    "tflite": ("export", "Timing LiteRT (--runtime pte leaves it out)"),
 }
 Networks = Callable[[], dict[str, nn.Module]]
 
@@ -64,7 +65,7 @@ def lower_case(case: str, *, runtimes: tuple[str, ...], samples: list[Tensor] | 
 def _backend(runtime: str) -> Any:
     """The runtime's module, which loads a heavy stack."""
     with quiet():
-        if runtime == "executorch":
+        if runtime == "pte":
             from bitsr.validation.bench import executorch
 
             return executorch

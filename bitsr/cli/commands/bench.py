@@ -39,7 +39,9 @@ def bench(
         str | None, Option(help="Thread counts, separated by commas.", show_default="1, and all processors")
     ] = None,
     case: Annotated[str, Option(help="Cases, separated by commas.")] = "layer,network",
-    runtime: Annotated[str, Option(help="Runtimes, separated by commas.")] = "executorch,litert",
+    runtime: Annotated[
+        str, Option(help="Frameworks, separated by commas: pte (ExecuTorch), tflite (LiteRT); with --app also core.")
+    ] = "pte,tflite",
     picture: Annotated[
         list[Path] | None,
         Option(help="Photo that int8 is calibrated with; may be repeated.", show_default="those in assets"),
@@ -114,19 +116,20 @@ def _bench_app(
     from statistics import median
 
     from bitsr.artifact.formats import FORMATS
+    from bitsr.runtime.network import CORE
     from bitsr.validation.bench.app import AppOnDevice
 
     if not in_app:
         raise UsageError("--on times the Android app; add --app, or time bitsr-run there with: bitsr validate --on ...")
     if on is None or model is None:
         raise UsageError("--app takes the device and the model: --on adb:SERIAL --app --model ebsr_light_plus_x4")
-    kinds = {form.runtime.lower(): kind for kind, form in FORMATS.items()}
-    unknown = [name for name in runtimes if name not in kinds]
+    known = (CORE, *FORMATS)
+    unknown = [name for name in runtimes if name not in known]
     if unknown:
-        raise UsageError(f"the runtime is '{', '.join(unknown)}'; expected some of: {', '.join(kinds)}")
+        raise UsageError(f"the runtime is '{', '.join(unknown)}'; expected some of: {', '.join(known)}")
     _check_output(folder)
     app = AppOnDevice.find(on)
-    found = [app.time(model, kinds[name], runs=runs, threads=count) for name in runtimes for count in counts]
+    found = [app.time(model, name, runs=runs, threads=count) for name in runtimes for count in counts]
     contents = [one.content for one in found]
     with atomic_write(folder / COMPLETE) as temporary:
         content = contents[0] if len(contents) == 1 else {"schema": 1, "models": contents}

@@ -23,13 +23,13 @@ import org.json.JSONObject;
 final class Benchmark {
     /** What is timed; sides are those of the network's input. */
     static final class Request {
-        final String model, format;
+        final String model, runtime;
         final int runs, warmup, threads, height, width;
 
-        Request(String model, String format, int runs, int warmup, int threads, int height, int width)
+        Request(String model, String runtime, int runs, int warmup, int threads, int height, int width)
                 throws RequestException {
             this.model = model;
-            this.format = format;
+            this.runtime = runtime;
             this.runs = inRange("runs", runs, 1, 10_000);
             this.warmup = inRange("warmup", warmup, 0, 10_000);
             this.threads = inRange("threads", threads, 1, 64);
@@ -72,7 +72,7 @@ final class Benchmark {
     static JSONObject run(Models models, Request request, IntConsumer progress)
             throws IOException, BitsrException, JSONException {
         long start = System.nanoTime();
-        try (Upscaler upscaler = models.open(request.model, request.format, request.threads)) {
+        try (Upscaler upscaler = models.open(request.model, request.runtime, request.threads)) {
             double load = (System.nanoTime() - start) / 1e6;
             float[] input = pattern(CHANNELS * request.height * request.width);
             double[] times = new double[2];
@@ -102,7 +102,7 @@ final class Benchmark {
     }
 
     private static JSONObject model(Request request, ModelInfo info) throws JSONException {
-        return new JSONObject().put("path", request.model + "." + request.format).put("bytes", info.artifactBytes)
+        return new JSONObject().put("path", request.model + "." + info.format).put("bytes", info.artifactBytes)
                 .put("format", info.format).put("scale", info.scale).put("sidecar", new JSONObject(info.metadata));
     }
 

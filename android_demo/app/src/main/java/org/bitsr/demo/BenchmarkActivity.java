@@ -14,7 +14,7 @@ import org.json.JSONObject;
 
 /**
  * Times a model when a computer asks for it: {@code adb shell am start -n org.bitsr.demo/.BenchmarkActivity} with the
- * extras model, format (texts), runs, warmup, threads, height, width (numbers). The end stands in the log, tag bitsr.
+ * extras model, runtime (texts), runs, warmup, threads, height, width (numbers). The end stands in the log, tag bitsr.
  */
 public final class BenchmarkActivity extends RunActivity<BenchmarkActivity.Run> {
     static final class Run extends RunActivity.Run {
@@ -31,7 +31,7 @@ public final class BenchmarkActivity extends RunActivity<BenchmarkActivity.Run> 
                     Benchmark.Request request = request(models, intent);
                     JSONObject results = Benchmark.run(models, request,
                             number -> say(context.getString(R.string.benchmark_running,
-                                    request.model + "." + request.format, number, request.runs), false, false));
+                                    request.model + ", " + Facts.runtime(context, request.runtime), number, request.runs), false, false));
                     Benchmark.write(target, results);
                     double median = Benchmark.median(results.getJSONArray("samples_ms"));
                     Log.i("bitsr", String.format(Locale.ROOT, "benchmark: median %.3f ms, %s", median, target));
@@ -54,13 +54,13 @@ public final class BenchmarkActivity extends RunActivity<BenchmarkActivity.Run> 
                 throw new Benchmark.RequestException(
                         "there is no model '" + model + "', expected one of " + String.join(", ", names));
             }
-            List<String> formats = models.formats(model);
-            String format = text(intent, "format", formats.get(0));
-            if (!formats.contains(format)) {
-                throw new Benchmark.RequestException(
-                        "there is no " + model + "." + format + ", expected one of " + String.join(", ", formats));
+            List<String> runtimes = models.runtimes(model);
+            String runtime = text(intent, "runtime", runtimes.get(0));
+            if (!runtimes.contains(runtime)) {
+                throw new Benchmark.RequestException("the runtime of " + model + " is '" + runtime
+                        + "', expected one of " + String.join(", ", runtimes));
             }
-            return new Benchmark.Request(model, format, intent.getIntExtra("runs", 50), intent.getIntExtra("warmup", 5),
+            return new Benchmark.Request(model, runtime, intent.getIntExtra("runs", 50), intent.getIntExtra("warmup", 5),
                     intent.getIntExtra("threads", 1), intent.getIntExtra("height", 128),
                     intent.getIntExtra("width", 128));
         }

@@ -1,22 +1,22 @@
 package org.bitsr.demo;
 
-/** By which model, runtime and threads a picture is enlarged. */
+/** By which model, runtime (of {@link Models#runtimes}) and threads a picture is enlarged. */
 final class Choice {
-    final String model, format;
+    final String model, runtime;
     final int threads;
 
-    Choice(String model, String format, int threads) {
+    Choice(String model, String runtime, int threads) {
         this.model = model;
-        this.format = format;
+        this.runtime = runtime;
         this.threads = threads;
     }
 
     @Override public boolean equals(Object other) {
         return other instanceof Choice && model.equals(((Choice) other).model)
-                && format.equals(((Choice) other).format) && threads == ((Choice) other).threads;
+                && runtime.equals(((Choice) other).runtime) && threads == ((Choice) other).threads;
     }
 
     @Override public int hashCode() {
-        return model.hashCode() * 31 + format.hashCode() + threads;
+        return model.hashCode() * 31 + runtime.hashCode() + threads;
     }
 }

@@ -22,7 +22,7 @@ final class Choosers {
     private final SharedPreferences kept;
     private final Spinner model, runtime, threads;
     private final List<String> names;
-    private List<String> formats;
+    private List<String> runtimes;
 
     /**
      * @param usual the model where none was chosen yet; "" where there is none at all
@@ -46,11 +46,11 @@ final class Choosers {
             counts.add(String.valueOf(count));
         }
         fill(threads, counts, Math.min(kept.getInt(THREADS, USUAL_THREADS), counts.size()) - 1);
-        setFormats();
+        setRuntimes();
         AdapterView.OnItemSelectedListener listener = new AdapterView.OnItemSelectedListener() {
             @Override public void onItemSelected(AdapterView<?> parent, View view, int position, long id) {
                 if (parent == model) {
-                    setFormats();
+                    setRuntimes();
                 }
                 keep();
                 chosen.run();
@@ -73,30 +73,34 @@ final class Choosers {
         }
     }
 
-    private void setFormats() {
+    private void setRuntimes() {
         int at = model.getSelectedItemPosition();
-        List<String> next = at < 0 ? Collections.emptyList() : models.formats(names.get(at));
-        if (next.equals(formats)) {
+        List<String> next = at < 0 ? Collections.emptyList() : models.runtimes(names.get(at));
+        if (next.equals(runtimes)) {
             return;
         }
-        formats = next;
+        runtimes = next;
         List<String> words = new ArrayList<>();
-        for (String format : formats) {
-            words.add(Facts.runtime(activity, format));
+        for (String one : runtimes) {
+            words.add(Facts.runtime(activity, one));
         }
-        fill(runtime, words, formats.indexOf(kept.getString(RUNTIME, "")));
+        fill(runtime, words, runtimes.indexOf(kept.getString(RUNTIME, "")));
     }
 
     private void keep() {
         Choice choice = choice();
-        kept.edit().putString(MODEL, choice.model).putString(RUNTIME, choice.format).putInt(THREADS, choice.threads)
-                .apply();
+        SharedPreferences.Editor edit = kept.edit().putString(MODEL, choice.model).putInt(THREADS, choice.threads);
+        // What a model only lacks is no choice of its user: the next model may have it.
+        if (runtimes.contains(kept.getString(RUNTIME, Models.CORE)) || runtime.getSelectedItemPosition() > 0) {
+            edit.putString(RUNTIME, choice.runtime);
+        }
+        edit.apply();
     }
 
     /** Empty names where there is no model. */
     Choice choice() {
-        int name = model.getSelectedItemPosition(), format = runtime.getSelectedItemPosition();
-        return new Choice(name < 0 ? "" : names.get(name), format < 0 ? "" : formats.get(format),
+        int name = model.getSelectedItemPosition(), way = runtime.getSelectedItemPosition();
+        return new Choice(name < 0 ? "" : names.get(name), way < 0 ? "" : runtimes.get(way),
                 Math.max(threads.getSelectedItemPosition(), 0) + 1);
     }
 }

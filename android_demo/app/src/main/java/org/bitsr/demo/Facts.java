@@ -32,14 +32,16 @@ final class Facts {
         return id.replaceAll("^(.*)_x(\\d+)$", "×$2 · $1").replace('_', ' ');
     }
 
-    static String runtime(Context context, String format) {
-        switch (format) {
+    static String runtime(Context context, String runtime) {
+        switch (runtime) {
+            case Models.CORE:
+                return context.getString(R.string.runtime_core);
             case "tflite":
                 return context.getString(R.string.runtime_tflite);
             case "pte":
                 return context.getString(R.string.runtime_pte);
             default:
-                return format.toUpperCase(Locale.ROOT);
+                return runtime.toUpperCase(Locale.ROOT);
         }
     }
 }

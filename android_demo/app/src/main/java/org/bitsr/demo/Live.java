@@ -26,7 +26,7 @@ final class Live implements FrameSource.Listener {
         final FrameSource.Frame frame;
         final int[] enlarged;
         final int scale, threads;
-        final String format;
+        final String runtime;
         /** Enlarged frames in a second; 0 while there are too few to tell. */
         final double rate;
         /** Of the network with its tiles, for this frame. */
@@ -34,13 +34,13 @@ final class Live implements FrameSource.Listener {
         /** Frames since the start, and how many of them were not enlarged. */
         final long frames, dropped;
 
-        Shown(FrameSource.Frame frame, int[] enlarged, Upscaler upscaler, double rate, double milliseconds, long frames,
+        Shown(FrameSource.Frame frame, int[] enlarged, Upscaler upscaler, String runtime, double rate, double milliseconds, long frames,
                 long dropped) {
             this.frame = frame;
             this.enlarged = enlarged;
             scale = upscaler.info().scale;
             threads = upscaler.info().threads;
-            format = upscaler.info().format;
+            this.runtime = runtime;
             this.rate = rate;
             this.milliseconds = milliseconds;
             this.frames = frames;
@@ -119,7 +119,7 @@ final class Live implements FrameSource.Listener {
             long started = System.nanoTime();
             int[] enlarged = upscaler.upscale(frame.argb, frame.width, frame.height, (part, all) -> !stopped);
             long ended = System.nanoTime();
-            Shown shown = new Shown(frame, enlarged, upscaler, rate(ended), (ended - started) / 1e6, frames.get(),
+            Shown shown = new Shown(frame, enlarged, upscaler, opened.runtime, rate(ended), (ended - started) / 1e6, frames.get(),
                     dropped.get());
             if (next.getAndSet(shown) == null) {
                 main.post(() -> {
@@ -140,7 +140,7 @@ final class Live implements FrameSource.Listener {
         Choice wanted = choice;
         if (!wanted.equals(opened)) {
             close();
-            upscaler = models.open(wanted.model, wanted.format, wanted.threads);
+            upscaler = models.open(wanted.model, wanted.runtime, wanted.threads);
             opened = wanted;
             done.clear();
         }

@@ -312,7 +312,7 @@ public final class MainActivity extends Activity implements Workbench.Listener {
                 return bench.source == null ? "" : bench.failure.hint;
             case DONE:
                 String facts = getString(result.threads == 1 ? R.string.facts_one : R.string.facts,
-                        Facts.time(this, result.milliseconds), Facts.runtime(this, result.choice.format), result.threads,
+                        Facts.time(this, result.milliseconds), Facts.runtime(this, result.choice.runtime), result.threads,
                         Facts.bytes(this, result.peakBytes));
                 String more = !note.isEmpty() ? note : bench.missing > 0
                         ? getString(R.string.made_up, Math.max(0.1, 100 * bench.missing))

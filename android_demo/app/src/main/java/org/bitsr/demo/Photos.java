@@ -24,12 +24,13 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 
 /** Reads pictures of others: first a copy of the file, so that nothing depends on a permission that ends. */
 final class Photos {
     /** Of the memory for Java objects that a picture's pixels may take: the rest is for everything else. */
     private static final double SHARE_OF_HEAP = 0.6;
-    private static final int BYTES_OF_PIXEL = 4;
+    private static final int BYTES_OF_PIXEL = 4, HEAD_BYTES = 32;
 
     private Photos() {}
 
@@ -96,9 +97,9 @@ final class Photos {
             throw new Failure(context.getString(R.string.fail_incomplete),
                     context.getString(R.string.fail_incomplete_hint, Math.round(100 * error.share)), error);
         } catch (IOException | RuntimeException error) {
-            throw undecodable(context, error);
+            throw undecodable(context, file, error);
         }
-        throw undecodable(context, null);
+        throw undecodable(context, file, null);
     }
 
     private static byte[] bytes(ByteBuffer content) {
@@ -111,8 +112,25 @@ final class Photos {
         return Build.VERSION.SDK_INT >= Build.VERSION_CODES.P ? Newer.decode(content) : decodeOld(bytes(content));
     }
 
-    private static Failure undecodable(Context context, Throwable cause) {
+    private static Failure undecodable(Context context, File file, Throwable cause) {
+        if (isHeic(file)) {
+            return new Failure(context.getString(R.string.fail_heic), context.getString(R.string.fail_heic_hint), cause);
+        }
         return new Failure(context.getString(R.string.fail_decode), context.getString(R.string.fail_decode_hint), cause);
+    }
+
+    /** Whether a file calls itself HEIC, as the photos of many phones are; AVIF has the same boxes. */
+    private static boolean isHeic(File file) {
+        byte[] head = new byte[HEAD_BYTES];
+        try (FileInputStream in = new FileInputStream(file)) {
+            if (in.read(head) < 12 || !BoxExif.is(head)) {
+                return false;
+            }
+        } catch (IOException error) {
+            return false;
+        }
+        String brands = new String(head, StandardCharsets.ISO_8859_1).substring(8);
+        return brands.matches("(?s)(heic|heix|hevc|hevx|heim|heis|mif1|msf1).*") && !brands.contains("avif");
     }
 
     /** The engine takes the pixels as one array, so the memory for Java objects bounds them. */

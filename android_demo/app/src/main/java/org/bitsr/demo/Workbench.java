@@ -197,7 +197,7 @@ final class Workbench {
         }
         if (!choice.equals(opened)) {
             closeModel();
-            upscaler = models.open(choice.model, choice.format, choice.threads);
+            upscaler = models.open(choice.model, choice.runtime, choice.threads);
             opened = choice;
         }
         if (!upscaler.info().upscalesPictures) {

@@ -32,8 +32,8 @@ public class BenchmarkActivityTest {
     }
 
     @Test public void writesWhatTheRunnerWrites() throws Exception {
-        for (String format : new String[] {"tflite", "pte"}) {
-            Intent asked = intent("ebsr_light_plus_tiny_x2", 3).putExtra("format", format);
+        for (String runtime : new String[] {Models.CORE, "tflite", "pte"}) {
+            Intent asked = intent("ebsr_light_plus_tiny_x2", 3).putExtra("runtime", runtime);
             try (ActivityController<BenchmarkActivity> controller = Robolectric.buildActivity(BenchmarkActivity.class, asked)) {
                 BenchmarkActivity activity = finished(controller);
                 assertTrue(activity.run().text, activity.run().passed);
@@ -43,18 +43,20 @@ public class BenchmarkActivityTest {
                 assertEquals(3, json.getJSONArray("samples_ms").length());
                 assertEquals(3, json.getJSONArray("samples_cpu_ms").length());
                 assertEquals("[1,3,48,64]", json.getJSONArray("output_shape").toString());
-                assertEquals(format, json.getJSONObject("model").getString("format"));
+                assertEquals(runtime.equals("pte") ? "pte" : "tflite", json.getJSONObject("model").getString("format"));
+                assertEquals(runtime.equals(Models.CORE), json.getJSONObject("versions").has(Models.CORE));
                 assertEquals("ebsr_light_plus_tiny_x2", json.getJSONObject("model").getJSONObject("sidecar").getString("model"));
                 // The Python side reads it with the runner's schema: tests/android.
                 Path folder = Path.of(System.getProperty("bitsr.results"));
                 Files.createDirectories(folder);
-                Files.copy(file.toPath(), folder.resolve("results_" + format + ".json"), StandardCopyOption.REPLACE_EXISTING);
+                Files.copy(file.toPath(), folder.resolve("results_" + runtime + ".json"), StandardCopyOption.REPLACE_EXISTING);
             }
         }
     }
 
     @Test public void aWrongRequestIsAnErrorInPlaceOfResults() throws Exception {
-        for (Intent asked : new Intent[] {intent("no_such_model", 3), intent("ebsr_light_plus_tiny_x2", 0)}) {
+        for (Intent asked : new Intent[] {intent("no_such_model", 3), intent("ebsr_light_plus_tiny_x2", 0),
+                intent("ebsr_light_plus_tiny_x2", 3).putExtra("runtime", "onnx")}) {
             File file = Benchmark.target(Screen.context());
             Files.createDirectories(file.getParentFile().toPath());
             Files.write(file.toPath(), "of an earlier run".getBytes(StandardCharsets.UTF_8));

@@ -109,7 +109,7 @@ public class LiveActivityTest {
                 FrameSource.Frame frame = FakeFrames.frame(m);
                 FakeFrames.last().listener.frame(frame);
                 assertEquals(m + 2, shown(activity, frame).scale);
-                assertEquals(m % 2 == 0 ? "tflite" : "pte", activity.shown().format);
+                assertEquals(m % 2 == 0 ? Models.CORE : "tflite", activity.shown().runtime);
             }
             assertEquals("one camera for all", 1, FakeFrames.MADE.size());
         }

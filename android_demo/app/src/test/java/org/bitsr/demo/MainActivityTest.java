@@ -25,6 +25,7 @@ import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.util.Arrays;
@@ -72,7 +73,8 @@ public class MainActivityTest {
             assertFalse(activity.findViewById(R.id.share).isEnabled());
             Spinner model = activity.findViewById(R.id.model), runtime = activity.findViewById(R.id.runtime);
             assertTrue("x2, x3 and x4", model.getCount() >= 3);
-            assertEquals("both runtimes", 2, runtime.getCount());
+            assertEquals("our library alone, and both frameworks", 3, runtime.getCount());
+            assertEquals(activity.getString(R.string.runtime_core), runtime.getSelectedItem());
         }
     }
 
@@ -82,8 +84,9 @@ public class MainActivityTest {
             Workbench.Result result = activity.bench().result;
             byte[] jpeg = Screen.smallPhoto();
             Bitmap source = BitmapFactory.decodeByteArray(jpeg, 0, jpeg.length), expected;
-            String asset = "models/" + result.choice.model + "." + result.choice.format;
-            try (Upscaler upscaler = Upscaler.open(activity.getAssets(), asset, new EngineOptions())) {
+            assertEquals(Models.CORE, result.choice.runtime);
+            String asset = activity.bench().models.file(result.choice.model, "tflite");
+            try (Upscaler upscaler = Upscaler.open(activity.getAssets(), asset, new EngineOptions().runtime("framework"))) {
                 expected = upscaler.upscale(source, null);
             }
             assertArrayEquals(pixels(expected), pixels(result.preview));
@@ -91,7 +94,7 @@ public class MainActivityTest {
             assertEquals("chelsea_x" + result.scale + ".png", result.file.getName());
             String size = activity.getString(R.string.size, 72, 54, 72 * result.scale, 54 * result.scale);
             assertEquals(size, Screen.text(activity, R.id.headline));
-            assertTrue(Screen.text(activity, R.id.details).contains(activity.getString(R.string.runtime_tflite)));
+            assertTrue(Screen.text(activity, R.id.details).contains(" " + activity.getString(R.string.runtime_core) + " "));
         }
     }
 
@@ -100,7 +103,7 @@ public class MainActivityTest {
             MainActivity activity = done(controller);
             Spinner model = activity.findViewById(R.id.model), runtime = activity.findViewById(R.id.runtime);
             for (int m = 0; m < model.getCount(); m++) {
-                for (int r = 0; r < 2; r++) {
+                for (int r = 0; r < runtime.getCount(); r++) {
                     model.setSelection(m);
                     Screen.idle();
                     runtime.setSelection(r);
@@ -108,7 +111,7 @@ public class MainActivityTest {
                     done(controller);
                     Workbench.Result result = activity.bench().result;
                     assertEquals(m, activity.bench().models.names().indexOf(result.choice.model));
-                    assertEquals(activity.bench().models.formats(result.choice.model).get(r), result.choice.format);
+                    assertEquals(activity.bench().models.runtimes(result.choice.model).get(r), result.choice.runtime);
                     assertEquals(72 * result.scale, result.preview.getWidth());
                 }
             }
@@ -116,7 +119,19 @@ public class MainActivityTest {
         // The choice is remembered.
         try (ActivityController<MainActivity> controller = launch(launcher())) {
             Spinner runtime = controller.get().findViewById(R.id.runtime);
-            assertEquals(1, runtime.getSelectedItemPosition());
+            assertEquals(2, runtime.getSelectedItemPosition());
+        }
+    }
+
+    @Test @Config(sdk = {26, 35}) public void aHeicPictureThatCanNotBeReadIsCalledSo() throws Exception {
+        // The JVM's Android has no decoder of HEIC, as many phones of Android 8 have none.
+        byte[] head = "\0\0\0\u0018ftypheic\0\0\0\0mif1heic".getBytes(StandardCharsets.ISO_8859_1);
+        Screen.serve(Arrays.copyOf(head, 4000));
+        try (ActivityController<MainActivity> controller = launch(Screen.shareIntent())) {
+            MainActivity activity = controller.get();
+            Screen.settle(activity);
+            assertEquals(activity.getString(R.string.fail_heic), Screen.text(activity, R.id.empty_title));
+            assertEquals(activity.getString(R.string.fail_heic_hint), Screen.text(activity, R.id.empty_text));
         }
     }
 

@@ -17,8 +17,8 @@ import java.util.stream.Stream;
 
 /**
  * The engine of a built APK, its own arm64 libraries and its own models, in an Android process:
- * {@code Apk PROCESSOR APK MODEL WIDTH HEIGHT IN OUT [damaged]}. MODEL is an asset (a .pte with its .json beside it), IN
- * and OUT are files of RGB bytes. Prints facts as {@code key=value}; {@code status} is that of the C ABI. With the word
+ * {@code Apk PROCESSOR APK MODEL RUNTIME WIDTH HEIGHT IN OUT [damaged]}. MODEL is an asset (a .pte with its .json beside it),
+ * RUNTIME "core" or "framework", IN and OUT are files of RGB bytes. Prints facts as {@code key=value}; {@code status} is that of the C ABI. With the word
  * "damaged" a byte in the middle of the model is changed.
  */
 public final class Apk {
@@ -55,26 +55,26 @@ public final class Apk {
     }
 
     private static void run(Path root, String[] words) throws Exception {
-        int width = Integer.parseInt(words[3]), height = Integer.parseInt(words[4]);
-        String asset = words[2];
+        int width = Integer.parseInt(words[4]), height = Integer.parseInt(words[5]);
+        String asset = words[2], runtime = words[3];
         boolean pte = asset.endsWith(".pte");
+        String[] frameworks = pte ? new String[] {"bitsr_pte"} : new String[] {"tensorflowlite_jni", "bitsr_tflite"};
         try (Phone phone = new Phone(Processor.named(words[0]), false, root, null, Path.of(words[1]))) {
             BaseVM vm = (BaseVM) phone.vm;
             Jni.complete(phone);
             // What the engine opens by name is there already.
-            for (String name : pte ? new String[] {"bitsr_pte"} : new String[] {"tensorflowlite_jni", "bitsr_tflite"})
-                vm.loadLibrary(name, true);
+            for (String name : runtime.equals("core") ? new String[0] : frameworks) vm.loadLibrary(name, true);
             vm.loadLibrary("bitsr_jni", true);
             phone.requireSymbols();
 
             byte[] model = required(vm, asset);
-            if (words.length > 7) model[model.length / 2] ^= 1;
+            if (words.length > 8) model[model.length / 2] ^= 1;
             byte[] sidecar = pte ? required(vm, asset.replaceFirst("pte$", "json")) : null;
             Engine engine = new Engine(phone, vm);
             DvmObject<?> handle = Jni.longs(vm, 0);
             int status = engine.type.callStaticJniMethodInt(phone.emulator, "openMemory([B[BI[B[B[B[B[B[J)I",
                     new ByteArray(vm, model), sidecar == null ? null : new ByteArray(vm, sidecar), 1, null,
-                    new ByteArray(vm, "framework".getBytes(StandardCharsets.UTF_8)), null, null, null, handle);
+                    new ByteArray(vm, runtime.getBytes(StandardCharsets.UTF_8)), null, null, null, handle);
             if (status == OK) {
                 long session = ((long[]) handle.getValue())[0];
                 System.out.println("runtime=" + engine.text(session, RUNTIME_NAME));
@@ -83,9 +83,9 @@ public final class Apk {
                 int scale = (int) engine.type.callStaticJniMethodLong(phone.emulator, "number(JI)J", session, SCALE);
                 engine.enlarged = new int[width * height * scale * scale];
                 engine.rowPixels = width * scale;
-                status = engine.upscale(session, pixels(Files.readAllBytes(Path.of(words[5]))), width, height);
+                status = engine.upscale(session, pixels(Files.readAllBytes(Path.of(words[6]))), width, height);
                 engine.type.callStaticJniMethod(phone.emulator, "close(J)V", session);
-                if (status == OK) Files.write(Path.of(words[6]), bytes(engine.enlarged));
+                if (status == OK) Files.write(Path.of(words[7]), bytes(engine.enlarged));
             }
             System.out.println("status=" + status);
             if (status != OK) System.out.println("error=" + engine.lastError());
