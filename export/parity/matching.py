@@ -12,23 +12,34 @@ OPTIONAL = (OpKind.ADD, OpKind.PIXEL_SHUFFLE)
 
 
 def pair(own: list[ArtifactOp], calls: list[OpCall]) -> list[tuple[int, ArtifactOp, OpCall]]:
-    """A call for each of the artifact's ops, in the order of the ops.
+    """Each of the artifact's ops with its call, in the order of the ops, or of the calls where an op has several.
 
     Layers and gates are matched by their constants, because those that do not depend on each other may change places;
     what is left, whose constants are then wrong, in turn. Additions and shuffles have no constants: the next call with
-    the same channels, factor and inputs, and a call that is left is the framework's.
+    the same channels, factor and inputs, and a call that is left is the framework's. A .pte holds equal partitions
+    once, as untrained norms between float layers are: an op with all numbers of a call that is left stands for it, too.
 
     Raises:
         ArtifactError: an op has no call, or a layer or gate of the network no op.
     """
     found, left = match(own, calls)
+    again = [(_equal(own, call), call) for call in left if call.kind not in OPTIONAL]
     lost = [f"its op {index} ({item.op.kind.name.lower()})" for index, item in enumerate(own) if index not in found]
-    lost += [f"the network's {call.module or call.kind.name.lower()}" for call in left if call.kind not in OPTIONAL]
+    lost += [f"the network's {call.module or call.kind.name.lower()}" for index, call in again if index is None]
     if lost:
         raise ArtifactError(
             f"the artifact is not that of the network: nothing matches {lost[0]}; export the model again"
         )
-    return [(index, item, found[index]) for index, item in enumerate(own)]
+    pairs = [(index, item, found[index]) for index, item in enumerate(own)]
+    if again:
+        pairs += [(index, own[index], call) for index, call in again if index is not None]
+        pairs.sort(key=lambda entry: entry[2].index)
+    return pairs
+
+
+def _equal(own: list[ArtifactOp], call: OpCall) -> int | None:
+    """The first op with all numbers of the call."""
+    return next((index for index, item in enumerate(own) if _same(item, call) and difference(item, call) is None), None)
 
 
 def match(own: list[ArtifactOp], calls: list[OpCall]) -> tuple[dict[int, OpCall], list[OpCall]]:

@@ -160,6 +160,20 @@ def test_every_op_of_ours_is_replayed_where_the_framework_takes_some_of_its_kind
         pair(own, [other if call is shuffle else call for call in calls])
 
 
+def test_an_op_that_a_file_holds_once_stands_for_equal_calls(exported: Path, network: nn.Module) -> None:
+    calls = record(network, golden_picture(seed=1)).calls
+    own = artifact_ops(exported)
+    gate = next(call for call in calls if call.kind is OpKind.SPATIAL_GATE)
+    again = dataclasses.replace(gate, index=len(calls))
+    pairs = pair(own, [*calls, again])
+    assert len(pairs) == len(own) + 1
+    assert pairs[-1][2] is again
+    assert pairs[-1][0] == next(index for index, _, call in pairs if call is gate)
+    other = dataclasses.replace(again, arguments={**gate.arguments, "bias": gate.arguments["bias"] + 1})
+    with pytest.raises(ArtifactError, match="nothing matches the network's"):
+        pair(own, [*calls, other])
+
+
 def test_reported_ops_are_matched_as_those_of_the_file(exported: Path, network: nn.Module) -> None:
     """Layers of equal shape that changed places in the artifact: the reports follow the file, not the network."""
     calls = record(network, golden_picture(seed=1)).calls
