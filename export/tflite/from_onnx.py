@@ -19,6 +19,7 @@ import onnx2tf
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from bitsr.artifact.flatbuffer import schema
 from bitsr.common.errors import first_line
 from bitsr.common.quiet import quiet, silent_stderr
 from bitsr.export.errors import ExportError
@@ -37,12 +38,22 @@ def to_tflite(model: onnx.ModelProto, *, fused: bool) -> bytes:
         converter = _converter(path)
         converter.allow_custom_ops = fused
         try:
-            return converter.convert()
+            content: bytes = converter.convert()
         except Exception as error:  # the converter's own class is not public everywhere
             raise ExportError(
                 f"TensorFlow can not convert the network ({first_line(error)}); write the op that it names with other "
                 "ops, or export the network to .pte"
             ) from error
+    graph = schema().ModelT.InitFromPackedBuf(content).subgraphs[0]
+    if not graph.operators:
+        # So ends a transposed convolution of free sides that has no sub-pixel form.
+        kinds = ", ".join(sorted({node.op_type for node in model.graph.node}))
+        raise ExportError(
+            f"onnx2tf makes an empty graph of the network, which has the ops {kinds}; write a transposed convolution "
+            "so that it enlarges by its stride (output_padding = stride + 2 * padding - kernel_size, one group), or as "
+            "a convolution and nn.PixelShuffle; or export the network to .pte"
+        )
+    return content
 
 
 def to_int8(model: onnx.ModelProto, *, samples: list[NDArray[np.float32]]) -> bytes:

@@ -112,12 +112,21 @@ class ReshapedShuffle(nn.Module):
         return x.view(batch, 2, channels // 2, height, width).transpose(1, 2).reshape(batch, channels, height, width)
 
 
+def test_a_transposed_convolution_is_converted(tmp_path: Path) -> None:
+    """As a convolution and a shuffle; a stride of 2 and a mean pool keep the size."""
+    exported(Network(nn.ConvTranspose2d(CHANNELS, CHANNELS, 4, stride=2, padding=1), nn.AvgPool2d(2)), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("module", "words"),
     [
         (Bicubic(), r"aten::upsample_bicubic2d of the module 'body\.1' .*'bilinear' or 'nearest'"),
         (ReshapedShuffle(), r"aten::\w+ of the module 'body\.1'.*nn\.ChannelShuffle instead of reshapes"),
         (Op(lambda x: torch.stack([x, 2 * x]).sum(0)), r"aten::\w+ of the module 'body\.1'.*write it with other ops"),
+        (
+            nn.ConvTranspose2d(CHANNELS, CHANNELS, 3, padding=1, groups=2),
+            "empty graph of the network.*a convolution and nn.PixelShuffle",
+        ),
     ],
 )
 def test_what_is_refused_is_named_with_its_module_and_a_way_out(tmp_path: Path, module: nn.Module, words: str) -> None:

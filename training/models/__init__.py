@@ -5,6 +5,7 @@ from bitsr.training.models import (  # noqa: F401 - importing a family registers
     baselines,
     bbcu,
     bidiffsr,
+    compact,
     e2fif,
     ebsr,
     edsr,

@@ -1,5 +1,6 @@
 """``bitsr figure``."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ from bitsr.common.files import check_writable
 
 if TYPE_CHECKING:
     from bitsr.training.models import SuperResolutionModel
+
+log = logging.getLogger(__name__)
 
 Output = Annotated[Path, Option("--output", "-o", help="The figure, .png or .svg.")]
 Weights = Annotated[str, Argument(help="Model id with weights, or a weights file.")]
@@ -45,6 +48,15 @@ def register(app: Commands) -> None:
         timesteps,
         short_help="Thresholds and activations of BI-DiffSR over the timesteps.",
         epilog=example("bitsr figure timesteps runs/bidiffsr_x2/best.safetensors -o timesteps.svg"),
+    )
+    figures.add(
+        "front",
+        front,
+        short_help="PSNR over milliseconds of several networks.",
+        epilog=example(
+            "bitsr figure front ebsr_light_plus_tiny_x4 runs/ecbsr_m10c32_x4/best.safetensors --images data/Set5 "
+            "-o front.svg"
+        ),
     )
 
 
@@ -132,6 +144,57 @@ def timesteps(model: Weights, output: Output) -> None:
 
     tables, starts = timestep_tables(network)
     draw_timesteps(tables, starts, title=network.name).write(output)
+    closing([output])
+
+
+def front(
+    models: Annotated[list[str], Argument(help="Model ids with weights, or weights files, of one scale.")],
+    images: Annotated[list[Path], Option(help="Folder of original pictures; may be repeated.")],
+    output: Output,
+    rounds: Annotated[int, Option(min=1, help="Timed rounds, in each of which every network runs once.")] = 15,
+) -> None:
+    """Show the PSNR of networks over their time: 1-bit ones in our kernels, others in LiteRT in float32 and int8.
+
+    All run on one thread of this machine, in turns; what is measured is what the artifacts compute. Int8 is calibrated
+    with two crops of each picture of the first folder.
+    """
+    check_writable(output)
+    with needs("report", purpose="`bitsr figure`"):
+        from bitsr.validation.figures.drawing import check_suffix
+    check_suffix(output)
+    with needs("export", purpose="`bitsr figure front`"):
+        from bitsr.validation.figures.front import draw_front
+        from bitsr.validation.figures.front import front as measure
+    from bitsr.common.pictures import list_pictures
+    from bitsr.training.weights import load_model
+    from bitsr.validation.bench.networks import calibration_pictures
+
+    for folder in images:
+        list_pictures(folder)  # a missing one is said before minutes are spent
+    points = measure(
+        [load_model(model) for model in models],
+        images,
+        calibration=calibration_pictures(list_pictures(images[0])),
+        rounds=rounds,
+        progress=log.info,
+    )
+    draw_front(points, title="Quality over time", set_name=images[0].name).write(output)
+    table(
+        "one thread, 128x128 pixels in, medians of runs in turns",
+        ("network", "in", *(f"{folder.name}, dB" for folder in images), "ms", "processor ms", "bytes"),
+        [
+            (
+                point.network,
+                point.kind,
+                *(f"{value:.2f}" for value in point.psnr),
+                f"{point.time.median:.1f}",
+                f"{point.time.processor_median:.1f}",
+                f"{point.bytes:,}",
+            )
+            for point in sorted(points, key=lambda point: point.time.median)
+        ],
+        left=2,
+    )
     closing([output])
 
 

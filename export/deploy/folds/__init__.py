@@ -6,6 +6,7 @@ from bitsr.export.deploy.folds import (  # noqa: F401
     baselines,
     bbcu,
     bidiffsr,
+    compact,
     diffusion,
     e2fif,
     ebsr,
@@ -14,4 +15,5 @@ from bitsr.export.deploy.folds import (  # noqa: F401
     scales,
     sr3,
     swinir,
+    transposed,
 )

@@ -1,0 +1,137 @@
+"""The front of quality over time: PSNR and milliseconds of several networks, 1-bit, float32 and int8, measured here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bitsr.common.errors import UsageError
+from bitsr.export.deploy import FusedBinaryConv2d, deploy_form
+from bitsr.export.tflite.lower import lower
+from bitsr.export.tflite.through_onnx import quantize
+from bitsr.runtime.core import CoreNetwork
+from bitsr.runtime.litert import TfliteNetwork
+from bitsr.runtime.network import Network
+from bitsr.training.evaluate import evaluate
+from bitsr.training.models import SuperResolutionModel
+from bitsr.validation.figures.chart import COLOURS, Frame, legend, round_numbers
+from bitsr.validation.figures.drawing import Box, Drawing, Line, Text
+from bitsr.validation.timing.interleave import Timing, interleave
+
+# The picture that is timed, and the largest that is measured: as many pixels as the largest of Set14 and B100 at x2.
+TIMED_SIDE = 128
+MAX_PIXELS = 512 * 512
+KINDS = ("1-bit", "float32", "int8")
+_WIDTH, _HEIGHT = 800, 460
+
+
+@dataclass(frozen=True)
+class Point:
+    """One network in one arithmetic.
+
+    ``psnr`` is the mean over each set, in dB, in the sets' order; ``time`` that of a picture of 128x128 on one thread:
+    ours in the core alone, the others in LiteRT; ``bytes`` the size of its .tflite.
+    """
+
+    network: str
+    kind: str
+    psnr: tuple[float, ...]
+    time: Timing
+    bytes: int
+
+
+def front(
+    models: Sequence[SuperResolutionModel],
+    sets: Sequence[Path],
+    *,
+    calibration: Sequence[Tensor],
+    rounds: int = 15,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[Point]:
+    """Lower every network, time all in turns, and measure what their artifacts compute.
+
+    Args:
+        models: trained networks of one scale, of one evaluation and for any size; those without binary layers take part
+            in float32 and in int8.
+        sets: folders of original pictures.
+        calibration: pictures (1, 3, H, W) in [0, 1] for the ranges of int8.
+        progress: is told what is done now.
+
+    Raises:
+        UsageError: no network, or networks of different scales.
+        ExportError: one can not be lowered.
+    """
+    scales = sorted({model.scale for model in models})
+    if len(scales) != 1:
+        raise UsageError(f"the networks enlarge by {scales or 'nothing'}; expected some networks of one scale")
+    contents: dict[tuple[str, str], bytes] = {}
+    for model in models:
+        progress(f"lower {model.name}")
+        form = deploy_form(model.eval())
+        binary = any(isinstance(part, FusedBinaryConv2d) for part in form.modules())
+        content = lower(form, channels=3, max_pixels=MAX_PIXELS, ours=binary).content
+        contents[model.name, KINDS[0] if binary else KINDS[1]] = content
+        if not binary:
+            contents[model.name, KINDS[2]] = quantize(
+                form, channels=3, max_pixels=MAX_PIXELS, samples=list(calibration)
+            )
+    networks = {key: _loaded(content, kind=key[1]) for key, content in contents.items()}
+    progress(f"time {len(networks)} networks in turns")
+    x = torch.rand(1, 3, TIMED_SIDE, TIMED_SIDE, generator=torch.Generator().manual_seed(0)).numpy()
+    calls = {" ".join(key): partial(network.run, x) for key, network in networks.items()}
+    times = interleave(calls, rounds=rounds)
+    points = []
+    for (name, kind), network in networks.items():
+        progress(f"measure {name}, {kind}")
+        psnr = tuple(
+            evaluate(partial(_enlarge, network), folder=folder, scale=scales[0], bicubic=False).psnr for folder in sets
+        )
+        points.append(Point(name, kind, psnr, times[f"{name} {kind}"], len(contents[name, kind])))
+    return points
+
+
+def _loaded(content: bytes, *, kind: str) -> Network:
+    if kind == KINDS[0]:
+        return CoreNetwork(content, threads=1)
+    return TfliteNetwork(content, threads=1, delegate=False)
+
+
+def _enlarge(network: Network, low: Tensor) -> Tensor:
+    return torch.from_numpy(network.run(low.numpy()))
+
+
+def best(points: Sequence[Point]) -> list[Point]:
+    """The front by the first set: those that no other one is faster than and at least as good, from fast to slow."""
+    chosen: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.time.median, -point.psnr[0])):
+        if not chosen or point.psnr[0] > chosen[-1].psnr[0]:
+            chosen.append(point)
+    return chosen
+
+
+def draw_front(points: Sequence[Point], *, title: str, set_name: str) -> Drawing:
+    """PSNR of the first set over milliseconds; each point named, the front as a line. Further right is slower."""
+    drawing = Drawing(_WIDTH, _HEIGHT)
+    slowest = max(point.time.median for point in points)
+    values = [point.psnr[0] for point in points]
+    margin = 0.1 * (max(values) - min(values)) or 0.1
+    frame = Frame(66, 30, 776, _HEIGHT - 80, 0.0, slowest * 1.25, min(values) - margin, max(values) + margin)
+    frame.draw(
+        drawing,
+        title=title,
+        x_title="ms, 128x128 pixels in, one thread",
+        y_title=f"PSNR on {set_name}, dB",
+        x_ticks=[(value, f"{value:g}") for value in round_numbers(0.0, slowest * 1.25)],
+    )
+    line = tuple((frame.x(point.time.median), frame.y(point.psnr[0])) for point in best(points))
+    drawing.add(Line(line, "#bbbbbb", 1.5))
+    for point in points:
+        x, y = frame.x(point.time.median), frame.y(point.psnr[0])
+        drawing.add(
+            Box(x - 4, y - 4, 8, 8, COLOURS[KINDS.index(point.kind)]), Text(x + 7, y + 4, point.network, size=11)
+        )
+    legend(drawing, KINDS, x=66, y=_HEIGHT - 14)
+    return drawing
