@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from bitsr.artifact.program import OPS, Program
+from bitsr.artifact.program import FIRST_VERSION, OPS, Program
 
 OURS = "bitsr kernels"
 
@@ -48,6 +48,7 @@ class Lowered:
     """A lowered model: the artifact's bytes, where its ops run, and the memory that ``max_pixels`` pixels plan.
 
     ``min_side`` is the least side of an input where sizes are free.
+    ``blob_version`` is that of its programs.
     ``framework_ops`` are those that neither our kernels nor XNNPACK's take, each with the module that calls it.
     """
 
@@ -57,3 +58,4 @@ class Lowered:
     max_pixels: int
     min_side: int = 1
     framework_ops: tuple[str, ...] = ()
+    blob_version: int = FIRST_VERSION

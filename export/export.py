@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from torch import nn
 
 from bitsr.artifact.formats import FORMATS, sidecar_path
-from bitsr.artifact.info import ArtifactFacts, ArtifactInfo, SizeRules
-from bitsr.artifact.program import VERSION as BLOB_VERSION
+from bitsr.artifact.info import ArtifactFacts, ArtifactInfo, Dtype, SizeRules
 from bitsr.artifact.weights import WeightsInfo
 from bitsr.common.errors import MissingExtraError, UsageError
 from bitsr.common.progress import Progress
@@ -63,6 +63,7 @@ def export_model(
     overwrite: bool = False,
     kernels: bool = True,
     stock_ops: bool = False,
+    io: Dtype = "float32",
     name: str | None = None,
     scale: int | None = None,
     in_channels: int = 3,
@@ -81,6 +82,8 @@ def export_model(
             low-resolution tiles of this size alone, by default those of its ``sizes``.
         overwrite: replace existing artifacts.
         kernels: ``False`` keeps everything off our kernels (float networks only), for comparisons.
+        io: type of the artifact's input and output. ``uint8`` takes and gives the levels of pixels, which a network of
+            our ops alone can: the same picture without a conversion before and behind.
         stock_ops: write ``NAME_stock.tflite`` as well: the same numbers in stock ops, which runs without our delegate.
         name, scale, in_channels: for a module that is no registered model.
         progress: told of each step before it.
@@ -98,6 +101,11 @@ def export_model(
         raise UsageError(
             f"stock ops are for a file beside a .tflite, the format is '{', '.join(formats)}'; add tflite to it"
         )
+    if io not in get_args(Dtype):
+        raise UsageError(f"the type of input and output is '{io}'; expected one of: {', '.join(get_args(Dtype))}")
+    pixels = io == "uint8"
+    if pixels and (stock_ops or not kernels):
+        raise UsageError("only our kernels take and give uint8; leave out the stock ops, or the uint8")
     steps = _Steps(progress, total=2 + 3 * (len(formats) + stock_ops))
 
     steps.next(f"Load {model if isinstance(model, str) else type(model).__name__}")
@@ -120,7 +128,7 @@ def export_model(
     latent_bytes = sum(4 * parameter.numel() for parameter in source.module.parameters())
     given = make_inputs(source.module, in_channels=in_channels, max_pixels=max_pixels)
 
-    reference = Reference.of(deployed, given.check_inputs)
+    reference = Reference.of(deployed, given.check_inputs, pixels=pixels)
     if not given.diffusion:
         _check_scale(source.name, source.scale, given.check_inputs[0][0].shape, reference.outputs[0][0].shape)
     height, width = (side // (source.scale if given.diffusion else 1) for side in given.check_inputs[0][0].shape[2:])
@@ -138,6 +146,7 @@ def export_model(
             max_pixels=given.max_pixels,
             ours=ours,
             example_inputs=given.example_inputs,
+            pixels=pixels,
         )
         steps.next(f"Compare {path.name} with the deploy form")
         found = verify(
@@ -163,6 +172,7 @@ def export_model(
             in_channels=given.channels,
             out_channels=int(reference.outputs[0][0].shape[1]),
             channel_order=source.channel_order,
+            dtype=io,
             sizes=given.sizes or SizeRules(min_side=lowered.min_side, max_pixels=lowered.max_pixels, multiple=1),
             bytes_per_pixel=memory,
             receptive_field_radius=source.radius,
@@ -173,7 +183,7 @@ def export_model(
             training_data=known.data,
             figures=known.figures,
             weights_sha256=digest,
-            blob_version=BLOB_VERSION,
+            blob_version=lowered.blob_version,
             versions={name: package_version(name) or "unknown" for name in FORMATS[kind].exported_with},
         )
         info = FORMATS[kind].write(lowered.content, path, facts)

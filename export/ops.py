@@ -260,7 +260,7 @@ def quantized_conv2d(
 
     Args:
         x: (N, C, H, W).
-        weight: int8 (Co, C, k, k), k 1 or 3. No sum of its absolute values times a level may exceed 2^31 - 1.
+        weight: int8 or int16 (Co, C, k, k), k 1 or 3. No sum of its absolute values times a level may exceed 2^31 - 1.
         inverse_step: (C,), 1 / step of the activations.
         scale: (Co,).
         bias: (1, Co), or for k 3 (16, Co): one for each of the border classes of a pixel, row class times 4 plus column

@@ -85,17 +85,20 @@ class Reference:
             self.sensitivity = min(self.sensitivity, *answers)
 
     @classmethod
-    def of(cls, deployed: nn.Module, inputs: list[tuple[Tensor, ...]]) -> "Reference":
-        """The deploy form in eager PyTorch."""
+    def of(cls, deployed: nn.Module, inputs: list[tuple[Tensor, ...]], *, pixels: bool = False) -> "Reference":
+        """The deploy form in eager PyTorch; with ``pixels`` between inputs and outputs of 8 bits."""
 
         first: list[Recording] = []
 
         def run(given: tuple[Tensor, ...]) -> Sequence[Tensor]:
+            given = tuple(map(whole_levels, given)) if pixels else given
             if not first:
                 first.append(record(deployed, *given))
-                return [first[0].output]
-            with torch.no_grad():
-                return [deployed(*given)]
+                output = first[0].output
+            else:
+                with torch.no_grad():
+                    output = deployed(*given)
+            return [whole_levels(output) if pixels else output]
 
         made = cls(run, inputs)
         made.calls, made.exact = first[0].calls, first[0].exact
@@ -161,6 +164,11 @@ def verify(
             f"{found.sensitivity:.1f} dB); nothing was written; report it with the model"
         )
     return found, ""
+
+
+def whole_levels(x: Tensor) -> Tensor:
+    """What 8 bits make of a map in [0, 1]: clipped, rounded half up to a whole number of 1/255, float32."""
+    return torch.floor(x.nan_to_num(0).clamp(0, 1) * 255 + 0.5) / 255
 
 
 def run_tensors(network: Network, *inputs: Tensor) -> Tensor:

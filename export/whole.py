@@ -6,8 +6,9 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from bitsr.artifact.program import OpKind, Program, ValueKind
+from bitsr.artifact.program import OpKind, Program, ValueKind, with_pixel_ends
 from bitsr.export.captured import is_check, is_layout_copy, op_info, op_name
+from bitsr.export.errors import ExportError
 from bitsr.export.refusals import is_plain_add, refusal
 from bitsr.export.translation import Translation
 
@@ -33,6 +34,22 @@ def whole_program(captured: ExportedProgram) -> Program | None:
     )
     # A result that is the input itself has no op that writes it.
     return program if one_map_to_one and program.outputs != program.inputs else None
+
+
+def with_ends(program: Program | None, *, pixels: bool) -> Program | None:
+    """A network's program, with its ends in 8 bits where ``pixels`` says so.
+
+    Raises:
+        ExportError: they shall be, and the network has no program.
+    """
+    if not pixels:
+        return program
+    if program is None:
+        raise ExportError(
+            "the network has ops that are not ours, and only where all are can its input and output be uint8; export "
+            "it with float32 ends"
+        )
+    return with_pixel_ends(program)
 
 
 def _is_ours(captured: ExportedProgram, node: torch.fx.Node) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitsr.artifact.info import Dtype
 from bitsr.artifact.program import write_program
 from bitsr.common.errors import UsageError
 from bitsr.common.files import atomic_write, make_folder
@@ -47,6 +48,7 @@ def write_app_assets(
     formats: tuple[str, ...] = ("tflite", "pte"),
     max_pixels: int | None = None,
     overwrite: bool = False,
+    io: Dtype = "float32",
     progress: Progress | None = None,
 ) -> ExportResult:
     """Export a model into an app's assets folder, with its golden inputs.
@@ -67,6 +69,7 @@ def write_app_assets(
         formats=formats,
         max_pixels=max_pixels,
         overwrite=overwrite,
+        io=io,
         progress=progress,
     )
     files = list(result.files.values())

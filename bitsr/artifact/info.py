@@ -37,6 +37,8 @@ OPS_VERSION: Literal[1] = 1
 # Steps of a sampling where nobody says how many.
 DEFAULT_STEPS = 50
 
+# Of an artifact's input and output: float32 in the value range, or the 8 bits of pixels.
+Dtype = Literal["float32", "uint8"]
 _positive = whole(least=1)
 _count = whole(least=0)
 
@@ -93,6 +95,7 @@ class DiffusionFacts(CheckedFields):
 class ArtifactFacts(CheckedFields):
     """What the exporter knows of an artifact. ``figures`` are measured: ``{set: {"psnr": dB, ...}}``, empty if unknown.
 
+    ``dtype`` is that of input and output; with uint8 levels / 255 are meant, results are rounded half up.
     ``bytes_per_pixel`` bounds the memory that a run takes for each pixel of its input. With ``diffusion`` the artifact
     is one step of a sampling; ``sizes`` are those of the low-resolution picture, as for every artifact, and its map has
     ``scale`` times their sides.
@@ -106,7 +109,7 @@ class ArtifactFacts(CheckedFields):
     out_channels: int = checked(_positive)
     value_range: tuple[float, float] = checked(ascending_pair, default=(0.0, 1.0))
     channel_order: Literal["RGB", "any"] = checked(one_of("RGB", "any"), default="RGB")
-    dtype: Literal["float32"] = checked(one_of("float32"), default="float32")
+    dtype: Dtype = checked(one_of("float32", "uint8"), default="float32")
     sizes: SizeRules = checked(made_of(SizeRules))
     bytes_per_pixel: int = checked(_count)
     receptive_field_radius: int = checked(_count)

@@ -13,7 +13,7 @@ from bitsr.common.errors import BitsrError, MissingExtraError, UsageError
 from bitsr.common.installation import how_to_rebuild
 from bitsr.common.quiet import quiet, silent_stderr
 from bitsr.runtime import TFLITE_LIBRARY, RuntimeLibraryError, find_library, wanted_kernel
-from bitsr.runtime.network import Map, Turns
+from bitsr.runtime.network import Map, Turns, from_levels, to_levels
 
 INTERPRETERS = ("litert", "tensorflow")
 
@@ -23,7 +23,7 @@ class TfliteError(BitsrError):
 
 
 class TfliteNetwork:
-    """One loaded network with an input and an output map, float32 or int8 with a scale for the whole map.
+    """One loaded network with an input and an output map: float32, the levels of pixels (uint8), or int8 with a scale.
 
     ``channels`` is what its input takes, ``size`` its height and width, -1 where any will do. Threads that share it
     take turns in :meth:`run`. In a child of ``os.fork()`` it is loaded again, because the threads are the parent's.
@@ -103,7 +103,9 @@ class TfliteNetwork:
             self.put(x, *others)
             self.invoke()
             y = self._interpreter.get_tensor(self._output["index"])
-        if self._output["dtype"] == np.int8:
+        if self._output["dtype"] == np.uint8:
+            y = from_levels(y)
+        elif self._output["dtype"] == np.int8:
             scale, zero = self._output["quantization"]
             y = (y.astype(np.float32) - zero) * np.float32(scale)
         return np.ascontiguousarray(y.transpose(0, 3, 1, 2))
@@ -121,8 +123,10 @@ class TfliteNetwork:
             raise TfliteError(
                 f"{self._name} takes a float32 (1, {self.channels}, H, W) array, got {x.dtype} of shape {x.shape}"
             )
-        pixels = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
-        if self._input["dtype"] == np.int8:
+        pixels: NDArray[Any] = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+        if self._input["dtype"] == np.uint8:
+            pixels = to_levels(pixels)
+        elif self._input["dtype"] == np.int8:
             scale, zero = self._input["quantization"]
             pixels = np.clip(np.round(pixels / np.float32(scale)) + zero, -128, 127).astype(np.int8)
         index = self._input["index"]

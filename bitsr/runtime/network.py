@@ -17,8 +17,9 @@ CORE = "core"
 class Network(Protocol):
     """One loaded network from a map to a map.
 
-    Maps are float32 (1, C, H, W), whatever the layout of the file; ``channels`` is the C of the input, ``runtime`` what
-    runs it: :data:`CORE`, or the name of a format for that format's framework.
+    Maps are float32 (1, C, H, W), whatever layout and type the file has (uint8 ones are converted on the way);
+    ``channels`` is the C of the input, ``runtime`` what runs it: :data:`CORE`, or the name of a format for that
+    format's framework.
     """
 
     channels: int
@@ -61,3 +62,14 @@ def _in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_in_child)
+
+
+def to_levels(x: Map) -> NDArray[np.uint8]:
+    """Values in [0, 1] as 8 bits: clipped, rounded half up, NaN as 0; as the core writes pixels."""
+    bounded = np.where(x > 0, np.where(x < 1, x, np.float32(1)), np.float32(0))
+    return np.floor(bounded * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+
+
+def from_levels(levels: NDArray[np.uint8]) -> Map:
+    """8 bits as float32 values in [0, 1]."""
+    return levels.astype(np.float32) / np.float32(255)

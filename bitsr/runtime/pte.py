@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 
 from bitsr.common.errors import BitsrError
 from bitsr.runtime import load_executorch_backend
-from bitsr.runtime.network import Map, Turns
+from bitsr.runtime.network import Map, Turns, from_levels, to_levels
+
+# Its number in ExecuTorch's metadata of tensors.
+_SCALAR_TYPE_BYTE = 0
 
 
 class PteError(BitsrError):
@@ -16,7 +19,7 @@ class PteError(BitsrError):
 
 
 class PteNetwork:
-    """One loaded network with an input and an output map.
+    """One loaded network with an input and an output map, float32 or the levels of pixels (uint8).
 
     ``channels`` and ``max_pixels`` (H * W) are what its input takes. Threads that share it take turns.
     """
@@ -56,6 +59,7 @@ class PteNetwork:
         largest = tuple(metadata.input_tensor_meta(0).sizes())
         if len(largest) != 4:
             raise PteError(f"{self._name} takes an input of {len(largest)} dimensions, expected 4")
+        self._takes_levels = metadata.input_tensor_meta(0).dtype() == _SCALAR_TYPE_BYTE
         self.channels = int(largest[1])
         self.max_pixels = int(largest[2] * largest[3])
         self._content = content  # the program reads it as long as it lives
@@ -84,7 +88,8 @@ class PteNetwork:
         import torch
 
         # ExecuTorch's Python runtime reads the memory as it lies, whatever the strides say.
-        inputs = [torch.from_numpy(np.ascontiguousarray(value)) for value in (x, *others)]
+        given = to_levels(x) if self._takes_levels else x
+        inputs = [torch.from_numpy(np.ascontiguousarray(value)) for value in (given, *others)]
         with self._turns:
             try:
                 (y,) = self._method(inputs)
@@ -93,7 +98,8 @@ class PteNetwork:
                     f"{self._name} failed on an input of shape {x.shape} ({_first_line(error)}); the lines above say "
                     "why"
                 ) from error
-            return np.array(y.numpy(), order="C")
+            result = np.array(y.numpy(), order="C")
+            return from_levels(result) if result.dtype == np.uint8 else result
 
     def _read(self, path: Path) -> bytes:
         try:

@@ -20,8 +20,8 @@ from bitsr.export.deploy.registry import fold
 from bitsr.export.errors import ExportError
 
 PIXEL_LEVELS = 255
-# Weights are -127 to 127 steps.
-_WEIGHT_LEVELS = 127
+# The largest weight of a filter is so many steps; it has as many of them as the sums have room for.
+_LEAST_WEIGHT_LEVELS, _MOST_WEIGHT_LEVELS = 127, (1 << 15) - 1
 _MOST_LEVELS = (1 << 15) - 1
 _MOST_SUM = (1 << 31) - 1
 # The largest value that the pictures below give a channel takes up to 2^12 of 2^15 levels: 12 bits, and eight times as
@@ -115,8 +115,11 @@ def _noise(count: int, places: NDArray[np.uint32], *, seed: int) -> NDArray[np.u
 
 
 def _quantized_head(conv: nn.Conv2d, mean: Tensor | None) -> QuantizedConv2d:
-    """Of pixels in [0, 1], which are whole numbers of 1/255; the mean that is subtracted goes into the biases."""
-    levels, step = _weight_levels(conv.weight.detach().double())
+    """Of pixels in [0, 1], which are whole numbers of 1/255; the mean that is subtracted goes into the biases.
+
+    What the rounding of its weights changes flips signs in all layers behind: they have all 16 bits.
+    """
+    levels, step = _weight_levels(conv.weight.detach().double(), largest_sum=_MOST_SUM // PIXEL_LEVELS)
     bias = _bias(conv)[None]
     if mean is not None:
         # Sums are exact. They are of the weights that are used, so that a picture of the mean gives the bias alone.
@@ -143,7 +146,9 @@ def _quantized_tail(conv: nn.Conv2d, largest: Tensor) -> QuantizedConv2d:
     # 2^exponent is the least power of two that is larger.
     exponent = torch.frexp(largest.double().clamp_min(top * _LEAST_RANGE))[1]
     ranges = torch.ldexp(torch.ones(len(exponent), dtype=torch.float64), exponent)
-    levels, step = _weight_levels(conv.weight.detach().double() * ranges[:, None, None])
+    levels, step = _weight_levels(
+        conv.weight.detach().double() * ranges[:, None, None], largest_sum=_MOST_SUM // _MOST_LEVELS
+    )
     most = min(_MOST_LEVELS, _MOST_SUM // int(levels.abs().sum(dim=(1, 2, 3)).max().clamp_min(1)))
     bits = min(_RANGE_BITS, int(math.log2(most)) - _LEAST_HEAD_ROOM_BITS)
     if bits < 1:
@@ -158,10 +163,19 @@ def _quantized_tail(conv: nn.Conv2d, largest: Tensor) -> QuantizedConv2d:
     )
 
 
-def _weight_levels(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Integers (Co, C, k, k) and the step (Co,) of each output channel."""
-    largest = weight.abs().amax(dim=(1, 2, 3))
-    step = torch.where(largest > 0, largest / _WEIGHT_LEVELS, 1.0)
+def _weight_levels(weight: Tensor, *, largest_sum: int) -> tuple[Tensor, Tensor]:
+    """Integers (Co, C, k, k) and the step (Co,) of each output channel.
+
+    The steps are the smallest that keep the sum of a filter's absolute integers below ``largest_sum``; those of many
+    weights are 1/127 of the largest one all the same.
+    """
+    magnitude = weight.abs().flatten(1)
+    largest = magnitude.amax(dim=1)
+    # Each integer is up to half a step larger than its weight. The sum is rounded once, in whatever order it is made.
+    room = max(1, largest_sum - magnitude.shape[1] // 2 - 1)
+    sums = torch.tensor([math.fsum(row) for row in magnitude.tolist()], dtype=torch.float64)
+    step = torch.minimum(largest / _LEAST_WEIGHT_LEVELS, torch.maximum(largest / _MOST_WEIGHT_LEVELS, sums / room))
+    step = torch.where(largest > 0, step, 1.0)
     return (weight / step[:, None, None, None]).round(), step
 
 

@@ -171,7 +171,7 @@ class QuantizedConv2d(nn.Module):
     """:func:`bitsr.export.ops.quantized_conv2d` with its constants. (N, C, H, W) -> (N, Co, H, W).
 
     Args:
-        levels: weights as integers (Co, C, k, k), -128 to 127.
+        levels: weights as integers (Co, C, k, k), of 8 bits, or of 16 where they do not fit.
         inverse_step: (C,), 1 / step of the activations.
         scale: (Co,).
         bias: (1, Co), or (16, Co) for the border classes.
@@ -196,8 +196,9 @@ class QuantizedConv2d(nn.Module):
         self.out_channels, self.in_channels, self.kernel_size, _ = levels.shape
         self.negative = negative
         self.positive = positive
+        narrow = bool((levels.abs() <= torch.iinfo(torch.int8).max).all())
         self.register_buffer("inverse_step", _constant(inverse_step))
-        self.register_buffer("weight", levels.detach().to(torch.int8).contiguous())
+        self.register_buffer("weight", levels.detach().to(torch.int8 if narrow else torch.int16).contiguous())
         self.register_buffer("scale", _constant(scale))
         self.register_buffer("bias", _constant(bias))
         self.register_buffer("slope", None if slope is None else _constant(slope))

@@ -14,6 +14,7 @@ from executorch.exir.lowered_backend_module import executorch_call_delegate
 from torch import Tensor, nn
 from torch.export import ExportedProgram, export
 
+from bitsr.artifact.program import FIRST_VERSION, version_of
 from bitsr.common.errors import first_line
 from bitsr.common.quiet import quiet
 from bitsr.export.calls import module_of
@@ -26,7 +27,7 @@ from bitsr.export.executorch.partitioner import BACKEND_ID, BitsrPartitioner
 from bitsr.export.executorch.whole import capture_program
 from bitsr.export.executorch.xnnpack import Xnnpack, needed_passes
 from bitsr.export.ops import memory_format
-from bitsr.export.whole import may_be_whole, whole_program
+from bitsr.export.whole import may_be_whole, whole_program, with_ends
 
 XNNPACK = "XNNPACK"
 PORTABLE = "ExecuTorch kernels"
@@ -105,26 +106,28 @@ def lower(
     max_pixels: int,
     ours: bool = True,
     example_inputs: tuple[Tensor, ...] | None = None,
+    pixels: bool = False,
 ) -> Lowered:
     """Lower a deploy form. ``ours=False`` leaves everything to XNNPACK and the kernels of ExecuTorch.
 
     ``example_inputs`` are of the only size that it shall take, the first of them a map; its pixels are the budget then.
+    ``pixels``: input and output are uint8.
 
     Raises:
-        ExportError: the budget is below 32 x 32 pixels, the module can not be captured, or an op of ours was not
-            lowered to our backend.
+        ExportError: the budget is below 32 x 32 pixels, the module can not be captured, an op of ours was not lowered
+            to our backend, or not all of it is ours where it shall take pixels.
     """
     module = module if ours else _with_stock_shuffles(module)
     if example_inputs is None:
         side = _largest_side(max_pixels)
-        pixels = side * side
+        budget = side * side
         program, min_side = capture(module, channels=channels, side=side, refuse=_refuse_free_sides)
-        whole = whole_program(program) if ours and may_be_whole(module) else None
+        whole = with_ends(whole_program(program) if ours and may_be_whole(module) else None, pixels=pixels)
         if whole is not None:
             program = capture_program(whole, side=side, min_side=min_side)
     else:
-        pixels = example_inputs[0].shape[2] * example_inputs[0].shape[3]
-        program, min_side, whole = capture_fixed(module, example_inputs), 1, None
+        budget = example_inputs[0].shape[2] * example_inputs[0].shape[3]
+        program, min_side, whole = capture_fixed(module, example_inputs), 1, with_ends(None, pixels=pixels)
     partitioner = BitsrPartitioner()
     partitioners = [partitioner, Xnnpack()] if ours else [Xnnpack()]
     with quiet(), _refusals(module), needed_passes():
@@ -148,9 +151,10 @@ def lower(
         bytes(executorch.buffer),
         table,
         arena_bytes=sum(arenas),
-        max_pixels=pixels,
+        max_pixels=budget,
         min_side=min_side,
         framework_ops=tuple(dict.fromkeys(framework_ops)),
+        blob_version=FIRST_VERSION if whole is None else version_of(whole),
     )
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 
-from bitsr.artifact.program import Program, read_program, write_program
+from bitsr.artifact.program import Program, ValueKind, read_program, write_program
 from bitsr.common.quiet import quiet
 from bitsr.export.captured import arguments, constant, op_name
 from bitsr.export.errors import ExportError
@@ -16,7 +16,8 @@ _EXAMPLE_SIDES = (24, 32)
 
 @torch.library.custom_op("bitsr::program", mutates_args=())
 def run_program(x: Tensor, blob: Tensor, channels: int, factor: int) -> Tensor:
-    """What a program blob (uint8) makes of a map (1, C, H, W): (1, ``channels``, H ``factor``, W ``factor``).
+    """What a program blob (uint8) makes of a map (1, C, H, W): (1, ``channels``, H ``factor``, W ``factor``), both
+    float32 or both uint8.
 
     It stands in graphs on their way to ExecuTorch, and is computed by the delegate alone.
     """
@@ -44,7 +45,9 @@ class _Whole(nn.Module):
 
 def capture_program(program: Program, *, side: int, min_side: int) -> ExportedProgram:
     """The graph of one op for sides from ``min_side`` to ``side``, both free."""
-    x = torch.zeros(1, program.values[program.inputs[0]].channels, *_EXAMPLE_SIDES)
+    given = program.values[program.inputs[0]]
+    dtype = torch.uint8 if given.kind is ValueKind.PIXELS else torch.float32
+    x = torch.zeros(1, given.channels, *_EXAMPLE_SIDES, dtype=dtype)
     least = max(min_side, 2)  # torch.export takes a side of 1 for a constant
     sizes = {2: Dim("height", min=least, max=side), 3: Dim("width", min=least, max=side)}
     with torch.no_grad(), quiet():

@@ -112,6 +112,6 @@ def _array(model: Any, tensor: Any) -> NDArray[np.generic]:
     from bitsr.artifact.flatbuffer import schema
 
     types = schema().TensorType
-    dtype = {types.FLOAT32: "<f4", types.INT64: "<u8", types.INT8: "i1"}[tensor.type]
+    dtype = {types.FLOAT32: "<f4", types.INT64: "<u8", types.INT8: "i1", types.INT16: "<i2"}[tensor.type]
     raw = bytes(bytearray(model.buffers[tensor.buffer].data))
     return np.frombuffer(raw, dtype=dtype).reshape(tuple(int(side) for side in tensor.shape))

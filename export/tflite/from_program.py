@@ -10,13 +10,15 @@ from bitsr.export.tflite.signature import INPUT_NAMES, OUTPUT_NAME
 
 
 def from_program(program: Program) -> bytes:
-    """The .tflite of a program from one map to one map: (1, H, W, C) with free H and W."""
+    """The .tflite of a program from one map to one map: (1, H, W, C) with free H and W, pixels as uint8."""
     graph = Graph.empty()
     tensors: dict[int, int] = {}
 
     def tensor(number: int, name: str) -> int:
         if number not in tensors:
-            tensors[number] = graph.add_map(name, _shape(program.values[number]))
+            value = program.values[number]
+            dtype = np.uint8 if value.kind is ValueKind.PIXELS else np.float32
+            tensors[number] = graph.add_map(name, _shape(value), dtype=dtype)
         return tensors[number]
 
     (given,), (made,) = program.inputs, program.outputs

@@ -45,6 +45,8 @@ class Graph:
             types.INT32: np.int32,
             types.INT64: np.int64,
             types.INT8: np.int8,
+            types.INT16: np.int16,
+            types.UINT8: np.uint8,
             types.BOOL: np.bool_,
         }
 
@@ -144,9 +146,10 @@ class Graph:
         kind = next(kind for kind, dtype in self._dtypes.items() if array.dtype == dtype)
         return self._add_tensor(name, kind, list(array.shape), len(self.model.buffers) - 1)
 
-    def add_map(self, name: str, shape: list[int]) -> int:
-        """A new computed float32 tensor; -1 where a dimension is dynamic. Its number."""
-        return self._add_tensor(name, self.S.TensorType.FLOAT32, shape, 0)
+    def add_map(self, name: str, shape: list[int], *, dtype: Any = np.float32) -> int:
+        """A new computed tensor; -1 where a dimension is dynamic. Its number."""
+        kind = next(kind for kind, known in self._dtypes.items() if known is dtype)
+        return self._add_tensor(name, kind, shape, 0)
 
     def _add_tensor(self, name: str, kind: int, shape: list[int], buffer: int) -> int:
         tensor = self.S.TensorT()

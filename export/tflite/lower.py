@@ -6,14 +6,14 @@ from types import ModuleType
 from torch import Tensor, nn
 
 from bitsr.artifact.flatbuffer import GraphOp, graph_ops
-from bitsr.artifact.program import CUSTOM_OPS
+from bitsr.artifact.program import CUSTOM_OPS, Program, version_of
 from bitsr.common.errors import MissingExtraError
 from bitsr.common.quiet import quiet
 from bitsr.export.capture import capture
 from bitsr.export.delegation import OURS, DelegationTable, Lowered
 from bitsr.export.errors import ExportError
 from bitsr.export.tflite.from_program import from_program
-from bitsr.export.whole import may_be_whole, whole_program
+from bitsr.export.whole import may_be_whole, whole_program, with_ends
 
 LITERT = "LiteRT (XNNPACK)"
 
@@ -25,31 +25,43 @@ def lower(
     max_pixels: int,
     ours: bool = True,
     example_inputs: tuple[Tensor, ...] | None = None,
+    pixels: bool = False,
 ) -> Lowered:
     """Lower a deploy form. ``ours=False`` writes the same numbers in stock ops, without the delegate.
 
     Maps of the .tflite are (1, H, W, C) with dynamic H and W. It plans no memory: LiteRT does when a size is known.
     ``example_inputs`` are of the only size that it shall take, the first of them a map; its pixels are the budget then.
+    ``pixels``: input and output are uint8.
 
     Raises:
-        ExportError: the module can not be traced or converted, or an op of ours was lost on the way.
+        ExportError: the module can not be traced or converted, an op of ours was lost on the way, or not all of it is
+            ours where it shall take pixels.
         MissingExtraError: not all of it is ours, and onnx2tf or TensorFlow is not installed.
     """
     side = math.isqrt(max_pixels)
     if example_inputs is None and side < 32:
         raise ExportError(f"the pixel budget is {max_pixels}, expected at least 1024 (32 x 32); raise it")
+    program: Program | None = None
+    min_side = 1
     if ours and example_inputs is None and may_be_whole(module):
         captured, min_side = capture(module, channels=channels, side=side, refuse=lambda _: None)
         program = whole_program(captured)
-        if program is not None:
-            content = from_program(program)
-            return Lowered(content, DelegationTable.of_program(program), 0, max_pixels=side * side, min_side=min_side)
+    program = with_ends(program, pixels=pixels)
+    if program is not None:
+        return Lowered(
+            from_program(program),
+            DelegationTable.of_program(program),
+            arena_bytes=0,
+            max_pixels=side * side,
+            min_side=min_side,
+            blob_version=version_of(program),
+        )
     content, min_side = _through_onnx().convert(
         module, channels=channels, max_pixels=max_pixels, ours=ours, example_inputs=example_inputs
     )
     table = delegation_table(graph_ops(content, name="the converted model"))
-    pixels = side * side if example_inputs is None else example_inputs[0].shape[2] * example_inputs[0].shape[3]
-    return Lowered(content, table, arena_bytes=0, max_pixels=pixels, min_side=min_side)
+    budget = side * side if example_inputs is None else example_inputs[0].shape[2] * example_inputs[0].shape[3]
+    return Lowered(content, table, arena_bytes=0, max_pixels=budget, min_side=min_side)
 
 
 def _through_onnx() -> ModuleType:

@@ -35,7 +35,7 @@ enum SegmentField : unsigned { kSegmentOffset, kSegmentBytes };
 
 constexpr uint8_t kTensor = 5;                         // of the kinds of values
 constexpr uint8_t kKernelCall = 1, kDelegateCall = 2;  // of the kinds of instructions
-constexpr int8_t kFloat32 = 6;
+constexpr int8_t kUint8 = 0, kFloat32 = 6;
 constexpr int8_t kStatic = 0;     // of the dynamisms: the sizes are those of every run
 constexpr int8_t kInSegment = 1;  // of the places of data
 constexpr size_t kRankOfMaps = 4;
@@ -57,13 +57,13 @@ class Method {
  private:
   struct Tensor {
     int64_t sides[kRankOfMaps];
-    bool is_static;
+    bool is_static, is_pixels;
   };
   void call_foreign(std::string name) { foreign_ = name.empty() ? "an op without a name" : std::move(name); }
   Status find_plan();
   Status read_instruction(const FlatBuffer::Vector& instructions);
   Status find_data(size_t delegate);
-  // False: it is no float32 tensor of 4 dimensions.
+  // False: it is no tensor of 4 dimensions, of float32 or uint8.
   bool tensor(int32_t value, Tensor* found) const;
   std::string_view text(size_t table, unsigned field) const {
     std::string_view found;
@@ -74,7 +74,7 @@ class Method {
   FlatBuffer file_;
   size_t plan_ = 0;
   FlatBuffer::Vector values_;
-  Tensor input_{};
+  Tensor input_{}, output_{};
   const uint8_t* blob_ = nullptr;
   size_t blob_bytes_ = 0;
   std::string foreign_;
@@ -141,7 +141,6 @@ Status Method::read_instruction(const FlatBuffer::Vector& instructions) {
   }
   file_.vector(plan_, kPlanInputs, 4, &inputs);
   file_.vector(plan_, kPlanOutputs, 4, &outputs);
-  Tensor output;
   if (instructions.count != 1)
     call_foreign(std::to_string(instructions.count) + " calls of our delegate");
   else if (inputs.count != 1 || outputs.count != 1)
@@ -149,8 +148,8 @@ Status Method::read_instruction(const FlatBuffer::Vector& instructions) {
   else if (arguments.count != 2 || file_.at<int32_t>(arguments, 0) != file_.at<int32_t>(inputs, 0) ||
            file_.at<int32_t>(arguments, 1) != file_.at<int32_t>(outputs, 0))
     return damaged("delegate's arguments");
-  else if (!tensor(file_.at<int32_t>(inputs, 0), &input_) || !tensor(file_.at<int32_t>(outputs, 0), &output))
-    call_foreign("an input or output that is no float32 map");
+  else if (!tensor(file_.at<int32_t>(inputs, 0), &input_) || !tensor(file_.at<int32_t>(outputs, 0), &output_))
+    call_foreign("an input or output that is no map of float32 or uint8");
   else
     return find_data(ours);
   return {};
@@ -163,12 +162,13 @@ bool Method::tensor(int32_t value, Tensor* found) const {
   int8_t type = 0, dynamism = kStatic;
   FlatBuffer::Vector sizes;
   if (tensor == 0 || !file_.number(entry, kValueKind, &kind) || kind != kTensor ||
-      !file_.number(tensor, kTensorType, &type) || type != kFloat32 ||
+      !file_.number(tensor, kTensorType, &type) || (type != kFloat32 && type != kUint8) ||
       !file_.number(tensor, kTensorDynamism, &dynamism) || !file_.vector(tensor, kTensorSizes, 4, &sizes) ||
       sizes.count != kRankOfMaps)
     return false;
   for (size_t i = 0; i < kRankOfMaps; ++i) found->sides[i] = file_.at<int32_t>(sizes, i);
   found->is_static = dynamism == kStatic;
+  found->is_pixels = type == kUint8;
   return true;
 }
 
@@ -212,7 +212,8 @@ Status Method::load(Isa isa, CoreProgram* found) const {
   const int64_t* sides = input_.sides;
   Shape in{};
   if (program->input_count() != 1 || program->output_count() != 1 || sides[0] < 1 ||
-      !program->input_shape(0, sides[0], 1, 1, &in).ok() || in.c != sides[1])
+      !program->input_shape(0, sides[0], 1, 1, &in).ok() || in.c != sides[1] ||
+      program->input_is_pixels(0) != input_.is_pixels || program->output_is_pixels(0) != output_.is_pixels)
     return damaged("delegate's arguments");
   found->input = {sides[0], sides[1], input_.is_static ? sides[2] : 0, input_.is_static ? sides[3] : 0};
   return {};

@@ -131,8 +131,10 @@ Status Graph::open() {
   output_ = file_.at<int32_t>(outputs, 0);
   tflite::GraphTensor in, out;
   if (!find(input_, &in) || !find(output_, &out)) return damaged("inputs or outputs");
-  if (!in.is_float32 || in.rank != tflite::kRankOfMaps || !out.is_float32 || out.rank != tflite::kRankOfMaps)
-    call_foreign("an input or output that is no float32 map");
+  const auto is_end = [](const tflite::GraphTensor& tensor) {
+    return (tensor.is_float32 || tensor.is_uint8) && tensor.rank == tflite::kRankOfMaps;
+  };
+  if (!is_end(in) || !is_end(out)) call_foreign("an input or output that is no map of float32 or uint8");
   return {};
 }
 
@@ -192,6 +194,7 @@ bool Graph::find(int32_t number, tflite::GraphTensor* found) const {
   if (tensor == 0 || !file_.number(tensor, kTensorType, &type) || !file_.number(tensor, kTensorBuffer, &buffer))
     return false;
   found->is_float32 = type == kFloat32;
+  found->is_uint8 = type == kUint8;
   FlatBuffer::Vector sides, signature, data;
   if (file_.vector(tensor, kTensorShape, sizeof(int32_t), &sides) && sides.count > 0) {
     found->rank = static_cast<int32_t>(std::min<size_t>(sides.count, INT32_MAX));

@@ -22,7 +22,7 @@ enum Operator : unsigned {
 enum AddOptions : unsigned { kAddActivation };
 
 constexpr uint32_t kVersion = 3;
-constexpr int8_t kFloat32 = 0;
+constexpr int8_t kFloat32 = 0, kUint8 = 3;
 constexpr int32_t kAdd = 0, kCustom = 32;
 constexpr int8_t kNoActivation = 0;
 

@@ -161,8 +161,10 @@ Status Translation::new_value(const char* name, int32_t tensor, ValueKind kind, 
   if (value_of(tensor) != kAbsent) return bad(name, "it writes what was there before, tensor", tensor);
   if (!tensors_.find(tensor, &found)) return bad(name, "an operand is no tensor", tensor);
   const int rank = kind == ValueKind::vector ? 2 : kRankOfMaps;
-  if (!found.is_float32 || found.rank != rank) return bad(name, "a tensor is not float32 of rank", rank);
-  if (!builder_->add_value({kind, found.channels, up, 1})) return no_memory(name);
+  // Which maps may be of pixels the core knows.
+  const bool pixels = kind == ValueKind::map && found.is_uint8;
+  if ((!found.is_float32 && !pixels) || found.rank != rank) return bad(name, "a tensor is not float32 of rank", rank);
+  if (!builder_->add_value({pixels ? ValueKind::pixels : kind, found.channels, up, 1})) return no_memory(name);
   *value = static_cast<int32_t>(ups_.size());
   values_.emplace(tensor, *value);
   ups_.push_back(up);

@@ -15,7 +15,7 @@ namespace bitsr::tflite {
 constexpr int32_t kRankOfMaps = 4;  // (N, H, W, C); vectors (N, C) have 2
 
 struct GraphTensor {
-  bool is_float32 = false;
+  bool is_float32 = false, is_uint8 = false;
   int32_t rank = -1;                    // -1: not known
   int32_t channels = 0;                 // the last side
   int32_t signature[kRankOfMaps] = {};  // all sides of a rank of 4, -1 where any will do

@@ -38,10 +38,10 @@ Outcome parse_isa_name(const char* name, Isa* isa) {
   return failed(ErrorKind::argument, "the instruction set is '%s', expected one of auto, %s", name, isa_names().text);
 }
 
-Outcome check_floats(const bitsr_tensor& tensor, const char* what, int32_t number, Shape* shape) {
-  if (tensor.dtype != BITSR_FLOAT32)
-    return failed(ErrorKind::argument, "%s %d has dtype %d, expected %d: float32", what, number, tensor.dtype,
-                  BITSR_FLOAT32);
+Outcome check_tensor(const bitsr_tensor& tensor, const char* what, int32_t number, Shape* shape) {
+  if (tensor.dtype != BITSR_FLOAT32 && tensor.dtype != BITSR_UINT8)
+    return failed(ErrorKind::argument, "%s %d has dtype %d, expected %d (float32) or %d (uint8)", what, number,
+                  tensor.dtype, BITSR_FLOAT32, BITSR_UINT8);
   if (tensor.layout != BITSR_NCHW && tensor.layout != BITSR_NHWC)
     return failed(ErrorKind::argument, "%s %d has layout %d, expected %d (NCHW) or %d (NHWC)", what, number,
                   tensor.layout, BITSR_NCHW, BITSR_NHWC);
@@ -50,7 +50,7 @@ Outcome check_floats(const bitsr_tensor& tensor, const char* what, int32_t numbe
                   tensor.rank);
   const bool map = tensor.rank == 4;
   *shape = {tensor.shape[0], tensor.shape[1], map ? tensor.shape[2] : 1, map ? tensor.shape[3] : 1};
-  int64_t bytes = sizeof(float);
+  int64_t bytes = tensor.dtype == BITSR_UINT8 ? sizeof(uint8_t) : sizeof(float);
   for (const int64_t side : {shape->n, shape->c, shape->h, shape->w})
     if (side < 1 || __builtin_mul_overflow(bytes, side, &bytes))
       return failed(ErrorKind::argument, "%s %d has the shape %lldx%lldx%lldx%lld, expected positive sides", what,

@@ -17,7 +17,8 @@ bitsr_status call(Body body) {
 Outcome require(const void* pointer, const char* what);
 // A null name is "auto".
 Outcome parse_isa_name(const char* name, Isa* isa);
-// The shape as (N, C, H, W), its data of float32 dense in the memory; `what` and `number` name the tensor in errors.
-Outcome check_floats(const bitsr_tensor& tensor, const char* what, int32_t number, Shape* shape);
+// The shape as (N, C, H, W), its data of float32 or uint8 dense in the memory; `what` and `number` name the tensor in
+// errors.
+Outcome check_tensor(const bitsr_tensor& tensor, const char* what, int32_t number, Shape* shape);
 
 }  // namespace bitsr::capi

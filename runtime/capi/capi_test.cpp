@@ -345,7 +345,7 @@ TEST_P(Capi, WhatDoesNotFitIsRefusedWithBothSides) {
     from->shape[2] *= 3;
   });
   refused("takes 1 inputs, got 2", [](auto*, auto*, auto* count) { *count = 2; });
-  refused("float32 NCHW", [](auto*, auto* to, auto*) { to->dtype = BITSR_INT64; });
+  refused("(float32) in 0 (NCHW)", [](auto*, auto* to, auto*) { to->dtype = BITSR_INT64; });
   refused("got memory for", [](auto*, auto* to, auto*) { to->bytes -= 4; });
   bitsr_tensor from = good, to = space;
   EXPECT_EQ(BITSR_OK, bitsr_run(session, &from, 1, &to));

@@ -27,9 +27,11 @@ Outcome views_of(const bitsr_tensor* tensors, int32_t count, int32_t expected, c
   if (count > 0) BITSR_TRY(capi::require(tensors, "an array of tensors"));
   for (int32_t i = 0; i < count; ++i) {
     Shape shape{};
-    BITSR_TRY(capi::check_floats(tensors[i], what, i, &shape));
+    BITSR_TRY(capi::check_tensor(tensors[i], what, i, &shape));
     const auto layout = tensors[i].layout == BITSR_NHWC ? bitsr::Layout::nhwc : bitsr::Layout::nchw;
-    views->push_back({static_cast<float*>(tensors[i].data), shape.n, shape.c, shape.h, shape.w, layout});
+    const bool pixels = tensors[i].dtype == BITSR_UINT8;
+    views->push_back({pixels ? nullptr : static_cast<float*>(tensors[i].data), shape.n, shape.c, shape.h, shape.w,
+                      layout, pixels ? static_cast<uint8_t*>(tensors[i].data) : nullptr});
   }
   return {};
 }

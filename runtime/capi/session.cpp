@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "calls.h"
+#include "pixels.h"
 
 namespace capi = bitsr::capi;
 using bitsr::ElementType;
@@ -81,6 +82,19 @@ Outcome other_of(const bitsr_tensor& tensor, int32_t number, bitsr::OtherValues*
   return {};
 }
 
+// Floats are NCHW; levels lie in either order.
+Outcome check_form(const bitsr_tensor& tensor, const char* what) {
+  const bool known = tensor.dtype == BITSR_UINT8 ? tensor.layout == BITSR_NCHW || tensor.layout == BITSR_NHWC
+                                                 : tensor.dtype == BITSR_FLOAT32 && tensor.layout == BITSR_NCHW;
+  if (known) return {};
+  return failed(ErrorKind::argument, "%s has dtype %d in layout %d, expected %d (float32) in %d (NCHW), or %d (uint8)",
+                what, tensor.dtype, tensor.layout, BITSR_FLOAT32, BITSR_NCHW, BITSR_UINT8);
+}
+
+bitsr::MapForm form_of(const bitsr_tensor& tensor, const bitsr::SessionInfo& info) {
+  return {tensor.layout == BITSR_NHWC, tensor.dtype == BITSR_UINT8, {info.low, info.high}};
+}
+
 Outcome run(bitsr_session* session, const bitsr_tensor* inputs, int32_t count, bitsr_tensor* output,
             const bitsr::RunHooks& hooks) {
   BITSR_TRY(capi::require(session, "the session"));
@@ -89,19 +103,31 @@ Outcome run(bitsr_session* session, const bitsr_tensor* inputs, int32_t count, b
   const int32_t expected = 1 + session->session->info().other_count;
   if (count != expected) return failed(ErrorKind::argument, "the network takes %d inputs, got %d", expected, count);
   Shape shape{}, computed{};
-  BITSR_TRY(capi::check_floats(inputs[0], "input", 0, &shape));
-  if (inputs[0].rank != 4 || inputs[0].layout != BITSR_NCHW)
-    return failed(ErrorKind::argument, "input 0 has %d dimensions in layout %d, expected 4 in layout %d: NCHW",
-                  inputs[0].rank, inputs[0].layout, BITSR_NCHW);
-  if (output->dtype != BITSR_FLOAT32 || output->layout != BITSR_NCHW)
-    return failed(ErrorKind::argument, "the output has dtype %d and layout %d, expected %d and %d: float32 NCHW",
-                  output->dtype, output->layout, BITSR_FLOAT32, BITSR_NCHW);
+  BITSR_TRY(capi::check_tensor(inputs[0], "input", 0, &shape));
+  if (inputs[0].rank != 4) return failed(ErrorKind::argument, "input 0 has %d dimensions, expected 4", inputs[0].rank);
+  BITSR_TRY(check_form(inputs[0], "input 0"));
+  BITSR_TRY(check_form(*output, "the output"));
   std::vector<bitsr::OtherValues> others(static_cast<size_t>(count - 1));
   for (int32_t i = 1; i < count; ++i) BITSR_TRY(other_of(inputs[i], i, &others[static_cast<size_t>(i - 1)]));
-  const Outcome done =
-      session->session->run(static_cast<const float*>(inputs[0].data), shape, others.data(), count - 1,
-                            output->bytes % sizeof(float) == 0 ? static_cast<float*>(output->data) : nullptr,
-                            output->bytes / sizeof(float), &computed, hooks);
+  const bitsr::SessionInfo& info = session->session->info();
+  // Levels go through maps of floats.
+  std::vector<float> given, made;
+  const auto* map = static_cast<const float*>(inputs[0].data);
+  if (inputs[0].dtype == BITSR_UINT8) {
+    given.resize(static_cast<size_t>(bitsr::value_count(shape)));
+    bitsr::take_map(inputs[0].data, shape, form_of(inputs[0], info), given.data());
+    map = given.data();
+  }
+  const bool levels = output->dtype == BITSR_UINT8;
+  const size_t one = levels ? sizeof(uint8_t) : sizeof(float), values = output->bytes / one;
+  auto* result = static_cast<float*>(output->data);
+  if (levels && output->data != nullptr) {
+    made.resize(values);
+    result = made.data();
+  }
+  const Outcome done = session->session->run(map, shape, others.data(), count - 1,
+                                             output->bytes % one == 0 ? result : nullptr, values, &computed, hooks);
+  if (done.ok() && levels) bitsr::give_map(made.data(), computed, form_of(*output, info), output->data);
   if (computed.n > 0) {
     output->rank = 4;
     const int64_t sides[4] = {computed.n, computed.c, computed.h, computed.w};
@@ -155,6 +181,7 @@ bitsr_status bitsr_get_info(const bitsr_session* session, bitsr_info* info) {
     const int64_t sides[4] = {own.input.n, own.input.c, own.input.h, own.input.w};
     std::memcpy(known.input_shape, sides, sizeof(sides));
     known.other_inputs = own.other_count;
+    known.dtype = own.pixels ? BITSR_UINT8 : BITSR_FLOAT32;
     std::memcpy(info, &known, std::min(info->size, sizeof(known)));
     return {};
   });

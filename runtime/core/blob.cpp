@@ -1,4 +1,4 @@
-// Reads a program blob, version 1 (ARCHITECTURE.md). Nothing in it is trusted.
+// Reads a program blob (docs/formats.md). Nothing in it is trusted.
 #include <cstring>
 
 #include "bitsr/builder.h"
@@ -131,6 +131,9 @@ Status build(const uint8_t* data, size_t size, ProgramBuilder* builder) {
   if (!in.ok || values > (size - in.offset) / kValueBytes) return truncated("values");
   for (uint32_t i = 0; i < values; ++i) {
     const uint32_t kind = in.u32();
+    if (static_cast<ValueKind>(kind) == ValueKind::pixels && version < kPixelsVersion)
+      return failure(StatusCode::invalid_program, "value %u is of pixels, which programs of version %u do not have", i,
+                     version);
     int32_t numbers[3];
     for (int32_t& number : numbers) number = static_cast<int32_t>(in.u32());
     if (!builder->add_value({static_cast<ValueKind>(kind), numbers[0], numbers[1], numbers[2]})) return no_memory;

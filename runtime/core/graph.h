@@ -1,6 +1,8 @@
 // A program as the builder collects it, and the check that makes it trustworthy.
 #pragma once
 
+#include <cstring>
+
 #include "bitsr/builder.h"
 #include "memory.h"
 
@@ -54,6 +56,23 @@ namespace rescale {
 enum Input { kX, kChannelGain, kSpatialGain, kGain, kResidual, kInputs };
 enum Constant { kScale, kConstants };
 }  // namespace rescale
+
+// A constant of `count` levels, int8 or int16 by its bytes; it needs no alignment.
+class Levels {
+ public:
+  Levels(const Constant& constant, size_t count)
+      : data_(static_cast<const uint8_t*>(constant.data)), wide_(constant.bytes == count * sizeof(int16_t)) {}
+  int16_t operator[](size_t place) const {
+    if (!wide_) return static_cast<int8_t>(data_[place]);
+    int16_t level;
+    memcpy(&level, data_ + place * sizeof(level), sizeof(level));
+    return level;
+  }
+
+ private:
+  const uint8_t* data_;
+  bool wide_;
+};
 
 Status validate(const Graph& graph);
 

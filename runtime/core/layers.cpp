@@ -145,8 +145,13 @@ bool prepare_quantized_conv2d(const OpSpec& spec, const ValueSpec& x, const RowK
   if (!multiply(kernels.quantized_weight_count(layer->in_channels, stride, layer->kernel_size), 2, &weights) ||
       !layer->weights.reserve(weights) || !layer->bias.reserve(kBorderClasses * static_cast<size_t>(stride) * 4))
     return false;
-  kernels.pack_quantized_weights(static_cast<const int8_t*>(c[quantized_conv2d::kWeight].data), layer->in_channels, out,
-                                 stride, layer->kernel_size, layer->weights.as<int16_t>());
+  const size_t count = static_cast<size_t>(out) * layer->kernel_size * layer->kernel_size * layer->in_channels;
+  Buffer canonical;
+  if (!canonical.reserve(count * sizeof(int16_t))) return false;
+  const Levels levels(c[quantized_conv2d::kWeight], count);
+  for (size_t i = 0; i < count; ++i) canonical.as<int16_t>()[i] = levels[i];
+  kernels.pack_quantized_weights(canonical.as<int16_t>(), layer->in_channels, out, stride, layer->kernel_size,
+                                 layer->weights.as<int16_t>());
   const int32_t classes = spec.attributes[quantized_conv2d::kBorderClasses];
   for (int32_t border = 0; border < kBorderClasses; ++border)
     memcpy(layer->bias.as<float>() + static_cast<size_t>(border) * stride,

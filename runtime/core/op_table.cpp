@@ -7,6 +7,7 @@ namespace {
 
 constexpr ValueKind kMap = ValueKind::map, kVector = ValueKind::vector, kPlane = ValueKind::plane;
 constexpr ConstantType kF32 = ConstantType::float32, kU64 = ConstantType::uint64, kI8 = ConstantType::int8;
+constexpr ConstantType kLevels = ConstantType::levels;
 constexpr bool kOptional = true;
 
 constexpr OpInfo kOps[] = {
@@ -55,7 +56,7 @@ constexpr OpInfo kOps[] = {
      "quantized_conv2d",
      {{"x", kMap, false}},
      {{"y", kMap, false}},
-     {{"weight", kI8, false},
+     {{"weight", kLevels, false},
       {"inverse_step", kF32, false},
       {"scale", kF32, false},
       {"bias", kF32, false},
@@ -144,6 +145,7 @@ size_t constant_bytes(ConstantType type) {
     case ConstantType::uint64:
       return 8;
     case ConstantType::int8:
+    case ConstantType::levels:
       return 1;
   }
   return 0;

@@ -8,22 +8,53 @@
 namespace bitsr {
 namespace {
 
-// Picture `image` of a tensor.
-StridedView picture_of(const TensorView& tensor, int64_t image) {
+// A picture as StridedView has it, of any type.
+template <class T>
+struct View {
+  T* data;
+  int64_t c, h, w;
+  int64_t channel, row, column;
+};
+
+// Picture `image` of a tensor whose memory begins at `data`.
+template <class T>
+View<T> view_of(T* data, const TensorView& tensor, int64_t image) {
   const int64_t c = tensor.c, h = tensor.h, w = tensor.w;
-  float* const data = tensor.data + image * c * h * w;
+  data += image * c * h * w;
   if (tensor.layout == Layout::nhwc) return {data, c, h, w, 1, w * c, c};
   return {data, c, h, w, h * w, w, 1};
 }
 
-void copy(const StridedView& from, const StridedView& to, const Parallel& parallel) {
+StridedView picture_of(const TensorView& tensor, int64_t image) {
+  const View<float> v = view_of(tensor.data, tensor, image);
+  return {v.data, v.c, v.h, v.w, v.channel, v.row, v.column};
+}
+
+// Calls `body(element of the first, of the second)` for all elements of two views of one shape.
+template <class From, class To, class Body>
+void for_elements(const From& from, const To& to, const Parallel& parallel, const Body& body) {
   for_ranges(parallel, from.h, [&](int64_t begin, int64_t end) {
     for (int64_t y = begin; y < end; ++y)
       for (int64_t x = 0; x < from.w; ++x) {
-        const float* a = from.data + y * from.row + x * from.column;
-        float* b = to.data + y * to.row + x * to.column;
-        for (int64_t c = 0; c < from.c; ++c) b[c * to.channel] = a[c * from.channel];
+        const auto* a = from.data + y * from.row + x * from.column;
+        auto* b = to.data + y * to.row + x * to.column;
+        for (int64_t c = 0; c < from.c; ++c) body(a[c * from.channel], &b[c * to.channel]);
       }
+  });
+}
+
+void copy(const StridedView& from, const StridedView& to, const Parallel& parallel) {
+  for_elements(from, to, parallel, [](float value, float* result) { *result = value; });
+}
+
+void from_pixels(const View<uint8_t>& from, const StridedView& to, const Parallel& parallel) {
+  for_elements(from, to, parallel, [](uint8_t level, float* value) { *value = static_cast<float>(level) / 255.0f; });
+}
+
+void to_pixels(const StridedView& from, const View<uint8_t>& to, const Parallel& parallel) {
+  for_elements(from, to, parallel, [](float value, uint8_t* level) {
+    const float bounded = value > 0.0f ? (value < 1.0f ? value : 1.0f) : 0.0f;  // NaN becomes 0
+    *level = static_cast<uint8_t>(bounded * 255.0f + 0.5f);
   });
 }
 
@@ -74,7 +105,9 @@ Status Program::Impl::check(const TensorView& view, int32_t id, const TensorView
   Shape want;
   const Status status = shape_of(id, first, &want);
   if (!status.ok()) return status;
-  if (!view.data) return failure(StatusCode::invalid_argument, "%s %d has no data", role, index);
+  if (!view.data && !view.pixels) return failure(StatusCode::invalid_argument, "%s %d has no data", role, index);
+  if (view.pixels && graph.values[id].kind != ValueKind::pixels)
+    return failure(StatusCode::invalid_argument, "%s %d is of 8 bits, expected float32", role, index);
   if (!shape_equal(want, {view.n, view.c, view.h, view.w}))
     return failure(StatusCode::invalid_argument, "%s %d: expected %lldx%lldx%lldx%lld, got %lldx%lldx%lldx%lld", role,
                    index, static_cast<long long>(want.n), static_cast<long long>(want.c),
@@ -101,12 +134,13 @@ Status Program::Impl::place_values(const TensorView* inputs, const TensorView* o
     if (!status.ok()) return status;
     if (planned.is_input || planned.is_output) {
       const TensorView tensor = tensor_of(id);
-      if ((spec.kind == ValueKind::map && planned.any_layout) || in_place(id, tensor.layout)) {
+      if (in_place(id, tensor)) {
         value(id) = picture_of(tensor, image);
         continue;
       }
     }
-    const int64_t stride = spec.kind == ValueKind::plane ? 1 : round_up_lanes(spec.channels);
+    const bool dense = spec.kind == ValueKind::plane || (is_map(spec.kind) && planned.any_layout);
+    const int64_t stride = dense ? spec.channels : round_up_lanes(spec.channels);
     // gate_finish writes whole vectors: the rows of a plane are rounded up.
     const int64_t width = spec.kind == ValueKind::plane ? round_up_width(shape.w) : shape.w;
     size_t size;
@@ -114,7 +148,12 @@ Status Program::Impl::place_values(const TensorView* inputs, const TensorView* o
         !multiply(size, static_cast<size_t>(stride) * 4, &size) || !slots()[planned.slot].reserve(size))
       return no_memory();
     value(id) = {slots()[planned.slot].as<float>(), shape.c, shape.h, shape.w, 1, width * stride, stride};
-    if (planned.is_input) copy(picture_of(tensor_of(id), image), value(id), parallel);
+    if (!planned.is_input) continue;
+    const TensorView tensor = tensor_of(id);
+    if (tensor.pixels)
+      from_pixels(view_of(tensor.pixels, tensor, image), value(id), parallel);
+    else
+      copy(picture_of(tensor, image), value(id), parallel);
   }
   return {};
 }
@@ -171,6 +210,12 @@ int32_t Program::input_count() const { return impl_->graph.inputs.count(); }
 int32_t Program::output_count() const { return impl_->graph.outputs.count(); }
 int32_t Program::op_count() const { return impl_->graph.ops.count(); }
 const char* Program::op_name(int32_t op) const { return bitsr::op_name(impl_->graph.ops[op].kind); }
+bool Program::input_is_pixels(int32_t input) const {
+  return impl_->graph.values[impl_->graph.inputs[input]].kind == ValueKind::pixels;
+}
+bool Program::output_is_pixels(int32_t output) const {
+  return impl_->graph.values[impl_->graph.outputs[output]].kind == ValueKind::pixels;
+}
 Isa Program::isa() const { return impl_->isa; }
 
 Status Program::output_shapes(const TensorView* inputs, Shape* shapes) const {
@@ -221,8 +266,11 @@ Status Program::run(const TensorView* inputs, const TensorView* outputs, const R
     }
     for (int32_t i = 0; i < output_count(); ++i) {
       const StridedView& value = impl.value(impl.graph.outputs[i]);
-      const StridedView picture = picture_of(outputs[i], image);
-      if (value.data != picture.data) copy(value, picture, impl.parallel);
+      const TensorView& tensor = outputs[i];
+      if (tensor.pixels)
+        to_pixels(value, view_of(tensor.pixels, tensor, image), impl.parallel);
+      else if (!impl.in_place(impl.graph.outputs[i], tensor))
+        copy(value, picture_of(tensor, image), impl.parallel);
     }
   }
   return {};

@@ -71,10 +71,11 @@ struct Program::Impl {
   void run_pixel_shuffle(const OpSpec& op);
   Status reserve_bits(const StridedView& x, const BinaryConv2dLayer& layer);
 
-  // A map that lies in a caller's memory as the kernels want it: no copy.
-  bool in_place(int32_t id, Layout layout) const {
+  // A map of floats that lies in a caller's memory as the ops want it: no copy.
+  bool in_place(int32_t id, const TensorView& tensor) const {
     const ValueSpec& v = graph.values[id];
-    return v.kind == ValueKind::map && layout == Layout::nhwc && v.channels % kLaneCount == 0;
+    if (!is_map(v.kind) || !tensor.data) return false;
+    return plan.values[id].any_layout || (tensor.layout == Layout::nhwc && v.channels % kLaneCount == 0);
   }
 };
 

@@ -135,7 +135,7 @@ struct RowKernels {
   // How many 16-bit numbers the re-laid weights of a quantized convolution are.
   size_t (*quantized_weight_count)(int32_t channels, int32_t out_stride, int32_t kernel_size);
   // Re-lays canonical weights [out_channels][kernel_size][kernel_size][channels] into zeroed memory.
-  void (*pack_quantized_weights)(const int8_t* canonical, int32_t channels, int32_t out_channels, int32_t out_stride,
+  void (*pack_quantized_weights)(const int16_t* canonical, int32_t channels, int32_t out_channels, int32_t out_stride,
                                  int32_t kernel_size, int16_t* packed);
   void (*quantized_conv_row)(const QuantizedConvRow& row);
   void (*channel_norm_row)(const ChannelNormRow& row);

@@ -39,7 +39,7 @@ struct Checker {
   Status value(int32_t id, const OperandInfo& operand, int32_t channels, const ValueSpec* size) const {
     if (id == kAbsent) return operand.optional ? Status{} : bad("%s is missing", operand.name);
     const ValueSpec& v = graph.values[id];
-    if (v.kind != operand.kind)
+    if (v.kind != operand.kind && !(is_map(v.kind) && operand.kind == ValueKind::map))
       return bad("%s is of kind %d, expected %d", operand.name, static_cast<int>(v.kind),
                  static_cast<int>(operand.kind));
     if (channels > 0 && v.channels != channels)
@@ -61,7 +61,7 @@ struct Checker {
     const Constant& c = op().constants[place];
     if (!c.data) return wanted.optional ? Status{} : bad("constant %s is missing", wanted.name);
     const size_t bytes = count * constant_bytes(wanted.type);
-    if (c.bytes != bytes)
+    if (c.bytes != bytes && !(wanted.type == ConstantType::levels && c.bytes == count * sizeof(int16_t)))
       return bad("constant %s has %lld bytes, expected %lld", wanted.name, static_cast<long long>(c.bytes),
                  static_cast<long long>(bytes));
     return {};
@@ -199,7 +199,7 @@ Status Checker::quantized_conv2d() const {
   BITSR_CHECK(constant(kScale, outs));
   BITSR_CHECK(constant(kBias, static_cast<size_t>(classes) * outs));
   BITSR_CHECK(constant(kSlope, outs));
-  const auto* weights = static_cast<const int8_t*>(o.constants[kWeight].data);
+  const Levels weights(o.constants[kWeight], outs * taps);
   for (size_t channel = 0; channel < outs; ++channel) {
     int64_t sum = 0;
     for (size_t tap = 0; tap < taps; ++tap) {
@@ -316,7 +316,7 @@ Status validate(const Graph& graph) {
                    graph.inputs.count(), graph.ops.count(), graph.outputs.count());
   for (int32_t i = 0; i < count; ++i) {
     const ValueSpec& v = graph.values[i];
-    const bool kind = v.kind == ValueKind::map || v.kind == ValueKind::vector || v.kind == ValueKind::plane;
+    const bool kind = is_map(v.kind) || v.kind == ValueKind::vector || v.kind == ValueKind::plane;
     if (!kind || v.channels < 1 || v.channels > kMaxChannels || v.up < 1 || v.up > kMaxRatio || v.down < 1 ||
         v.down > kMaxRatio || (v.kind == ValueKind::plane && v.channels != 1))
       return failure(StatusCode::invalid_program, "value %d: kind %d, %d channels, size ratio %d/%d is not allowed", i,
@@ -327,14 +327,15 @@ Status validate(const Graph& graph) {
   if (!written_memory.reserve(static_cast<size_t>(count) + 1))
     return failure(StatusCode::out_of_memory, "out of memory");
   auto* written = written_memory.as<uint8_t>();
+  enum : uint8_t { kByCaller = 1, kByOp, kGiven };  // kGiven: an output
   const auto inside = [count](int32_t id) { return id >= 0 && id < count; };
   for (int32_t i = 0; i < graph.inputs.count(); ++i) {
     const int32_t id = graph.inputs[i];
     if (!inside(id) || written[id]) return failure(StatusCode::invalid_program, "input %d names value %d", i, id);
-    written[id] = 1;
+    written[id] = kByCaller;
   }
   const ValueSpec& first = graph.values[graph.inputs[0]];
-  if (first.kind != ValueKind::map || first.up != 1 || first.down != 1)
+  if (!is_map(first.kind) || first.up != 1 || first.down != 1)
     return failure(StatusCode::invalid_program, "the first input must be a map of size ratio 1/1");
   Checker checker{graph};
   for (int32_t i = 0; i < graph.ops.count(); ++i) {
@@ -345,6 +346,9 @@ Status validate(const Graph& graph) {
     for (int32_t k = 0; k < op.input_count; ++k)
       if (op.inputs[k] != kAbsent && (!inside(op.inputs[k]) || !written[op.inputs[k]]))
         return checker.bad("input %d names value %d, which nothing has written", k, op.inputs[k]);
+      else if (op.inputs[k] != kAbsent && graph.values[op.inputs[k]].kind == ValueKind::pixels &&
+               written[op.inputs[k]] != kByCaller)
+        return checker.bad("input %d names value %d, pixels that an op writes, which none may read", k, op.inputs[k]);
     for (int32_t k = 0; k < op.output_count; ++k)
       if (op.outputs[k] != kAbsent && (!inside(op.outputs[k]) || written[op.outputs[k]]))
         return checker.bad(
@@ -358,16 +362,19 @@ Status validate(const Graph& graph) {
     for (int32_t k = 0; k < op.output_count; ++k)
       if (op.outputs[k] != kAbsent) {
         if (written[op.outputs[k]]) return checker.bad("value %d is written twice", op.outputs[k]);
-        written[op.outputs[k]] = 2;
+        written[op.outputs[k]] = kByOp;
       }
   }
   for (int32_t i = 0; i < graph.outputs.count(); ++i) {
     const int32_t id = graph.outputs[i];
-    if (!inside(id) || written[id] != 2)
+    if (!inside(id) || (written[id] != kByOp && written[id] != kGiven))
       return failure(StatusCode::invalid_program, "output %d names value %d, which no op writes", i, id);
-    for (int32_t k = 0; k < i; ++k)
-      if (graph.outputs[k] == id) return failure(StatusCode::invalid_program, "value %d is an output twice", id);
+    if (written[id] == kGiven) return failure(StatusCode::invalid_program, "value %d is an output twice", id);
+    written[id] = kGiven;
   }
+  for (int32_t i = 0; i < count; ++i)
+    if (graph.values[i].kind == ValueKind::pixels && written[i] == kByOp)
+      return failure(StatusCode::invalid_program, "value %d is of pixels that an op writes, and no output", i);
   return {};
 }
 

@@ -137,15 +137,17 @@ void trace_result(void* context, int32_t op, int32_t output, const bitsr::Stride
   et::event_tracer_log_output_delegate(trace->tracer, name, et::kUnsetDelegateDebugIntId, Tensor(&impl));
 }
 
-// A view of a dense float32 tensor: a map (N, C, H, W) in either layout, or a vector (N, C) or (C).
+// A view of a dense tensor of float32, or of uint8 for pixels: a map (N, C, H, W) in either layout, or a vector (N, C)
+// or (C). Whether it may be of pixels the core knows.
 Error view_of(const et::EValue& value, const char* role, int32_t index, bitsr::TensorView* view) {
   if (!value.isTensor()) {
     ET_LOG(Error, "%s: %s %d is no tensor", kBackendId, role, int(index));
     return Error::InvalidArgument;
   }
   const Tensor& tensor = value.toTensor();
-  if (tensor.scalar_type() != ScalarType::Float) {
-    ET_LOG(Error, "%s: %s %d has the scalar type %d, expected float32", kBackendId, role, int(index),
+  const bool pixels = tensor.scalar_type() == ScalarType::Byte;
+  if (tensor.scalar_type() != ScalarType::Float && !pixels) {
+    ET_LOG(Error, "%s: %s %d has the scalar type %d, expected float32 or uint8", kBackendId, role, int(index),
            int(tensor.scalar_type()));
     return Error::InvalidArgument;
   }
@@ -157,7 +159,9 @@ Error view_of(const et::EValue& value, const char* role, int32_t index, bitsr::T
     }
     return true;
   };
-  view->data = static_cast<float*>(const_cast<void*>(tensor.const_data_ptr()));
+  void* const data = const_cast<void*>(tensor.const_data_ptr());
+  view->data = pixels ? nullptr : static_cast<float*>(data);
+  view->pixels = pixels ? static_cast<uint8_t*>(data) : nullptr;
   view->layout = bitsr::Layout::nchw;
   view->n = view->c = view->h = view->w = 1;
   switch (tensor.dim()) {

@@ -22,12 +22,17 @@ void run(const CoreProgram& found) {
   Program& program = *found.program;
   check(program.input_count() == 1 && program.output_count() == 1 && found.input.n >= 1 && found.input.c >= 1);
   if (program.op_count() > kMostOps || found.input.n > 1 || found.input.c * kSide * kSide > kMostValues) return;
-  std::vector<float> in(static_cast<size_t>(found.input.c * kSide * kSide), 0.25f);
-  const TensorView given = {in.data(), 1, found.input.c, kSide, kSide, Layout::nchw};
+  const auto count = static_cast<size_t>(found.input.c * kSide * kSide);
+  std::vector<float> in(count, 0.25f);
+  std::vector<uint8_t> levels(count, 64);
+  TensorView given = {in.data(), 1, found.input.c, kSide, kSide, Layout::nchw};
+  if (program.input_is_pixels(0)) given = {nullptr, 1, found.input.c, kSide, kSide, Layout::nhwc, levels.data()};
   Shape shape{};
   if (!program.output_shapes(&given, &shape).ok() || shape.c * shape.h * shape.w > kMostValues) return;
   std::vector<float> out(static_cast<size_t>(shape.c * shape.h * shape.w));
-  const TensorView taken = {out.data(), 1, shape.c, shape.h, shape.w, Layout::nchw};
+  std::vector<uint8_t> made(out.size());
+  TensorView taken = {out.data(), 1, shape.c, shape.h, shape.w, Layout::nchw};
+  if (program.output_is_pixels(0)) taken = {nullptr, 1, shape.c, shape.h, shape.w, Layout::nhwc, made.data()};
   program.run(&given, &taken);
 }
 

@@ -31,11 +31,22 @@ void seal(std::vector<uint8_t>* blob) {
   std::memcpy(blob->data() + kCrcAt, &crc, 4);
 }
 
-bool add_view(const Shape& s, std::vector<std::vector<float>>* memory, TensorView* view) {
+// Pixels in 8 bits take a quarter of the memory that is there for floats: what is written behind them would go unseen,
+// so they are at its end.
+bool add_view(const Shape& s, bool pixels, std::vector<std::vector<float>>* memory, TensorView* view) {
   const int64_t count = s.n * s.c * s.h * s.w;
   if (count > kMostValues) return false;  // it would only be slow
   memory->emplace_back(static_cast<size_t>(count), 0.25f);
-  *view = {memory->back().data(), s.n, s.c, s.h, s.w, bitsr::Layout::nchw};
+  std::vector<float>& floats = memory->back();
+  *view = {floats.data(), s.n, s.c, s.h, s.w, bitsr::Layout::nchw};
+  if (pixels)
+    *view = {nullptr,
+             s.n,
+             s.c,
+             s.h,
+             s.w,
+             bitsr::Layout::nhwc,
+             reinterpret_cast<uint8_t*>(floats.data() + floats.size()) - count};
   return true;
 }
 
@@ -50,12 +61,12 @@ void run(Program* program) {
   for (size_t i = 0; i < inputs; ++i) {
     Shape shape;
     if (!program->input_shape(static_cast<int32_t>(i), 1, kSide, kSide, &shape).ok() ||
-        !add_view(shape, &memory, &in[i]))
+        !add_view(shape, program->input_is_pixels(static_cast<int32_t>(i)), &memory, &in[i]))
       return;
   }
   if (!program->output_shapes(in.data(), shapes.data()).ok()) return;
   for (size_t i = 0; i < outputs; ++i)
-    if (!add_view(shapes[i], &memory, &out[i])) return;
+    if (!add_view(shapes[i], program->output_is_pixels(static_cast<int32_t>(i)), &memory, &out[i])) return;
   program->run(in.data(), out.data());
 }
 

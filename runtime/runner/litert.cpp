@@ -20,6 +20,7 @@ Outcome find(void* library, Api* api) {
   BITSR_FIND(GetNumSignatureInputs);
   BITSR_FIND(GetNumSignatureOutputs);
   BITSR_FIND(GetSignatureInputTensorByIndex);
+  BITSR_FIND(GetSignatureOutputTensorByIndex);
   BITSR_FIND(GetRankedTensorType);
   BITSR_FIND(CreateOptions);
   BITSR_FIND(DestroyOptions);

@@ -13,7 +13,7 @@ using Status = int;
 using Handle = void*;
 constexpr int kCpu = 1;
 constexpr int kHostMemory = 1;
-constexpr int kFloat32 = 1, kInt64 = 4;
+constexpr int kFloat32 = 1, kUint8 = 3, kInt64 = 4;
 constexpr int kRead = 0, kWrite = 1;
 
 struct Layout {
@@ -52,6 +52,7 @@ struct Api {
   Status (*GetNumSignatureInputs)(Handle signature, size_t* count);
   Status (*GetNumSignatureOutputs)(Handle signature, size_t* count);
   Status (*GetSignatureInputTensorByIndex)(Handle signature, size_t index, Handle* tensor);
+  Status (*GetSignatureOutputTensorByIndex)(Handle signature, size_t index, Handle* tensor);
   Status (*GetRankedTensorType)(Handle tensor, TensorType* type);
   Status (*CreateOptions)(Handle* options);
   void (*DestroyOptions)(Handle options);

@@ -39,6 +39,7 @@ class LiteRtNetwork final : public Network {
   std::vector<Handle> in_;                 // likewise
   Handle out_ = nullptr;
   Shape input_shape_{}, output_shape_{};  // of the buffers
+  MapForm form_{true, false}, output_form_{true, false};
 };
 
 Outcome LiteRtNetwork::call(litert::Status status, const char* what) const {
@@ -86,6 +87,10 @@ Outcome LiteRtNetwork::read_inputs() {
   BITSR_TRY(call(api_.GetNumSignatureOutputs(signature, &outputs), "does not read"));
   if (outputs != 1)
     return failed(ErrorKind::model, "%s has %zu outputs, expected 1; %s", path_.c_str(), outputs, kRunElsewhere);
+  litert::TensorType result{};
+  BITSR_TRY(call(api_.GetSignatureOutputTensorByIndex(signature, 0, &tensor), "does not read"));
+  BITSR_TRY(call(api_.GetRankedTensorType(tensor, &result), "does not read"));
+  output_form_.pixels = result.element == litert::kUint8;
   size_t maps = 0;
   for (size_t i = 0; i < inputs; ++i) {
     litert::TensorType type{};
@@ -93,7 +98,8 @@ Outcome LiteRtNetwork::read_inputs() {
     BITSR_TRY(call(api_.GetRankedTensorType(tensor, &type), "does not read"));
     types_.push_back(type);
     const int32_t* sides = type.layout.dimensions;
-    if (type.layout.rank == 4 && type.element == litert::kFloat32) {
+    if (type.layout.rank == 4 && (type.element == litert::kFloat32 || type.element == litert::kUint8)) {
+      form_.pixels = type.element == litert::kUint8;
       const auto fixed = [](int32_t side) { return side > 0 ? side : 0; };
       input = {sides[0] > 0 ? sides[0] : 1, sides[3], fixed(sides[1]), fixed(sides[2])};
       map_ = i;
@@ -109,8 +115,8 @@ Outcome LiteRtNetwork::read_inputs() {
     others.push_back({type.element == litert::kFloat32 ? ElementType::float32 : ElementType::int64, count});
   }
   if (maps != 1)
-    return failed(ErrorKind::model, "%s takes %zu float32 maps (N, H, W, C), expected 1; %s", path_.c_str(), maps,
-                  kRunElsewhere);
+    return failed(ErrorKind::model, "%s takes %zu maps (N, H, W, C) of float32 or uint8, expected 1; %s", path_.c_str(),
+                  maps, kRunElsewhere);
   return {};
 }
 
@@ -138,7 +144,8 @@ Outcome LiteRtNetwork::compile(int32_t count) {
 
 Outcome LiteRtNetwork::resize(const Shape& shape) {
   const int sides[4] = {int(shape.n), int(shape.h), int(shape.w), int(shape.c)};
-  litert::TensorType in{litert::kFloat32, {}}, out{litert::kFloat32, {}};
+  litert::TensorType in{form_.pixels ? litert::kUint8 : litert::kFloat32, {}};
+  litert::TensorType out{output_form_.pixels ? litert::kUint8 : litert::kFloat32, {}};
   in.layout.rank = 4;
   for (int i = 0; i < 4; ++i) in.layout.dimensions[i] = sides[i];
   input_shape_ = output = {};  // the first stays so if the new size is refused, the second until the next run
@@ -149,15 +156,15 @@ Outcome LiteRtNetwork::resize(const Shape& shape) {
   if (out.layout.rank != 4 || to[0] < 1 || to[1] < 1 || to[2] < 1 || to[3] < 1)
     return failed(ErrorKind::model, "%s gives no map (N, H, W, C), expected one; %s", path_.c_str(), kRunElsewhere);
   output_shape_ = {to[0], to[3], to[1], to[2]};
-  const auto bytes = [](const Shape& s) { return static_cast<size_t>(s.n * s.c * s.h * s.w) * sizeof(float); };
   for (Handle* buffer : {&in_[map_], &out_}) {
     if (*buffer != nullptr) api_.DestroyTensorBuffer(*buffer);
     *buffer = nullptr;
   }
-  BITSR_TRY(call(api_.CreateManagedTensorBuffer(environment_, litert::kHostMemory, &in, bytes(shape), &in_[map_]),
+  BITSR_TRY(call(api_.CreateManagedTensorBuffer(environment_, litert::kHostMemory, &in, form_.bytes(shape), &in_[map_]),
                  "has no memory for"));
-  BITSR_TRY(call(api_.CreateManagedTensorBuffer(environment_, litert::kHostMemory, &out, bytes(output_shape_), &out_),
-                 "has no memory for"));
+  BITSR_TRY(call(
+      api_.CreateManagedTensorBuffer(environment_, litert::kHostMemory, &out, output_form_.bytes(output_shape_), &out_),
+      "has no memory for"));
   input_shape_ = shape;
   return {};
 }
@@ -167,7 +174,7 @@ Outcome LiteRtNetwork::set_input(const float* nchw, const Shape& shape) {
   if (shape.h != input_shape_.h || shape.w != input_shape_.w) BITSR_TRY(resize(shape));
   void* memory = nullptr;
   BITSR_TRY(call(api_.LockTensorBuffer(in_[map_], &memory, litert::kWrite), "has no input for"));
-  change_layout(nchw, shape, true, static_cast<float*>(memory));
+  give_map(nchw, shape, form_, memory);
   return call(api_.UnlockTensorBuffer(in_[map_]), "has no input for");
 }
 
@@ -212,7 +219,7 @@ Outcome LiteRtNetwork::execute(const RunHooks& hooks, RunTime* time) {
 Outcome LiteRtNetwork::get_output(float* nchw) const {
   void* memory = nullptr;
   BITSR_TRY(call(api_.LockTensorBuffer(out_, &memory, litert::kRead), "has no output of"));
-  change_layout(static_cast<const float*>(memory), output, false, nchw);
+  take_map(memory, output, output_form_, nchw);
   return call(api_.UnlockTensorBuffer(out_), "has no output of");
 }
 

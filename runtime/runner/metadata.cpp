@@ -74,6 +74,11 @@ const char* first_wrong(std::string_view text, Metadata* m) {
   if (json_value(text, "value_range", &range) && (!json_pair(range, limits) || !(limits[0] < limits[1])))
     return "value_range";
   m->range = {static_cast<float>(limits[0]), static_cast<float>(limits[1])};
+  std::string_view dtype;
+  if (json_value(text, "dtype", &dtype)) {
+    if (!json_text(text, "dtype", &dtype) || (dtype != "float32" && dtype != "uint8")) return "dtype";
+    m->pixels = dtype == "uint8";
+  }
   std::string_view diffusion;
   m->diffusion = json_value(text, "diffusion", &diffusion) && diffusion != "null";
   return nullptr;

@@ -18,6 +18,7 @@ struct Metadata {
   int64_t min_side = 1, multiple = 1, max_pixels = 1;
   int64_t receptive_field_radius = 0;
   ValueRange range;        // of the network
+  bool pixels = false;     // its input and output are uint8
   bool diffusion = false;  // a step of a sampling, no network from picture to picture
 };
 

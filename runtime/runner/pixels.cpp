@@ -1,6 +1,7 @@
 #include "pixels.h"
 
 #include <cmath>
+#include <cstring>
 
 namespace bitsr {
 
@@ -24,17 +25,42 @@ void to_pixels(const float* maps, int64_t pixels, const ValueRange& range, uint8
     for (int64_t p = 0; p < pixels; ++p) rgb[3 * p + c] = to_level(maps[c * pixels + p], range);
 }
 
-void change_layout(const float* from, const Shape& shape, bool from_nchw, float* to) {
+namespace {
+
+// Calls `body(place in NCHW, place in the form)` for every value.
+template <typename Body>
+void for_values(const Shape& shape, const MapForm& form, const Body& body) {
   const int64_t pixels = shape.h * shape.w;
-  for (int64_t n = 0; n < shape.n; ++n, from += shape.c * pixels, to += shape.c * pixels)
+  for (int64_t n = 0; n < shape.n; ++n)
     for (int64_t c = 0; c < shape.c; ++c)
       for (int64_t p = 0; p < pixels; ++p) {
-        const int64_t nchw = c * pixels + p, nhwc = p * shape.c + c;
-        if (from_nchw)
-          to[nhwc] = from[nchw];
-        else
-          to[nchw] = from[nhwc];
+        const int64_t nchw = (n * shape.c + c) * pixels + p, nhwc = (n * pixels + p) * shape.c + c;
+        body(nchw, form.nhwc ? nhwc : nchw);
       }
+}
+
+}  // namespace
+
+void give_map(const float* nchw, const Shape& shape, const MapForm& form, void* to) {
+  auto* values = static_cast<float*>(to);
+  auto* levels = static_cast<uint8_t*>(to);
+  if (form.pixels)
+    for_values(shape, form, [&](int64_t from, int64_t at) { levels[at] = to_level(nchw[from], form.range); });
+  else if (form.nhwc)
+    for_values(shape, form, [&](int64_t from, int64_t at) { values[at] = nchw[from]; });
+  else
+    std::memcpy(to, nchw, form.bytes(shape));
+}
+
+void take_map(const void* from, const Shape& shape, const MapForm& form, float* nchw) {
+  const auto* values = static_cast<const float*>(from);
+  const auto* levels = static_cast<const uint8_t*>(from);
+  if (form.pixels)
+    for_values(shape, form, [&](int64_t to, int64_t at) { nchw[to] = from_level(levels[at], form.range); });
+  else if (form.nhwc)
+    for_values(shape, form, [&](int64_t to, int64_t at) { nchw[to] = values[at]; });
+  else
+    std::memcpy(nchw, from, form.bytes(shape));
 }
 
 }  // namespace bitsr

@@ -18,9 +18,19 @@ uint8_t to_level(float value, const ValueRange& range);
 void from_pixels(const uint8_t* rgb, int64_t pixels, const ValueRange& range, float* maps);
 void to_pixels(const float* maps, int64_t pixels, const ValueRange& range, uint8_t* rgb);
 
-// Copies a dense map between the two layouts; `nchw` says which one `from` has.
-void change_layout(const float* from, const Shape& shape, bool from_nchw, float* to);
-
 inline int64_t value_count(const Shape& shape) { return shape.n * shape.c * shape.h * shape.w; }
+
+// How a dense map lies outside of the network: the order of its sides; float32, or 8 bits for the levels of a range.
+struct MapForm {
+  bool nhwc = false, pixels = false;
+  ValueRange range{};
+
+  size_t bytes(const Shape& shape) const {
+    return static_cast<size_t>(value_count(shape)) * (pixels ? sizeof(uint8_t) : sizeof(float));
+  }
+};
+// From float32 NCHW to such a map, and back.
+void give_map(const float* nchw, const Shape& shape, const MapForm& form, void* to);
+void take_map(const void* from, const Shape& shape, const MapForm& form, float* nchw);
 
 }  // namespace bitsr

@@ -165,10 +165,14 @@ class PteNetwork final : public Network {
   std::optional<et::Program> program_;
   std::unique_ptr<LoadedMethod> loaded_;
   bool in_pool_ = false;  // it has more than one thread
-  bool input_is_nhwc_ = false;
+  MapForm form_;
   std::vector<TensorForm> forms_;  // of all inputs; the map's has the sides of the last set_input()
-  std::vector<float> input_;
+  Bytes input_;
 };
+
+bool is_map_type(executorch::aten::ScalarType type) {
+  return type == executorch::aten::ScalarType::Float || type == executorch::aten::ScalarType::Byte;
+}
 
 // The layout of a tensor of four dimensions. False: another one.
 template <typename Order>
@@ -217,8 +221,10 @@ Outcome PteNetwork::read_inputs(const et::MethodMeta& meta) {
     others.push_back({type == ScalarType::Float ? ElementType::float32 : ElementType::int64, forms_[i].count()});
   }
   const TensorForm& map = forms_[0];
-  if (map.sizes.size() != 4 || map.type != ScalarType::Float || !is_layout(map.order, &input_is_nhwc_))
-    return failed(ErrorKind::model, "%s takes no float32 map (N, C, H, W); %s", path_.c_str(), kRunElsewhere);
+  if (map.sizes.size() != 4 || !is_map_type(map.type) || !is_layout(map.order, &form_.nhwc))
+    return failed(ErrorKind::model, "%s takes no map (N, C, H, W) of float32 or uint8; %s", path_.c_str(),
+                  kRunElsewhere);
+  form_.pixels = map.type == ScalarType::Byte;
   input = {map.sizes[0], map.sizes[1], 0, 0};
   max_pixels = static_cast<int64_t>(map.sizes[2]) * map.sizes[3];
   return {};
@@ -254,11 +260,8 @@ Outcome PteNetwork::take_input(const float* nchw, const Shape& shape) {
                   path_.c_str(), static_cast<long long>(input.n), static_cast<long long>(input.c),
                   static_cast<long long>(max_pixels), static_cast<long long>(shape.n), static_cast<long long>(shape.c),
                   static_cast<long long>(shape.h), static_cast<long long>(shape.w));
-  input_.resize(static_cast<size_t>(shape.n * shape.c * shape.h * shape.w));
-  if (input_is_nhwc_)
-    change_layout(nchw, shape, true, input_.data());
-  else
-    std::memcpy(input_.data(), nchw, input_.size() * sizeof(float));
+  input_.resize(form_.bytes(shape));
+  give_map(nchw, shape, form_, input_.data());
   using executorch::aten::SizesType;
   forms_[0].sizes = {SizesType(shape.n), SizesType(shape.c), SizesType(shape.h), SizesType(shape.w)};
   return {};
@@ -307,9 +310,10 @@ Outcome PteNetwork::rewind() {
 Outcome PteNetwork::read_output_shape() {
   const et::EValue& value = loaded_->method->get_output(0);
   bool nhwc = false;
-  if (!value.isTensor() || value.toTensor().scalar_type() != executorch::aten::ScalarType::Float ||
+  if (!value.isTensor() || !is_map_type(value.toTensor().scalar_type()) ||
       !is_layout(value.toTensor().dim_order(), &nhwc))
-    return failed(ErrorKind::model, "%s gives no float32 map (N, C, H, W); %s", path_.c_str(), kRunElsewhere);
+    return failed(ErrorKind::model, "%s gives no map (N, C, H, W) of float32 or uint8; %s", path_.c_str(),
+                  kRunElsewhere);
   const executorch::aten::Tensor& tensor = value.toTensor();
   output = {tensor.size(0), tensor.size(1), tensor.size(2), tensor.size(3)};
   return {};
@@ -341,13 +345,10 @@ Outcome PteNetwork::run_method(const RunHooks& hooks, RunTime* time) {
 
 Outcome PteNetwork::get_output(float* nchw) const {
   const executorch::aten::Tensor& tensor = loaded_->method->get_output(0).toTensor();
-  bool nhwc = false;
-  is_layout(tensor.dim_order(), &nhwc);
-  const auto* data = tensor.const_data_ptr<float>();
-  if (nhwc)
-    change_layout(data, output, false, nchw);
-  else
-    std::memcpy(nchw, data, static_cast<size_t>(output.n * output.c * output.h * output.w) * sizeof(float));
+  MapForm form;
+  is_layout(tensor.dim_order(), &form.nhwc);
+  form.pixels = tensor.scalar_type() == executorch::aten::ScalarType::Byte;
+  take_map(tensor.const_data_ptr(), output, form, nchw);
   return {};
 }
 

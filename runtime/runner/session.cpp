@@ -119,6 +119,7 @@ Outcome Session::Impl::read_metadata(const Bytes& content, const std::string& so
   info.min_side = metadata.min_side;
   info.multiple = metadata.multiple;
   info.receptive_field_radius = metadata.receptive_field_radius;
+  info.pixels = metadata.pixels;
   info.low = metadata.range.low;
   info.high = metadata.range.high;
   return {};

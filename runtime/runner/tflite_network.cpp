@@ -11,6 +11,8 @@
 namespace bitsr {
 namespace {
 
+bool is_map_type(TfLiteType type) { return type == kTfLiteFloat32 || type == kTfLiteUInt8; }
+
 class TfliteNetwork final : public Network {
  public:
   ~TfliteNetwork() override;
@@ -35,10 +37,11 @@ class TfliteNetwork final : public Network {
   tflite::Model* model_ = nullptr;
   tflite::InterpreterOptions* options_ = nullptr;
   tflite::Interpreter* interpreter_ = nullptr;
-  char error_[256] = {};      // the first since a call began: the later ones say what it led to
-  int32_t map_ = 0;           // which input the map is
-  Shape input_shape_{};       // that the tensors are made for
-  std::vector<float> given_;  // NHWC
+  char error_[256] = {};  // the first since a call began: the later ones say what it led to
+  int32_t map_ = 0;       // which input the map is
+  Shape input_shape_{};   // that the tensors are made for
+  Bytes given_;           // as the input tensor has it
+  MapForm form_{true, false}, output_form_{true, false};
 };
 
 void TfliteNetwork::keep_error(void* context, const char* format, va_list values) {
@@ -105,7 +108,8 @@ Outcome TfliteNetwork::read_inputs() {
     // The sides of the model, -1 where any will do; absent where all are known.
     const TfLiteIntArray* dims = tensor->dims_signature;
     if (dims == nullptr || dims->size == 0) dims = tensor->dims;
-    if (dims->size == 4 && tensor->type == kTfLiteFloat32) {
+    if (dims->size == 4 && is_map_type(tensor->type)) {
+      form_.pixels = tensor->type == kTfLiteUInt8;
       const auto fixed = [](int side) { return side > 0 ? side : 0; };
       input = {dims->data[0] > 0 ? dims->data[0] : 1, dims->data[3], fixed(dims->data[1]), fixed(dims->data[2])};
       map_ = i;
@@ -120,8 +124,8 @@ Outcome TfliteNetwork::read_inputs() {
     others.push_back({tensor->type == kTfLiteFloat32 ? ElementType::float32 : ElementType::int64, count});
   }
   if (maps != 1)
-    return failed(ErrorKind::model, "%s takes %d float32 maps (N, H, W, C), expected 1; %s", path_.c_str(), maps,
-                  kRunElsewhere);
+    return failed(ErrorKind::model, "%s takes %d maps (N, H, W, C) of float32 or uint8, expected 1; %s", path_.c_str(),
+                  maps, kRunElsewhere);
   return {};
 }
 
@@ -139,8 +143,8 @@ Outcome TfliteNetwork::resize(const Shape& shape) {
 Outcome TfliteNetwork::set_input(const float* nchw, const Shape& shape) {
   BITSR_TRY(check_map(path_, shape));
   if (shape.h != input_shape_.h || shape.w != input_shape_.w) BITSR_TRY(resize(shape));
-  given_.resize(static_cast<size_t>(value_count(shape)));
-  change_layout(nchw, shape, true, given_.data());
+  given_.resize(form_.bytes(shape));
+  give_map(nchw, shape, form_, given_.data());
   return {};
 }
 
@@ -166,7 +170,7 @@ Outcome TfliteNetwork::execute(const RunHooks& hooks, RunTime* time) {
     TfLiteTensor* tensor = api_.InterpreterGetInputTensor(interpreter_, i);
     const bool map = i == map_;
     const void* values = map ? static_cast<const void*>(given_.data()) : other_values[size_t(other)].data();
-    const size_t bytes = map ? given_.size() * sizeof(float) : other_values[size_t(other)].size();
+    const size_t bytes = map ? given_.size() : other_values[size_t(other)].size();
     if (!map) ++other;
     BITSR_TRY(call(tensor->data != nullptr && tensor->bytes == bytes, "has another input size than"));
     std::memcpy(tensor->data, values, bytes);
@@ -179,16 +183,17 @@ Outcome TfliteNetwork::execute(const RunHooks& hooks, RunTime* time) {
   if (stopped(hooks)) return cancelled();
   const TfLiteTensor* result = api_.InterpreterGetOutputTensor(interpreter_, 0);
   const TfLiteIntArray* sides = result->dims;
-  if (result->type != kTfLiteFloat32 || sides->size != 4)
+  if (!is_map_type(result->type) || sides->size != 4)
     return failed(ErrorKind::model, "%s gives no map (N, H, W, C), expected one; %s", path_.c_str(), kRunElsewhere);
+  output_form_.pixels = result->type == kTfLiteUInt8;
   output = {sides->data[0], sides->data[3], sides->data[1], sides->data[2]};
   return {};
 }
 
 Outcome TfliteNetwork::get_output(float* nchw) const {
   const TfLiteTensor* result = api_.InterpreterGetOutputTensor(interpreter_, 0);
-  BITSR_TRY(call(result->bytes == static_cast<size_t>(value_count(output)) * sizeof(float), "has no output of"));
-  change_layout(static_cast<const float*>(result->data), output, false, nchw);
+  BITSR_TRY(call(result->bytes == output_form_.bytes(output), "has no output of"));
+  take_map(result->data, output, output_form_, nchw);
   return {};
 }
 

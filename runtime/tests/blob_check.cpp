@@ -10,8 +10,8 @@
 
 namespace {
 
-const char* const kKinds[] = {"map", "vector", "plane"};  // by ValueKind
-const char* const kTypes[] = {"<f4", "<u8", "|i1"};       // by ConstantType, as NumPy writes them
+const char* const kKinds[] = {"map", "vector", "plane"};           // by ValueKind
+const char* const kTypes[] = {"<f4", "<u8", "|i1", "|i1 or <i2"};  // by ConstantType, as NumPy writes them
 
 const char* text(bool value) { return value ? "true" : "false"; }
 

@@ -166,7 +166,7 @@ TEST(Blob, MagicVersionAndLength) {
   Bytes changed = blob;
   std::memcpy(changed.data(), "BSRQ", 4);
   expect_refused(changed);
-  for (const uint32_t version : {2u, 3u, 0xffffffffu}) {
+  for (const uint32_t version : {bitsr::kProgramVersion + 1, 0xffffffffu}) {
     changed = blob;
     put_u32(&changed, kVersionAt, version);
     expect_refused(changed, StatusCode::newer_version);

@@ -11,18 +11,24 @@ namespace {
 struct QuantizedConv {
   int in, out, kernel_size, classes, negative, positive;
   std::vector<float> inverse_step;  // [in]
-  std::vector<int8_t> weight;       // [out][kernel_size][kernel_size][in]
+  std::vector<int16_t> weight;      // [out][kernel_size][kernel_size][in]
   std::vector<float> scale;         // [out]
   std::vector<float> bias;          // [classes][out]
   std::vector<float> slope;         // [out]; empty: absent
+  bool wide = false;                // the program has the weights as 16 bits
 };
+
+Bytes weight_bytes(const QuantizedConv& conv) {
+  if (conv.wide) return to_bytes(conv.weight);
+  return to_bytes(std::vector<int8_t>(conv.weight.begin(), conv.weight.end()));
+}
 
 // Adds the op that computes `y` from `x`.
 void add_op(const QuantizedConv& conv, int x, int y, Net* net) {
   net->ops.push_back({OpKind::quantized_conv2d,
                       {x},
                       {y},
-                      {to_bytes(conv.weight), to_bytes(conv.inverse_step), to_bytes(conv.scale), to_bytes(conv.bias),
+                      {weight_bytes(conv), to_bytes(conv.inverse_step), to_bytes(conv.scale), to_bytes(conv.bias),
                        to_bytes(conv.slope)},
                       {conv.out, conv.kernel_size, conv.classes, conv.negative, conv.positive}});
 }
@@ -81,17 +87,33 @@ void check(const QuantizedConv& conv, const Map& x) {
 QuantizedConv random_conv(Random* random, int in, int out, int kernel_size, int negative, int positive) {
   const auto outs = static_cast<size_t>(out);
   const int classes = kernel_size == 3 && random->coin() ? 16 : 1;
-  QuantizedConv conv = {in, out, kernel_size, classes, negative, positive, {}, {}, {}, {}, {}};
+  QuantizedConv conv = {in, out, kernel_size, classes, negative, positive, {}, {}, {}, {}, {}, false};
   const int most = negative + positive > 4096 ? 16 : 128;
   for (int c = 0; c < in; ++c)
     conv.inverse_step.push_back(static_cast<float>(positive + 1) *
                                 std::ldexp(0.7f, static_cast<int>(random->below(5))));
   for (int i = 0; i < out * kernel_size * kernel_size * in; ++i)
-    conv.weight.push_back(static_cast<int8_t>(random->below(2 * most) - most));
+    conv.weight.push_back(static_cast<int16_t>(random->below(2 * most) - most));
   conv.scale = random->reals(outs, 1.0f / static_cast<float>(most * (positive + 1)));
   conv.bias = random->reals(outs * static_cast<size_t>(classes));
   if (random->coin()) conv.slope = random->reals(outs);
   return conv;
+}
+
+TEST(QuantizedConv, WeightsOf16Bits) {
+  Random random(run_seed());
+  for (const int in : {1, 3, 16, 33})
+    for (const int out : {3, 48, 64})
+      for (const int kernel_size : {1, 3}) {
+        QuantizedConv conv = random_conv(&random, in, out, kernel_size, 0, 255);
+        conv.wide = true;
+        // The largest that the sums have room for.
+        const int most = std::min(32767, std::numeric_limits<int32_t>::max() / (255 * in * kernel_size * kernel_size));
+        for (int16_t& weight : conv.weight) weight = static_cast<int16_t>(random.below(2 * most + 1) - most);
+        conv.weight[0] = static_cast<int16_t>(-most);
+        check(conv, random_map(&random, 1, in, 1 + random.below(4), 1 + random.below(15)));
+        if (HasFatalFailure()) return;
+      }
 }
 
 TEST(QuantizedConv, RandomShapesAndLevels) {
@@ -127,7 +149,7 @@ TEST(QuantizedConv, RoundsHalvesToEvenAndTakesAnyFloat) {
                                     1e-40f, -inf,  inf,   largest, -largest, std::nanf(""), 32767.5f};
     for (int64_t c = 0; c < channels; ++c)
       for (int64_t i = 0; i < x.w; ++i) x.at(0, c, 0, i) = row[static_cast<size_t>(i)];
-    std::vector<int8_t> weight(count, 0);
+    std::vector<int16_t> weight(count, 0);
     weight.back() = 1;
     const QuantizedConv conv = {channels, 1,      1,      1, 32768, 32767, std::vector<float>(count, 1.0f),
                                 weight,   {1.0f}, {0.0f}, {}};
@@ -141,7 +163,7 @@ TEST(QuantizedConv, RoundsHalvesToEvenAndTakesAnyFloat) {
 TEST(QuantizedConv, LargestSumsAreExact) {
   // 516 * 127 + 3 = 2^16 - 1, times 2^15: the largest multiple of a level that fits.
   QuantizedConv conv = {
-      517, 1, 1, 1, 32768, 32767, std::vector<float>(517, 1.0f), std::vector<int8_t>(517, 127), {1.0f}, {0.0f}, {}};
+      517, 1, 1, 1, 32768, 32767, std::vector<float>(517, 1.0f), std::vector<int16_t>(517, 127), {1.0f}, {0.0f}, {}};
   conv.weight.back() = 3;
   Map x(1, 517, 1, 9);
   for (float& value : x.data) value = -1e9f;
@@ -196,7 +218,8 @@ TEST(QuantizedConv, RefusesWhatItCanNotCompute) {
   changed.inverse_step.push_back(1.0f);
   EXPECT_FALSE(load(changed).ok());
   // 517 * 127 * 32768 does not fit 32 bits.
-  changed = {517, 1, 1, 1, 32768, 0, std::vector<float>(517, 1.0f), std::vector<int8_t>(517, -127), {1.0f}, {0.0f}, {}};
+  changed = {517,    1,      1, 1, 32768, 0, std::vector<float>(517, 1.0f), std::vector<int16_t>(517, -127),
+             {1.0f}, {0.0f}, {}};
   const Status status = load(changed);
   EXPECT_FALSE(status.ok());
   EXPECT_NE(std::string(status.message).find("sums of channel 0 up to 2151514112"), std::string::npos)

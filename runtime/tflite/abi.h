@@ -9,7 +9,7 @@
 extern "C" {
 
 enum TfLiteStatus : int { kTfLiteOk = 0, kTfLiteError = 1 };
-enum TfLiteType : int { kTfLiteFloat32 = 1, kTfLiteInt64 = 4 };
+enum TfLiteType : int { kTfLiteFloat32 = 1, kTfLiteUInt8 = 3, kTfLiteInt64 = 4 };
 enum TfLiteAllocationType : int { kTfLiteMmapRo = 1, kTfLiteDynamic = 4 };
 enum TfLiteFusedActivation : int { kTfLiteActNone = 0 };
 constexpr int32_t kTfLiteBuiltinAdd = 0;

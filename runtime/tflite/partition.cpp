@@ -20,6 +20,7 @@ class ContextTensors final : public GraphTensors {
     if (number < 0 || static_cast<size_t>(number) >= context_->tensors_size) return false;
     const TfLiteTensor& tensor = context_->tensors[number];
     found->is_float32 = tensor.type == kTfLiteFloat32;
+    found->is_uint8 = tensor.type == kTfLiteUInt8;
     found->is_constant = tensor.allocation_type == kTfLiteMmapRo;
     found->data = tensor.data;
     found->bytes = tensor.bytes;
@@ -116,9 +117,11 @@ TfLiteStatus Partition::report(TfLiteContext* context, const Status& status) con
 TensorView Partition::view(const TfLiteContext* context, int number) {
   const TfLiteTensor& tensor = context->tensors[number];
   const int* dims = tensor.dims->data;
-  auto* data = static_cast<float*>(tensor.data);
-  if (tensor.dims->size == 2) return {data, dims[0], dims[1], 1, 1, Layout::nhwc};
-  return {data, dims[0], dims[3], dims[1], dims[2], Layout::nhwc};
+  const bool pixels = tensor.type == kTfLiteUInt8;
+  auto* floats = pixels ? nullptr : static_cast<float*>(tensor.data);
+  auto* levels = pixels ? static_cast<uint8_t*>(tensor.data) : nullptr;
+  if (tensor.dims->size == 2) return {floats, dims[0], dims[1], 1, 1, Layout::nhwc};
+  return {floats, dims[0], dims[3], dims[1], dims[2], Layout::nhwc, levels};
 }
 
 TfLiteStatus Partition::prepare(TfLiteContext* context) {

@@ -32,13 +32,13 @@ def both(model_id: str) -> tuple[FoldedBackbone, FoldedBackbone]:
 @pytest.mark.parametrize("model_id", ["test_ebsr_plus_x2", "test_e2fif_x3"])
 @pytest.mark.parametrize("size", [(7, 9), (1, 5), (1, 1), (2, 2)], ids=str)
 def test_the_head_is_the_float_one(model_id: str, size: tuple[int, int]) -> None:
-    """Each weight is off by half a step of 1/127 of the largest at most, and so is its part of the sum."""
+    """Each weight is off by half a step of 1/32767 of the largest at most, and so is its part of the sum."""
     folded, made = both(model_id)
     x = pixels(*size)
     with torch.no_grad():
         expected, found = folded.features(x), made.features(x)
     weight = folded.head.weight.detach()
-    step = weight.abs().amax(dim=(1, 2, 3)) / 127
+    step = weight.abs().amax(dim=(1, 2, 3)) / 32767
     # Pixels without their mean are at most 0.6 away from 0.
     bound = 0.5 * step * weight[0].numel() * 0.6 + 1e-4 * weight.abs().sum(dim=(1, 2, 3))
     assert ((found - expected).abs() <= bound.reshape(1, -1, 1, 1)).all()
@@ -78,6 +78,16 @@ def test_steps_are_powers_of_two() -> None:
     _, made = both("test_ebsr_plus_x2")
     assert (torch.frexp(made.tail.inverse_step)[0] == 0.5).all()
     assert torch.equal(made.head.inverse_step, torch.full((3,), 255.0))
+
+
+def test_the_sums_have_room_for_fine_steps() -> None:
+    """More than 8 bits for the weights, wherever sums of 32 bits allow it, and none beyond 16."""
+    _, made = both("test_ebsr_plus_x2")
+    for conv, most in ((made.head, 255), (made.tail, 32767)):
+        assert conv.weight.dtype == torch.int16
+        assert 127 < conv.weight.abs().max() <= 32767
+        assert int(conv.weight.long().abs().sum(dim=(1, 2, 3)).max()) * most < 1 << 31
+    assert (made.tail.positive, made.head.positive) == (32767, 255)
 
 
 def test_many_channels_leave_fewer_levels() -> None:

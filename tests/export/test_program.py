@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bitsr.artifact.program import (
+    FIRST_VERSION,
     HEADER_BYTES,
     VERSION,
     Op,
@@ -18,6 +19,7 @@ from bitsr.artifact.program import (
     Value,
     ValueKind,
     read_program,
+    with_pixel_ends,
     write_program,
 )
 
@@ -97,7 +99,7 @@ def test_round_trip() -> None:
 def test_layout_of_the_header() -> None:
     blob = write_program(example())
     magic, version, total, crc, values, ops, inputs, outputs, offset = struct.unpack_from("<4s8I", blob)
-    assert (magic, version, total, crc) == (b"BSRP", VERSION, len(blob), zlib.crc32(blob[64:]))
+    assert (magic, version, total, crc) == (b"BSRP", FIRST_VERSION, len(blob), zlib.crc32(blob[64:]))
     assert (values, ops, inputs, outputs, offset) == (12, 10, 1, 1, 64)
     assert blob[48:64] == bytes(16)
     assert struct.unpack_from("<4I", blob, offset) == (0, 70, 1, 1)
@@ -132,7 +134,7 @@ def test_every_changed_byte_is_refused() -> None:
 def test_other_versions_are_named(version: int, advice: str) -> None:
     blob = bytearray(write_program(example()))
     struct.pack_into("<I", blob, 4, version)
-    with pytest.raises(ProgramError, match=f"version {version}, this bitsr reads version {VERSION}; {advice}"):
+    with pytest.raises(ProgramError, match=f"version {version}, this bitsr reads versions 1 to {VERSION}; {advice}"):
         read_program(bytes(blob))
 
 
@@ -231,3 +233,41 @@ def test_big_endian_constants_are_written_little_endian() -> None:
     program = example()
     swapped = tuple(None if c is None else c.astype(c.dtype.newbyteorder(">")) for c in program.ops[2].constants)
     assert write_program(change(example(), 2, constants=swapped)) == write_program(program)
+
+
+def test_pixels_are_of_the_second_version() -> None:
+    """Older readers, which know no such value, say that the program is newer than they are."""
+    program = with_pixel_ends(example())
+    blob = write_program(program)
+    assert struct.unpack_from("<I", blob, 4) == (VERSION,)
+    assert read_program(blob).values == program.values
+    older = bytearray(blob)
+    struct.pack_into("<I", older, 4, FIRST_VERSION)
+    with pytest.raises(ProgramError, match="value 0 is of pixels"):
+        read_program(bytes(older))
+
+
+def test_levels_of_16_bits_are_of_the_second_version() -> None:
+    program = example()
+    place = next(place for place, op in enumerate(program.ops) if op.kind is OpKind.QUANTIZED_CONV2D)
+    wide = (np.full((12, 3, 3, 70), -300, np.int16), *program.ops[place].constants[1:])
+    program.ops[place] = dataclasses.replace(program.ops[place], constants=wide)
+    blob = write_program(program)
+    assert struct.unpack_from("<I", blob, 4) == (VERSION,)
+    (again, *_) = read_program(blob).ops[place].constants
+    assert again is not None
+    assert again.dtype == np.int16
+    assert np.array_equal(again, wide[0])
+
+
+def test_pixels_are_ends_alone() -> None:
+    def of_pixels(value: int) -> Program:
+        program = example()
+        program.values[value] = dataclasses.replace(program.values[value], kind=ValueKind.PIXELS)
+        return program
+
+    write_program(of_pixels(0))
+    with pytest.raises(ProgramError, match="reads the pixels 4 of an op"):
+        write_program(of_pixels(4))
+    with pytest.raises(ProgramError, match="no output"):
+        write_program(of_pixels(8))

@@ -4,6 +4,7 @@ import random
 import struct
 import subprocess
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,17 @@ def example() -> Program:
     return program
 
 
+def of_version_2() -> Program:
+    """The same with an input and an output in 8 bits, and weights of 16."""
+    program = example()
+    place = next(i for i, op in enumerate(program.ops) if op.kind is OpKind.QUANTIZED_CONV2D)
+    op = program.ops[place]
+    program.ops[place] = replace(op, constants=(np.full((2, 3, 3, 4), -300, np.int16), *op.constants[1:]))
+    for end in (program.inputs[1], program.outputs[0]):
+        program.values[end] = replace(program.values[end], kind=ValueKind.PIXELS)
+    return program
+
+
 def limit_of_sums(last: int) -> bytes:
     """A quantized convolution whose sums reach 2^15 (516 * 127 + |last|): 2^31 is too much."""
     program = Program()
@@ -134,14 +146,14 @@ def checker(native: Any) -> Path:
 
 
 def test_both_readers_accept_the_same_blobs(checker: Path) -> None:
-    blobs = mutants(write(example())) + [sealed(bytearray(limit_of_sums(last))) for last in (3, 4, -3, -4)]
+    blobs = mutants(write(example())) + mutants(write(of_version_2()))
+    blobs += [sealed(bytearray(limit_of_sums(last))) for last in (3, 4, -3, -4)]
     stream = b"".join(struct.pack("<I", len(blob)) + blob for blob in blobs)
     done = subprocess.run([str(checker)], input=stream, capture_output=True, check=True)
     ours = [letter == ord("1") for letter in done.stdout]
     python = [python_accepts(blob) for blob in blobs]
     assert len(ours) == len(blobs)
-    assert ours[0]
-    assert python[0]
+    assert all(one[place] for one in (ours, python) for place in (0, MUTANTS))
     parted = [i for i, (a, b) in enumerate(zip(ours, python, strict=True)) if a != b]
     assert not parted, (
         f"seed {SEED}: C++ says {ours[parted[0]]}, Python {python[parted[0]]} of {blobs[parted[0]].hex()}"

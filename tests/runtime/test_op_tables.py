@@ -5,11 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from bitsr.artifact.program import OPS, Operand
+from bitsr.artifact.program import OPS, Constant, Operand
 
 
 def operands(items: tuple[Operand, ...]) -> list[list[object]]:
     return [[item.name, item.kind.name.lower(), item.optional] for item in items]
+
+
+def types(item: Constant) -> str:
+    dtype = np.dtype(item.dtype).str
+    return dtype if item.wide is None else f"{dtype} or {item.wide}"
 
 
 def test_the_tables_of_both_languages_are_equal(native: Any) -> None:
@@ -21,7 +26,7 @@ def test_the_tables_of_both_languages_are_equal(native: Any) -> None:
             "name": kind.name.lower(),
             "inputs": operands(op.inputs),
             "outputs": operands(op.outputs),
-            "constants": [[item.name, np.dtype(item.dtype).str, item.optional] for item in op.constants],
+            "constants": [[item.name, types(item), item.optional] for item in op.constants],
             "attributes": list(op.attributes),
         }
         for kind, op in OPS.items()

@@ -1,4 +1,4 @@
-"""Writer and checking reader of the program blob, version 1 (docs/formats.md, "Program blob").
+"""Writer and checking reader of the program blob (docs/formats.md, "Program blob").
 
 The blob is little-endian and self-checking; the C++ loader applies the same checks.
 """
@@ -16,7 +16,9 @@ from bitsr.artifact.program.program import Op, OpKind, Program, ProgramError, Va
 from bitsr.artifact.program.validate import check_counts, check_program, constant_shapes, constant_type, require
 
 MAGIC = b"BSRP"
-VERSION = 1
+# 2: values of pixels, levels of 16 bits; a program without them is written as version 1, which older readers take.
+VERSION = 2
+FIRST_VERSION = 1
 HEADER_BYTES = 64
 ABSENT = 0xFFFFFFFF
 ALIGNMENT = 64
@@ -69,7 +71,7 @@ def write_program(program: Program) -> bytes:
     body += bytes(data_offset - HEADER_BYTES - len(body)) + data
     header = _HEADER.pack(
         MAGIC,
-        VERSION,
+        version_of(program),
         HEADER_BYTES + len(body),
         zlib.crc32(body),
         len(program.values),
@@ -82,6 +84,21 @@ def write_program(program: Program) -> bytes:
         outputs_offset,
     )
     return header + bytes(body)
+
+
+def version_of(program: Program) -> int:
+    """The least version of the format that has what the program needs."""
+    pixels = any(value.kind is ValueKind.PIXELS for value in program.values)
+    return VERSION if pixels or any(map(_is_wide, program.ops)) else FIRST_VERSION
+
+
+def _is_wide(op: Op) -> bool:
+    """Whether it has a constant of the second type that the table allows."""
+    pairs = zip(OPS[op.kind].constants, op.constants, strict=True)
+    return any(
+        item.wide is not None and array is not None and array.dtype.itemsize == np.dtype(item.wide).itemsize
+        for item, array in pairs
+    )
 
 
 def read_program(blob: bytes) -> Program:
@@ -98,9 +115,9 @@ def read_program(blob: bytes) -> Program:
     values_offset, ops_offset, inputs_offset, outputs_offset = offsets
     if magic != MAGIC:
         raise ProgramError(f"this is no bitsr program: expected the magic {MAGIC!r}, got {magic!r}; export again")
-    if version != VERSION:
+    if not FIRST_VERSION <= version <= VERSION:
         raise ProgramError(
-            f"the program blob has version {version}, this bitsr reads version {VERSION}; "
+            f"the program blob has version {version}, this bitsr reads versions {FIRST_VERSION} to {VERSION}; "
             f"{'update bitsr' if version > VERSION else 'export the model again'}"
         )
     if total != len(blob):
@@ -118,6 +135,8 @@ def read_program(blob: bytes) -> Program:
     for index in range(value_count):
         kind, channels, up, down = _words(blob, values_offset + _VALUE.size * index, 4, f"value {index}")
         require(kind in list(ValueKind), f"value {index} has the kind {kind}, expected {_known(ValueKind)}")
+        old = ValueKind(kind) is ValueKind.PIXELS and version == FIRST_VERSION
+        require(not old, f"value {index} is of pixels, which programs of version {version} do not have")
         program.values.append(Value(ValueKind(kind), channels, up, down))
     cursor = ops_offset
     for index in range(op_count):
@@ -150,7 +169,7 @@ def _read_op(blob: bytes, cursor: int, values: list[Value], index: int) -> tuple
         attributes=struct.unpack(f"<{attributes}i", struct.pack(f"<{attributes}I", *body[len(body) - attributes :])),
     )
     arrays = tuple(
-        _as_array(data, shape, constant_type(op, role), index)
+        _as_array(data, shape, constant_type(op, role, len(data or b""), int(np.prod(shape, dtype=object))), index)
         for role, (data, shape) in enumerate(zip(raw, constant_shapes(op, values, index), strict=True))
     )
     return replace(op, constants=arrays), cursor + 4 * len(body)

@@ -36,6 +36,7 @@ class Constant:
         name: also the argument of the op in PyTorch.
         shape: (attributes by name, channels of x) -> shape.
         dtype: little-endian type in the program.
+        wide: another one that it may have, told by its bytes, from version 2 of the program on.
         layout: the array of the PyTorch argument -> the array in an artifact, where their shapes differ.
     """
 
@@ -44,6 +45,7 @@ class Constant:
     dtype: str = "<f4"
     optional: bool = False
     layout: Callable[[NDArray[np.generic]], NDArray[np.generic]] = lambda array: array
+    wide: str | None = None
 
     def of_torch(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
         """The program's array of a PyTorch argument's; its words of bits are unsigned, which PyTorch has not."""
@@ -221,6 +223,7 @@ _OPS = (
                 lambda a, channels: (a["out_channels"], a["kernel_size"], a["kernel_size"], channels),
                 dtype="i1",
                 layout=lambda array: np.moveaxis(array, 1, -1),
+                wide="<i2",
             ),
             Constant("inverse_step", lambda _, channels: (channels,)),
             Constant("scale", _per_output),

@@ -1,7 +1,7 @@
 """What a program is: values (feature maps, vectors, planes), ops in execution order and their constants."""
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,16 @@ class ProgramError(BitsrError):
 
 
 class ValueKind(enum.IntEnum):
-    """What a value holds, always float32 and for one picture."""
+    """What a value holds, float32 but for pixels, and for one picture."""
 
     MAP = 0  # (N, C, H, W)
     VECTOR = 1  # (N, C)
     PLANE = 2  # (N, 1, H, W)
+    PIXELS = 3  # (N, C, H, W) uint8 of an input or an output: a map of level / 255
+
+    @property
+    def is_map(self) -> bool:
+        return self in (ValueKind.MAP, ValueKind.PIXELS)
 
 
 class OpKind(enum.IntEnum):
@@ -67,3 +72,13 @@ class Program:
     def add_value(self, value: Value) -> int:
         self.values.append(value)
         return len(self.values) - 1
+
+
+def with_pixel_ends(program: Program) -> Program:
+    """The same program with its inputs and outputs in 8 bits: level / 255 goes in, and comes out rounded half up."""
+    ends = {*program.inputs, *program.outputs}
+    values = [
+        replace(value, kind=ValueKind.PIXELS) if number in ends else value
+        for number, value in enumerate(program.values)
+    ]
+    return replace(program, values=values)

@@ -44,6 +44,7 @@ def check_program(program: Program) -> None:
         )
         plain = value.kind is not ValueKind.PLANE or value.channels == 1
         require(plain, f"plane {index} has {value.channels} channels, expected 1")
+    pixels = {number for number, value in enumerate(program.values) if value.kind is ValueKind.PIXELS}
     known: set[int] = set()
     written: set[int] = set()
     for number in program.inputs:
@@ -54,10 +55,11 @@ def check_program(program: Program) -> None:
         require(number not in known, f"value {number} is an input twice")
         known.add(number)
     first = program.values[program.inputs[0]]
-    require(first.kind is ValueKind.MAP and first.up == first.down == 1, "the first input must be a map of ratio 1")
+    require(first.kind.is_map and first.up == first.down == 1, "the first input must be a map of ratio 1")
     for index, op in enumerate(program.ops):
         for source in op.inputs:
             require(source is None or source in known, f"op {index} reads value {source} before it is written")
+            require(source not in pixels or source in program.inputs, f"op {index} reads the pixels {source} of an op")
         for result in op.outputs:
             if result is not None:
                 require(
@@ -70,6 +72,7 @@ def check_program(program: Program) -> None:
         _Rules(op, program.values, index).check()
     for number in program.outputs:
         require(number in written, f"no op writes the output value {number}")
+    require(pixels & written <= set(program.outputs), "pixels that an op writes are no output")
     require(len(set(program.outputs)) == len(program.outputs), "a value is an output twice")
 
 
@@ -101,7 +104,7 @@ class _Rules:
                 continue
             self._require(array.shape == shape, f"constant {place} has the shape {array.shape}, expected {shape}")
             # The writer brings the bytes into little-endian order itself.
-            got, dtype = array.dtype, constant_type(self._op, place)
+            got, dtype = array.dtype, constant_type(self._op, place, array.nbytes, array.size)
             same = (got.kind, got.itemsize) == (dtype.kind, dtype.itemsize)
             self._require(same, f"constant {place} has the type {got}, expected {dtype}")
 
@@ -213,7 +216,8 @@ class _Rules:
         if number is None:
             raise ProgramError(f"the program is inconsistent: op {self._index} has no {role}; export again")
         found = self._values[number]
-        self._require(found.kind is kind, f"{role} is a {found.kind.name.lower()}, expected {kind.name.lower()}")
+        fits = found.kind is kind or (kind is ValueKind.MAP and found.kind.is_map)
+        self._require(fits, f"{role} is a {found.kind.name.lower()}, expected {kind.name.lower()}")
         return found
 
     def _check_kernel_size(self, kernel_size: int) -> None:
@@ -264,6 +268,8 @@ def constant_shapes(op: Op, values: list[Value], index: int) -> tuple[tuple[int,
     return tuple(constant.shape(attributes, values[number].channels) for constant in info.constants)
 
 
-def constant_type(op: Op, place: int) -> np.dtype[np.generic]:
-    """Little-endian type of the constant at ``place``."""
-    return np.dtype(OPS[op.kind].constants[place].dtype)
+def constant_type(op: Op, place: int, size: int, count: int) -> np.dtype[np.generic]:
+    """Little-endian type of the constant at ``place``, which is ``count`` numbers in ``size`` bytes."""
+    constant = OPS[op.kind].constants[place]
+    dtype = np.dtype(constant.dtype)
+    return np.dtype(constant.wide) if constant.wide and size != count * dtype.itemsize else dtype

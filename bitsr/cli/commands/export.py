@@ -1,7 +1,7 @@
 """``bitsr export``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 from bitsr.cli.arguments import Argument, Commands, Option
 from bitsr.cli.console import closing, note, table
@@ -46,6 +46,9 @@ def export(
     max_pixels: Annotated[
         int | None, Option(min=1024, help="Most input pixels of one call; larger pictures are tiled.")
     ] = None,
+    io: Annotated[
+        str, Option("--io", help="Type of input and output: float32, or uint8 where all ops are ours.")
+    ] = "float32",
     android: Annotated[
         bool,
         Option("--android", help="The folder is an app's assets: models/, and golden inputs in golden/."),
@@ -54,9 +57,13 @@ def export(
 ) -> None:
     """Fold a trained model and write the artifacts that run on the phone."""
     from bitsr.artifact.formats import FORMATS, sidecar_path
+    from bitsr.artifact.info import Dtype
     from bitsr.export.export import export_model
     from bitsr.inference.load import find_weights
 
+    if io not in get_args(Dtype):
+        raise UsageError(f"the type of input and output is '{io}'; expected one of: {', '.join(get_args(Dtype))}")
+    dtype = cast(Dtype, io)
     if android and stock_ops:
         raise UsageError("an app runs our kernels, not stock ops; leave out --android or --stock-ops")
     weights, model_id = find_weights(model)
@@ -70,6 +77,7 @@ def export(
             formats=tuple(formats.split(",")) if formats else tuple(FORMATS),
             max_pixels=max_pixels,
             overwrite=overwrite,
+            io=dtype,
             progress=_Lines(),
         )
     else:
@@ -81,6 +89,7 @@ def export(
             max_pixels=max_pixels,
             overwrite=overwrite,
             stock_ops=stock_ops,
+            io=dtype,
             progress=_Lines(),
         )
     for file in result.files.values():

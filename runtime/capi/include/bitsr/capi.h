@@ -100,9 +100,10 @@ typedef struct bitsr_info {
   float low, high;                /* the value range of inputs and outputs: black and white */
   int64_t input_shape[4];         /* N, C, H, W of the map; 0 where any side will do */
   int32_t other_inputs;           /* inputs beside the map, such as the timestep of a diffusion step */
+  int32_t dtype;                  /* of the map and the output in the file; bitsr_run() takes and gives both */
 } bitsr_info;
 #define BITSR_INFO_INIT \
-  {sizeof(bitsr_info), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0, 0, 0, 0}, 0}
+  {sizeof(bitsr_info), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0, 0, 0, 0}, 0, 0}
 
 BITSR_API bitsr_status bitsr_get_info(const bitsr_session* session, bitsr_info* info);
 
@@ -136,8 +137,8 @@ typedef struct bitsr_upscale_options {
 BITSR_API bitsr_status bitsr_upscale(bitsr_session* session, const bitsr_image* picture, const bitsr_image* output,
                                      const bitsr_upscale_options* options);
 
-enum { BITSR_FLOAT32 = 1, BITSR_INT64 = 2 }; /* dtype */
-enum { BITSR_NCHW = 0, BITSR_NHWC = 1 };     /* layout */
+enum { BITSR_FLOAT32 = 1, BITSR_INT64 = 2, BITSR_UINT8 = 3 }; /* dtype */
+enum { BITSR_NCHW = 0, BITSR_NHWC = 1 };                      /* layout */
 
 /* A dense tensor of the caller. */
 typedef struct bitsr_tensor {
@@ -149,9 +150,10 @@ typedef struct bitsr_tensor {
   int64_t shape[4]; /* of a map always N, C, H, W, whatever the layout */
 } bitsr_tensor;
 
-/* One call of the network: its map (float32, NCHW, in the value range) first, then the other inputs in its own order.
- * The output is float32 NCHW; `output->rank` and `shape` are set to what was computed, also where `bytes` is not just
- * what it takes, which is an error. */
+/* One call of the network: its map first, then the other inputs in its own order. Map and output are float32 NCHW in
+ * the value range, or uint8 of either layout: 0 and 255 are then the ends of the range, and an output is clipped and
+ * rounded half up, whatever type the file has; floats for a network of uint8 are rounded likewise. `output->rank` and
+ * `shape` are set to what was computed, also where `bytes` is not just what it takes, which is an error. */
 BITSR_API bitsr_status bitsr_run(bitsr_session* session, const bitsr_tensor* inputs, int32_t count,
                                  bitsr_tensor* output);
 
@@ -185,7 +187,7 @@ BITSR_API bitsr_status bitsr_program_input_shape(const bitsr_program* program, i
                                                  int64_t width, int64_t shape[4]);
 BITSR_API bitsr_status bitsr_program_output_shape(const bitsr_program* program, int32_t output, int64_t n,
                                                   int64_t height, int64_t width, int64_t shape[4]);
-/* All inputs and outputs, float32; a vector is (N, C) or (N, C, 1, 1). */
+/* All inputs and outputs, float32, or uint8 where the program has pixels; a vector is (N, C) or (N, C, 1, 1). */
 BITSR_API bitsr_status bitsr_program_run(bitsr_program* program, const bitsr_tensor* inputs, int32_t input_count,
                                          const bitsr_tensor* outputs, int32_t output_count);
 

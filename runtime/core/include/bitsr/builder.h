@@ -10,7 +10,10 @@ enum class ValueKind : uint32_t {
   map = 0,     // (N, C, H, W)
   vector = 1,  // (N, C)
   plane = 2,   // (N, 1, H, W)
+  pixels = 3,  // (N, C, H, W) in 8 bits, of an input or an output of the program: a map of level / 255
 };
+
+inline bool is_map(ValueKind kind) { return kind == ValueKind::map || kind == ValueKind::pixels; }
 
 // Roles of inputs, outputs, constants and attributes by position: the table in ARCHITECTURE.md.
 enum class OpKind : uint32_t {

@@ -13,7 +13,8 @@ struct OperandInfo {
   bool optional;
 };
 
-enum class ConstantType : uint32_t { float32, uint64, int8 };
+// `levels` are int8, or from program version 2 on int16: their bytes tell which.
+enum class ConstantType : uint32_t { float32, uint64, int8, levels };
 
 struct ConstantInfo {
   const char* name;  // null behind the last one

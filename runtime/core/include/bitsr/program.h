@@ -29,11 +29,15 @@ struct Status {
 
 enum class Layout { nchw, nhwc };
 
-// A float32 tensor of a caller. Vectors (N, C) have h = w = 1. The data is dense in the named layout.
+// A float32 tensor of a caller, or 8 bits a value where `pixels` is set. Vectors (N, C) have h = w = 1. The data is
+// dense in the named layout.
 struct TensorView {
   float* data;
   int64_t n, c, h, w;
   Layout layout;
+  // For values of pixels alone, which take either kind: of an input level / 255, of an output clipped to [0, 1], times
+  // 255 and rounded half up, NaN as 0. As floats these values are not clipped and not rounded.
+  uint8_t* pixels = nullptr;
 };
 
 struct Shape {
@@ -86,7 +90,8 @@ struct RunOptions {
   Gate gate{};
 };
 
-constexpr uint32_t kProgramVersion = 1;
+// 2: values of pixels.
+constexpr uint32_t kProgramVersion = 2, kPixelsVersion = 2;
 // Longest side of a picture, in pixels.
 constexpr int64_t kMaxSide = 1 << 20;
 
@@ -101,6 +106,9 @@ class Program {
   int32_t output_count() const;
   int32_t op_count() const;
   const char* op_name(int32_t op) const;
+  // Whether a value is of pixels, which a caller may hand over in 8 bits.
+  bool input_is_pixels(int32_t input) const;
+  bool output_is_pixels(int32_t output) const;
   Isa isa() const;  // the one in use, never `automatic`
 
   // The shape that an input must have when the first one is (n, ?, h, w).

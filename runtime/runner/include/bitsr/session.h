@@ -74,6 +74,7 @@ struct SessionInfo {
   // What the metadata says of pictures, in pixels of the low resolution; 0 where there is none.
   int32_t in_channels, out_channels;
   int64_t min_side, multiple, receptive_field_radius;
+  bool pixels;          // its input and output are uint8 in the file; maps here are float32 all the same
   float low, high;      // the value range of the network; 0 to 1 where there is none
   Isa isa;              // the one in use, never `automatic`
   int32_t threads;      // that run it: in ExecuTorch those of its pool where more than one was asked for
