@@ -28,7 +28,7 @@ _LAYOUT_COPIES = frozenset(
     ]
 )
 
-# Of a capture with free sides: they say nothing that the graph does not.
+# Checks in a capture with free sides, which say nothing that the graph does not.
 _CHECKS = frozenset(["aten::_assert_tensor_metadata", "aten::sym_constrain_range_for_size"])
 
 

@@ -23,7 +23,7 @@ class ProblemError(ValueError):
     def __init__(self, text: str, path: tuple[str, ...] = ()) -> None:
         self.text = text
         self.path = path
-        super().__init__(f"{'.'.join(path) or 'the content'} {text}")
+        super().__init__(f"{'.'.join(map(_named, path)) or 'the content'} {text}")
 
     def within(self, *outer: str) -> "ProblemError":
         """The same problem, seen from outside."""
@@ -120,12 +120,14 @@ def ascending_pair(value: Any) -> tuple[float, float]:
 
 
 def yes_or_no(value: Any) -> bool:
+    """True or false, and no number for it."""
     if not isinstance(value, bool):
         raise ProblemError(f"is {_shown(value)}, expected true or false")
     return value
 
 
 def text(value: Any) -> str:
+    """A text."""
     if not isinstance(value, str):
         raise ProblemError(f"is {_shown(value)}, expected a text")
     return value
@@ -155,6 +157,8 @@ def optional(check: Check) -> Check:
 
 
 def list_of(check: Check) -> Check:
+    """A list, each entry of which ``check`` takes."""
+
     def check_all(value: Any) -> list[Any]:
         if not isinstance(value, Sequence) or isinstance(value, str):
             raise ProblemError(f"is {_shown(value)}, expected a list")
@@ -183,6 +187,11 @@ def _shown(value: Any) -> str:
     """A value in a message, which is one short line whatever the file holds."""
     shown = repr(value)
     return shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "..."
+
+
+def _named(part: str) -> str:
+    """A part of a path in a message; keys of a file may be anything."""
+    return part if part.isprintable() and len(part) <= _LONGEST else _shown(part)
 
 
 def _inside(place: str, check: Check, value: Any) -> Any:

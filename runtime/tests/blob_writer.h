@@ -1,4 +1,4 @@
-// Writes program blobs, version 1 of ARCHITECTURE.md, well-formed or not.
+// Writes program blobs, version 1 of docs/formats.md, well-formed or not.
 #pragma once
 
 #include "net.h"

@@ -22,7 +22,7 @@ struct ConvInputs {
 
 Map binary_conv2d(const Conv& conv, const ConvInputs& inputs);
 
-// The op's constants in the order of ARCHITECTURE.md; `threshold` empty: the threshold is an input.
+// The op's constants in the order of docs/formats.md; `threshold` empty: the threshold is an input.
 std::vector<Bytes> constants(const Conv& conv, const std::vector<float>& threshold);
 
 struct Gate {

@@ -108,6 +108,7 @@ def test_artifact_that_changed(artifact: Path, content: bytes, message: str) -> 
         ({"layout": "CHWN"}, "layout is 'CHWN', expected 'NCHW' or 'NHWC'"),
         ({"sizes": {"min_side": 1, "max_pixels": 4}}, r"sizes\.multiple is missing"),
         ({"surprise": 1}, "surprise is 1, but there is no such field"),
+        ({"two\nlines": 1}, r"'two\\nlines' is 1, but there is no such field"),
         ({"artifact_sha256": "xyz"}, "artifact_sha256 is 'xyz', expected 64 hexadecimal digits"),
     ],
     ids=str,

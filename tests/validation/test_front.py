@@ -77,6 +77,12 @@ def test_networks_of_different_scales_are_refused(pictures: Path) -> None:
         front([create_model("test_ecbsr_x2"), create_model("ecbsr_m4c16_x4")], [pictures], calibration=[])
 
 
+def test_networks_of_one_name_are_refused(pictures: Path) -> None:
+    """Other weights of the same id would take the place of the first."""
+    with pytest.raises(UsageError, match="test_ecbsr_x2 is there more than once"):
+        front([create_model("test_ecbsr_x2"), create_model("test_ecbsr_x2")], [pictures], calibration=[])
+
+
 def test_command(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(2)
     weights = tmp_path / "w.safetensors"

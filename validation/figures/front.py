@@ -61,12 +61,20 @@ def front(
         progress: is told what is done now.
 
     Raises:
-        UsageError: no network, or networks of different scales.
+        UsageError: no network, networks of different scales, or two of one name.
+        NeedsFrameworkError: a binary network has ops that are not ours, so that the core does not run it.
         ExportError: one can not be lowered.
     """
     scales = sorted({model.scale for model in models})
     if len(scales) != 1:
         raise UsageError(f"the networks enlarge by {scales or 'nothing'}; expected some networks of one scale")
+    names = [model.name for model in models]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(
+            f"{', '.join(twice)} is there more than once; expected networks of different ids, by which points are "
+            "named: draw a figure for each set of weights"
+        )
     contents: dict[tuple[str, str], bytes] = {}
     for model in models:
         progress(f"lower {model.name}")

@@ -173,7 +173,7 @@ BITSR_API bitsr_status bitsr_profile(bitsr_session* session, const bitsr_tensor*
  * use ExecuTorch meanwhile. The library is that of bitsr_options. */
 BITSR_API bitsr_status bitsr_set_process_threads(int32_t threads, const char* pte_library);
 
-/* ---- Programs: what one delegate partition executes (ARCHITECTURE.md, "Program blob"), for tests and tools ---- */
+/* ---- Programs: what one delegate partition executes (docs/formats.md, "Program blob"), for tests and tools ---- */
 
 typedef struct bitsr_program bitsr_program;
 

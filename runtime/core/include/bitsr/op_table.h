@@ -1,4 +1,4 @@
-// What every op takes and gives, by place: the table of ARCHITECTURE.md. Checks, names, the delegate's options and the
+// What every op takes and gives, by place: the table of docs/formats.md. Checks, names, the delegate's options and the
 // tests read it; bitsr/artifact/program/op_table.py is its twin.
 #pragma once
 

@@ -1,7 +1,7 @@
 // Public interface of the bitsr core: load a program blob, run it on float maps.
 //
 // The core is freestanding C++17: no exceptions, no RTTI, no standard-library runtime, no framework header. The laws
-// that its results obey, the ops and the blob format are in ARCHITECTURE.md.
+// that its results obey are in ARCHITECTURE.md, the ops and the blob format in docs/formats.md.
 #pragma once
 
 #include <cstddef>
@@ -70,7 +70,7 @@ struct Profiler {
 };
 
 // Called for each result of an op when the op is done; may be null. `output` is its place in the table of
-// ARCHITECTURE.md. The data is only read, and only during the call.
+// docs/formats.md. The data is only read, and only during the call.
 struct Observer {
   void* context = nullptr;
   void (*result)(void* context, int32_t op, int32_t output, const StridedView& result) = nullptr;

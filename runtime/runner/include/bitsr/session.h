@@ -102,7 +102,7 @@ struct RunHooks {
   // none); false ends the run.
   bool (*proceed)(void* context) = nullptr;
   void (*profile)(void* context, const ProfileEntry& entry) = nullptr;
-  // Results of the ops of our programs: partition, op and output number, op name as in ARCHITECTURE.md.
+  // Results of the ops of our programs: partition, op and output number, op name as in docs/formats.md.
   void (*result)(void* context, int32_t partition, int32_t op, const char* name, int32_t output,
                  const StridedView& result) = nullptr;
 };
