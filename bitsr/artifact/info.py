@@ -37,7 +37,7 @@ OPS_VERSION: Literal[1] = 1
 # Steps of a sampling where nobody says how many.
 DEFAULT_STEPS = 50
 
-# Of an artifact's input and output: float32 in the value range, or the 8 bits of pixels.
+# Type of an artifact's input and output: float32 in the value range, or the 8 bits of pixels.
 Dtype = Literal["float32", "uint8"]
 _positive = whole(least=1)
 _count = whole(least=0)

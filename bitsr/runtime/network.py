@@ -17,9 +17,9 @@ CORE = "core"
 class Network(Protocol):
     """One loaded network from a map to a map.
 
-    Maps are float32 (1, C, H, W), whatever layout and type the file has (uint8 ones are converted on the way);
-    ``channels`` is the C of the input, ``runtime`` what runs it: :data:`CORE`, or the name of a format for that
-    format's framework.
+    Maps are float32 (1, C, H, W), whatever layout and type the file has. Those of a uint8 file are clipped and rounded
+    to levels on their way through a framework; the core takes and gives them as they are. ``channels`` is the C of the
+    input, ``runtime`` what runs it: :data:`CORE`, or the name of a format for that format's framework.
     """
 
     channels: int

@@ -152,8 +152,9 @@ typedef struct bitsr_tensor {
 
 /* One call of the network: its map first, then the other inputs in its own order. Map and output are float32 NCHW in
  * the value range, or uint8 of either layout: 0 and 255 are then the ends of the range, and an output is clipped and
- * rounded half up, whatever type the file has; floats for a network of uint8 are rounded likewise. `output->rank` and
- * `shape` are set to what was computed, also where `bytes` is not just what it takes, which is an error. */
+ * rounded half up, whatever type the file has. Floats for a network of uint8 are rounded likewise by a framework; the
+ * core takes and gives them as they are. `output->rank` and `shape` are set to what was computed, also where `bytes` is
+ * not just what it takes, which is an error. */
 BITSR_API bitsr_status bitsr_run(bitsr_session* session, const bitsr_tensor* inputs, int32_t count,
                                  bitsr_tensor* output);
 

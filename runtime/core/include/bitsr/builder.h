@@ -15,7 +15,7 @@ enum class ValueKind : uint32_t {
 
 inline bool is_map(ValueKind kind) { return kind == ValueKind::map || kind == ValueKind::pixels; }
 
-// Roles of inputs, outputs, constants and attributes by position: the table in ARCHITECTURE.md.
+// Roles of inputs, outputs, constants and attributes by position: the table in docs/formats.md.
 enum class OpKind : uint32_t {
   binary_conv2d = 1,
   channel_gate = 2,
