@@ -56,11 +56,12 @@ struct Checker {
     return value(op().outputs[place], info->outputs[place], channels, &size);
   }
 
-  Status constant(int32_t place, size_t count) const {
+  // `count` has 64 bits: products of channels, which a file may choose, leave the 32 of a small machine's size_t.
+  Status constant(int32_t place, uint64_t count) const {
     const ConstantInfo& wanted = info->constants[place];
     const Constant& c = op().constants[place];
     if (!c.data) return wanted.optional ? Status{} : bad("constant %s is missing", wanted.name);
-    const size_t bytes = count * constant_bytes(wanted.type);
+    const uint64_t bytes = count * constant_bytes(wanted.type);
     if (c.bytes != bytes && !(wanted.type == ConstantType::levels && c.bytes == count * sizeof(int16_t)))
       return bad("constant %s has %lld bytes, expected %lld", wanted.name, static_cast<long long>(c.bytes),
                  static_cast<long long>(bytes));
@@ -106,10 +107,10 @@ Status Checker::binary_conv2d() const {
   BITSR_CHECK(input(kResidual, out, &x));
   if ((o.inputs[kThreshold] != kAbsent) == (o.constants[kThresholds].data != nullptr))
     return bad("the threshold must be either an input or a constant");
-  const size_t words = (static_cast<size_t>(x.channels) + 63) / 64;
-  const size_t rows = static_cast<size_t>(planes) * out * size * size;
-  const size_t outs = static_cast<size_t>(out);
-  BITSR_CHECK(constant(kThresholds, static_cast<size_t>(x.channels)));
+  const uint64_t words = (static_cast<uint64_t>(x.channels) + 63) / 64;
+  const uint64_t rows = static_cast<uint64_t>(planes) * out * size * size;
+  const uint64_t outs = static_cast<uint64_t>(out);
+  BITSR_CHECK(constant(kThresholds, static_cast<uint64_t>(x.channels)));
   BITSR_CHECK(constant(kWeights, rows * words));
   BITSR_CHECK(constant(kScale, planes * outs));
   const int32_t per_output[] = {kShift, kInnerSlope, kInnerShift, kSlope};
@@ -138,10 +139,10 @@ Status Checker::channel_gate() const {
     return bad("%d of %d outputs are linear, which does not fit the outputs given", linear, all);
   BITSR_CHECK(output(kLinear, linear, x));
   BITSR_CHECK(output(kSigmoid, all - linear, x));
-  BITSR_CHECK(constant(kW1, static_cast<size_t>(hidden) * static_cast<size_t>(x.channels)));
-  BITSR_CHECK(constant(kB1, static_cast<size_t>(hidden)));
-  BITSR_CHECK(constant(kW2, static_cast<size_t>(all) * static_cast<size_t>(hidden)));
-  return constant(kB2, static_cast<size_t>(all));
+  BITSR_CHECK(constant(kW1, static_cast<uint64_t>(hidden) * static_cast<uint64_t>(x.channels)));
+  BITSR_CHECK(constant(kB1, static_cast<uint64_t>(hidden)));
+  BITSR_CHECK(constant(kW2, static_cast<uint64_t>(all) * static_cast<uint64_t>(hidden)));
+  return constant(kB2, static_cast<uint64_t>(all));
 }
 
 Status Checker::spatial_gate() const {
@@ -152,7 +153,7 @@ Status Checker::spatial_gate() const {
   BITSR_CHECK(input(0, 0, nullptr));
   const ValueSpec& x = graph.values[o.inputs[0]];
   BITSR_CHECK(output(0, 1, x));
-  BITSR_CHECK(constant(kWeight, static_cast<size_t>(size) * size * x.channels));
+  BITSR_CHECK(constant(kWeight, static_cast<uint64_t>(size) * size * x.channels));
   return constant(kBias, 1);
 }
 
@@ -171,7 +172,7 @@ Status Checker::quantized_spatial_gate() const {
   const int64_t largest = taps * (negative > positive ? negative : positive) * 128;
   if (largest > INT32_MAX) return bad("sums up to %lld do not fit 32 bits", static_cast<long long>(largest));
   BITSR_CHECK(output(0, 1, x));
-  BITSR_CHECK(constant(kWeight, static_cast<size_t>(taps)));
+  BITSR_CHECK(constant(kWeight, static_cast<uint64_t>(taps)));
   const int32_t numbers[] = {kInverseStep, kScale, kBias};
   for (const int32_t place : numbers) BITSR_CHECK(constant(place, 1));
   return {};
@@ -192,12 +193,12 @@ Status Checker::quantized_conv2d() const {
   BITSR_CHECK(input(0, 0, nullptr));
   const ValueSpec& x = graph.values[o.inputs[0]];
   BITSR_CHECK(output(0, out, x));
-  const size_t outs = static_cast<size_t>(out);
-  const size_t taps = static_cast<size_t>(size) * size * static_cast<size_t>(x.channels);
-  BITSR_CHECK(constant(kInverseStep, static_cast<size_t>(x.channels)));
+  const uint64_t outs = static_cast<uint64_t>(out);
+  const uint64_t taps = static_cast<uint64_t>(size) * size * static_cast<uint64_t>(x.channels);
+  BITSR_CHECK(constant(kInverseStep, static_cast<uint64_t>(x.channels)));
   BITSR_CHECK(constant(kWeight, outs * taps));
   BITSR_CHECK(constant(kScale, outs));
-  BITSR_CHECK(constant(kBias, static_cast<size_t>(classes) * outs));
+  BITSR_CHECK(constant(kBias, static_cast<uint64_t>(classes) * outs));
   BITSR_CHECK(constant(kSlope, outs));
   const Levels weights(o.constants[kWeight], outs * taps);
   for (size_t channel = 0; channel < outs; ++channel) {
@@ -219,8 +220,8 @@ Status Checker::channel_norm() const {
   BITSR_CHECK(input(0, 0, nullptr));
   const ValueSpec& x = graph.values[op().inputs[0]];
   BITSR_CHECK(output(0, x.channels, x));
-  BITSR_CHECK(constant(kWeight, static_cast<size_t>(x.channels)));
-  BITSR_CHECK(constant(kBias, static_cast<size_t>(x.channels)));
+  BITSR_CHECK(constant(kWeight, static_cast<uint64_t>(x.channels)));
+  BITSR_CHECK(constant(kBias, static_cast<uint64_t>(x.channels)));
   return constant(kEpsilon, 1);
 }
 
@@ -231,8 +232,8 @@ Status Checker::pixel_gate() const {
   BITSR_CHECK(input(0, 0, nullptr));
   const ValueSpec& x = graph.values[op().inputs[0]];
   BITSR_CHECK(output(0, out, x));
-  BITSR_CHECK(constant(kWeight, static_cast<size_t>(out) * static_cast<size_t>(x.channels)));
-  return constant(kBias, static_cast<size_t>(out));
+  BITSR_CHECK(constant(kWeight, static_cast<uint64_t>(out) * static_cast<uint64_t>(x.channels)));
+  return constant(kBias, static_cast<uint64_t>(out));
 }
 
 Status Checker::rescale() const {
@@ -244,7 +245,7 @@ Status Checker::rescale() const {
   BITSR_CHECK(input(kSpatialGain, 1, &x));
   BITSR_CHECK(input(kGain, x.channels, &x));
   BITSR_CHECK(input(kResidual, x.channels, &x));
-  return constant(kScale, static_cast<size_t>(x.channels));
+  return constant(kScale, static_cast<uint64_t>(x.channels));
 }
 
 Status Checker::add() const {
