@@ -46,7 +46,7 @@ class EdgeConv(nn.Module):
         self.plain = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.expand = nn.Conv2d(in_channels, hidden, 1)
         self.squeeze = nn.Conv2d(hidden, out_channels, 3)
-        self.edges = nn.ModuleList(nn.Conv2d(in_channels, out_channels, 1) for _ in range(3))
+        self.edges = nn.ModuleList(nn.Conv2d(in_channels, out_channels, 1, bias=False) for _ in range(3))
         self.edge_scale = nn.Parameter(torch.randn(3, out_channels) * 1e-3)
         self.edge_bias = nn.Parameter(torch.randn(3, out_channels) * 1e-3)
         sobel = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]])
@@ -56,7 +56,7 @@ class EdgeConv(nn.Module):
     def merged(self) -> tuple[Tensor, Tensor]:
         """Weight (Co, Ci, 3, 3) and bias (Co,) of the one convolution.
 
-        An edge filter sums to 0, so the bias of the 1x1 before it is lost.
+        An edge filter sums to 0, so a bias of the 1x1 before it, which the paper has, would be lost.
         """
         weight = self.plain.weight + torch.einsum("ohyx,hi->oiyx", self.squeeze.weight, self.expand.weight.flatten(1))
         bias = self.plain.bias + self.squeeze.bias  # type: ignore[operator]
