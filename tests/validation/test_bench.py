@@ -110,7 +110,7 @@ def test_steps_and_failures_are_logged_and_kept(caplog: pytest.LogCaptureFixture
 
 
 def bench_a_layer(**more: object) -> Bench:
-    options = {"kernels": ["portable"], "cases": ("layer",), "runtimes": ("executorch",), "rounds": 1, **more}
+    options = {"kernels": ["portable"], "cases": ("layer",), "runtimes": ("pte",), "rounds": 1, **more}
     return run_bench(**options)  # type: ignore[arg-type]
 
 
