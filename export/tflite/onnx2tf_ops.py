@@ -36,6 +36,8 @@ from bitsr.export.tflite.nodes import (
 )
 from bitsr.export.tflite.swin_tf import LAYERS
 
+# Of calls while it converts; its import sets the largest number that there is.
+_DEEP = 100_000
 # What a node of ours becomes of stock ops, from its operands and attributes.
 _STOCK_LAYERS: dict[str, Callable[..., Any]] = {
     **LAYERS,
@@ -55,7 +57,7 @@ _STOCK_LAYERS: dict[str, Callable[..., Any]] = {
 
 @contextmanager
 def plugins(*, fused: bool) -> Iterator[None]:
-    """Within it onnx2tf knows our ops and does not download anything.
+    """Within it onnx2tf knows our ops, may recurse as deep as it likes and does not download anything.
 
     Args:
         fused: as custom ops; otherwise as stock ops.
@@ -67,12 +69,14 @@ def plugins(*, fused: bool) -> Iterator[None]:
         module = types.ModuleType(name)
         module.make_node = maker  # type: ignore[attr-defined]
         sys.modules[name] = module
-    download = onnx2tf.onnx2tf.download_test_image_data
+    download, limit = onnx2tf.onnx2tf.download_test_image_data, sys.getrecursionlimit()
+    sys.setrecursionlimit(_DEEP)
     # Fetched from the network for models with one static input of three channels, and only shown to the user.
     onnx2tf.onnx2tf.download_test_image_data = lambda: np.zeros((1, 128, 128, 3), np.float32)
     try:
         yield
     finally:
+        sys.setrecursionlimit(limit)
         onnx2tf.onnx2tf.download_test_image_data = download
         for name in makers:
             del sys.modules[name]

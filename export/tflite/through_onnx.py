@@ -1,5 +1,6 @@
 """Networks with ops of others on their way to .tflite: PyTorch -> ONNX -> onnx2tf. Loads TensorFlow."""
 
+import sys
 from collections import Counter
 
 from torch import Tensor, nn
@@ -9,12 +10,15 @@ from bitsr.artifact.program import CUSTOM_OPS
 from bitsr.common.quiet import quiet, silent_stderr
 from bitsr.export.errors import ExportError
 
+_RECURSION_LIMIT = sys.getrecursionlimit()
 with quiet(), silent_stderr():  # TensorFlow logs from native code before it can be told not to
     # First torch's compiler: its Triton, loaded after TensorFlow, crashes the process (both bring LLVM along).
     import torch._dynamo  # noqa: F401
 
     from bitsr.export.tflite.from_onnx import to_int8, to_tflite
     from bitsr.export.tflite.to_onnx import to_onnx
+# onnx2tf lifts the limit for the whole process, in which a file of brackets would then overflow the stack.
+sys.setrecursionlimit(_RECURSION_LIMIT)
 
 
 def convert(
