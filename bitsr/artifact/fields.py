@@ -59,14 +59,14 @@ def from_object(kind: type[_Fields], data: Any) -> _Fields:
         ProblemError: it is no object, has other keys, lacks one, or a value is wrong.
     """
     if not isinstance(data, dict):
-        raise ProblemError(f"is {_shown(data)}, expected an object")
+        raise ProblemError(f"is {shown(data)}, expected an object")
     known = {one.name: one for one in fields(kind)}
     for name, one in known.items():
         if name not in data and one.default is MISSING and one.default_factory is MISSING:
             raise ProblemError("is missing", (name,))
     for name, value in data.items():
         if name not in known:
-            raise ProblemError(f"is {_shown(value)}, but there is no such field", (name,))
+            raise ProblemError(f"is {shown(value)}, but there is no such field", (name,))
     return kind(**data)
 
 
@@ -75,10 +75,10 @@ def whole(*, least: int, most: int | None = None) -> Check:
 
     def check(value: Any) -> int:
         if type(value) is not int:
-            raise ProblemError(f"is {_shown(value)}, expected a whole number")
+            raise ProblemError(f"is {shown(value)}, expected a whole number")
         if value < least or (most is not None and value > most):
             limits = f"from {least} on" if most is None else f"from {least} to {most}"
-            raise ProblemError(f"is {_shown(value)}, expected a whole number {limits}")
+            raise ProblemError(f"is {shown(value)}, expected a whole number {limits}")
         return value
 
     return check
@@ -87,13 +87,13 @@ def whole(*, least: int, most: int | None = None) -> Check:
 def number(value: Any) -> float:
     """A finite number."""
     if type(value) not in (int, float):
-        raise ProblemError(f"is {_shown(value)}, expected a number")
+        raise ProblemError(f"is {shown(value)}, expected a number")
     try:
         result = float(value)
     except OverflowError:
         result = math.inf
     if not math.isfinite(result):
-        raise ProblemError(f"is {_shown(value)}, expected a finite number")
+        raise ProblemError(f"is {shown(value)}, expected a finite number")
     return result
 
 
@@ -103,7 +103,7 @@ def number_between(low: float, high: float) -> Check:
     def check(value: Any) -> float:
         result = number(value)
         if not low < result < high:
-            raise ProblemError(f"is {_shown(value)}, expected a number between {low:g} and {high:g}")
+            raise ProblemError(f"is {shown(value)}, expected a number between {low:g} and {high:g}")
         return result
 
     return check
@@ -112,7 +112,7 @@ def number_between(low: float, high: float) -> Check:
 def ascending_pair(value: Any) -> tuple[float, float]:
     """Two numbers, the lower one first."""
     if not isinstance(value, (list, tuple)) or len(value) != 2:
-        raise ProblemError(f"is {_shown(value)}, expected two numbers")
+        raise ProblemError(f"is {shown(value)}, expected two numbers")
     low, high = number(value[0]), number(value[1])
     if not low < high:
         raise ProblemError(f"is [{low}, {high}], expected the lower limit first")
@@ -122,14 +122,16 @@ def ascending_pair(value: Any) -> tuple[float, float]:
 def yes_or_no(value: Any) -> bool:
     """True or false, and no number for it."""
     if not isinstance(value, bool):
-        raise ProblemError(f"is {_shown(value)}, expected true or false")
+        raise ProblemError(f"is {shown(value)}, expected true or false")
     return value
 
 
 def text(value: Any) -> str:
     """A text."""
     if not isinstance(value, str):
-        raise ProblemError(f"is {_shown(value)}, expected a text")
+        raise ProblemError(f"is {shown(value)}, expected a text")
+    if any("\ud800" <= char <= "\udfff" for char in value):
+        raise ProblemError(f"is {shown(value)}, expected a text in Unicode, without halves of characters")
     return value
 
 
@@ -138,7 +140,7 @@ def one_of(*choices: Any) -> Check:
 
     def check(value: Any) -> Any:
         if not any(type(value) is type(choice) and value == choice for choice in choices):
-            raise ProblemError(f"is {_shown(value)}, expected {' or '.join(map(repr, choices))}")
+            raise ProblemError(f"is {shown(value)}, expected {' or '.join(map(repr, choices))}")
         return value
 
     return check
@@ -147,7 +149,7 @@ def one_of(*choices: Any) -> Check:
 def sha256(value: Any) -> str:
     """A SHA-256 in hexadecimal."""
     if not re.fullmatch("[0-9a-f]{64}", text(value)):
-        raise ProblemError(f"is {_shown(value)}, expected 64 hexadecimal digits")
+        raise ProblemError(f"is {shown(value)}, expected 64 hexadecimal digits")
     return str(value)
 
 
@@ -161,7 +163,7 @@ def list_of(check: Check) -> Check:
 
     def check_all(value: Any) -> list[Any]:
         if not isinstance(value, Sequence) or isinstance(value, str):
-            raise ProblemError(f"is {_shown(value)}, expected a list")
+            raise ProblemError(f"is {shown(value)}, expected a list")
         return [_inside(str(index), check, entry) for index, entry in enumerate(value)]
 
     return check_all
@@ -172,7 +174,7 @@ def dict_of(check: Check) -> Check:
 
     def check_all(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise ProblemError(f"is {_shown(value)}, expected an object")
+            raise ProblemError(f"is {shown(value)}, expected an object")
         return {text(key): _inside(key, check, entry) for key, entry in value.items()}
 
     return check_all
@@ -183,15 +185,15 @@ def made_of(kind: type[CheckedFields]) -> Check:
     return lambda value: value if isinstance(value, kind) else from_object(kind, value)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value in a message, which is one short line whatever the file holds."""
-    shown = repr(value)
-    return shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "..."
+    words = repr(value)
+    return words if len(words) <= _LONGEST else words[:_LONGEST] + "..."
 
 
 def _named(part: str) -> str:
     """A part of a path in a message; keys of a file may be anything."""
-    return part if part.isprintable() and len(part) <= _LONGEST else _shown(part)
+    return part if part.isprintable() and len(part) <= _LONGEST else shown(part)
 
 
 def _inside(place: str, check: Check, value: Any) -> Any:

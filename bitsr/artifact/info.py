@@ -23,6 +23,7 @@ from bitsr.artifact.fields import (
     one_of,
     optional,
     sha256,
+    shown,
     text,
     whole,
     yes_or_no,
@@ -170,12 +171,12 @@ def parse_info(text: str | bytes, *, source: str) -> ArtifactInfo:
         raise ArtifactError(f"the metadata in {source} are corrupt ({error}); export the model again") from error
     found = data.get("format") if isinstance(data, dict) else None
     if found != FORMAT:
-        raise ArtifactError(f"{source} has no metadata of bitsr: expected format '{FORMAT}', got {found!r}")
+        raise ArtifactError(f"{source} has no metadata of bitsr: expected format '{FORMAT}', got {shown(found)}")
     for field, known in (("format_version", FORMAT_VERSION), ("ops_version", OPS_VERSION)):
         version = data.get(field)
         if isinstance(version, int) and version != known:
             remedy = "update bitsr" if version > known else "export the model again"
-            raise ArtifactError(f"{source} has {field} {version}, this bitsr reads {known}; {remedy}")
+            raise ArtifactError(f"{source} has {field} {shown(version)}, this bitsr reads {known}; {remedy}")
     try:
         return from_object(ArtifactInfo, data)
     except ProblemError as error:

@@ -74,8 +74,10 @@ def _dispatch(arguments: list[str]) -> int:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
+    # What follows "--" is no option.
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    debug = "--debug" in arguments[:end]
+    arguments = [argument for argument in arguments[:end] if argument != "--debug"] + arguments[end:]
     accept_any_character()
     try:
         with _terminable(), shown_log(), needs("export", purpose="this command"):
@@ -91,15 +93,24 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM is like Ctrl-C: temporary files are removed on the way out. Python allows it in the main thread alone."""
+    """SIGTERM and a closed terminal are like Ctrl-C: temporary files are removed on the way out.
+
+    Python allows it in the main thread alone. What is ignored, as by nohup, stays so.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    previous = {number: signal.getsignal(number) for number in numbers}
+    # None: installed by something that is not Python, which could not be put back.
+    changed = {number: handler for number, handler in previous.items() if handler not in (signal.SIG_IGN, None)}
+    for number in changed:
+        signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in changed.items():
+            signal.signal(number, handler)
 
 
 def _report(error: Exception) -> int:

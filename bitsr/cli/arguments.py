@@ -7,11 +7,15 @@ photo takes to be enlarged.
 
 import argparse
 import inspect
+import math
+import os
+import re
 import shutil
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
 
@@ -97,8 +101,14 @@ class _Parameter:
             if text not in choices:
                 raise argparse.ArgumentTypeError(f"'{text}' is none of {', '.join(choices)}")
             return self.kind(text)
+        if issubclass(self.kind, Path) and not text:
+            # It would be the folder one is in: `bitsr upscale "$PHOTO"` without a PHOTO is no wish to upscale that.
+            raise argparse.ArgumentTypeError("it is empty; expected a file or folder, as in . or photo.png")
         try:
             value = self.kind(text)
+            # Python reads 2_0 as 20, and takes NaN for a number, which no limit keeps out.
+            if self.kind in (int, float) and ("_" in text or math.isnan(value)):
+                raise ValueError
         except ValueError:
             what = {int: "whole number", float: "number"}.get(self.kind, self.kind.__name__)
             raise argparse.ArgumentTypeError(f"'{text}' is no {what}") from None
@@ -128,6 +138,9 @@ class _Parser(argparse.ArgumentParser):
     """Options only; what is wrong is a UsageError that names the help."""
 
     def error(self, message: str) -> NoReturn:
+        message = re.sub(r"ignored explicit argument (.*)", r"it takes no value, but has \1", message)
+        if message.endswith("expected one argument"):
+            message += " (one that begins with - is given as ./-NAME)"
         raise UsageError(f"{message}; `{self.prog} --help` shows how")
 
 
@@ -150,11 +163,10 @@ class _Command:
         values, words = parser.parse_known_args(head)
         for word in words:
             if word.startswith("-") and word != "-":
-                near = _nearest(
-                    word.partition("=")[0],
-                    [name for one in parameters for pair in one.names for name in pair.split("/")],
-                )
-                parser.error(f"there is no option {word.partition('=')[0]}{near}")
+                name = word.partition("=")[0]
+                known = [name for one in parameters for pair in one.names for name in pair.split("/")]
+                near = _nearest(name, [*known, "--help", "--debug"])
+                parser.error(f"there is no option {name}{f'; the file is ./{word}' if os.path.exists(word) else near}")
         places = [parameter for parameter in parameters if isinstance(parameter.given, Argument)]
         chosen = {name: value for name, value in vars(values).items() if value is not _EMPTY and value is not None}
         chosen |= self._placed(parser, places, [*words, *arguments[len(head) + 1 :]])
@@ -256,7 +268,9 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 def _nearest(word: str, known: Sequence[str]) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(word, known, n=1)
+    # Dashes alone make no two options alike, nor is a single letter a misspelt word.
+    by_name = {name.lstrip("-"): name for name in known if len(name.lstrip("-")) > 1}
+    near = [by_name[name] for name in get_close_matches(word.lstrip("-").lower(), list(by_name), n=1)]
     return f"; did you mean {near[0]}?" if near else ""
 
 
@@ -296,8 +310,9 @@ class Commands:
         command = self._commands.get(arguments[0])
         if command is None:
             what = "option" if arguments[0].startswith("-") else "command"
-            near = _nearest(arguments[0], list(self._commands))
-            raise UsageError(f"there is no {what} {arguments[0]}{near}; `{self.path} --help` lists them")
+            options = re.findall(r"--[\w-]+", self.options_help) or ["--help"]
+            near = _nearest(arguments[0], options if what == "option" else list(self._commands))
+            raise UsageError(f"there is no {what} {arguments[0] or repr('')}{near}; `{self.path} --help` lists them")
         return command.run(arguments[1:])
 
     def format_help(self) -> str:

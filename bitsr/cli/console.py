@@ -4,6 +4,7 @@ A photo without a terminal needs no more than lines: what draws tables and bars 
 """
 
 import logging
+import os
 import shlex
 import sys
 import unicodedata
@@ -49,7 +50,13 @@ def shown_log() -> Iterator[None]:
 
 
 def accept_any_character() -> None:
-    """Write characters that the encoding of a stream lacks as escapes: a name must not fail a finished command."""
+    """Write characters that the encoding of a stream lacks as escapes: a name must not fail a finished command.
+
+    A stream that was closed before the start (``2>&-``) takes all and shows nothing.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

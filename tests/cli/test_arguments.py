@@ -23,6 +23,8 @@ def paint(
     tag: Annotated[list[str] | None, Option("--tag", "-t", help="A word; may be repeated.")] = None,
     dry: Annotated[bool, Option("--dry/--wet", help="Wait for it.")] = True,
     fast: Annotated[bool, Option("--fast", "-f", help="Hurry.")] = False,
+    folder: Annotated[Path | None, Option("--dir", help="Where.")] = None,
+    hours: Annotated[float | None, Option(help="How long.")] = None,
 ) -> int:
     """Paint a picture.
 
@@ -41,7 +43,16 @@ SEEN: list[dict[str, Any]] = []
 APP = Commands("house", "Paint a house.", epilog="Example:\n  house paint a.png", options_help="  --loud  Sing.")
 APP.add("paint", paint, short_help="Paint.", epilog="Example:\n  house paint a.png")
 APP.add_group("tools", help="Tools.").add("wash", wash, short_help="Wash.", epilog="")
-USUAL = {"more": None, "colour": Colour.red, "coats": 1, "tag": None, "dry": True, "fast": False}
+USUAL = {
+    "more": None,
+    "colour": Colour.red,
+    "coats": 1,
+    "tag": None,
+    "dry": True,
+    "fast": False,
+    "folder": None,
+    "hours": None,
+}
 
 
 @pytest.mark.parametrize(
@@ -57,6 +68,7 @@ USUAL = {"more": None, "colour": Colour.red, "coats": 1, "tag": None, "dry": Tru
         ("a.png --wet --dry", {"dry": True}),
         ("a.png --colour green", {"colour": Colour.green}),
         ("a.png -", {"more": ["-"]}),
+        ("a.png -c=3 -t=-x", {"coats": 3, "tag": ["-x"]}),
         ("--fast a.png -- -c --help", {"more": ["-c", "--help"], "fast": True}),
     ],
 )
@@ -76,6 +88,15 @@ def test_what_words_mean(words: str, changed: dict[str, Any]) -> None:
         ("paint a -t -- b", "--tag/-t: expected one argument"),
         ("paint a --coats x", "'x' is no whole number"),
         ("paint a --colour blue", "'blue' is none of red, green"),
+        ("paint a --coats 0_3", "'0_3' is no whole number"),
+        ("paint a --hours nan", "'nan' is no number"),
+        ("paint a --fast=1", "--fast/-f: it takes no value, but has '1'"),
+        ("paint a -fx", "it takes no value, but has 'x'"),
+        ("paint a -t -x", "expected one argument (one that begins with - is given as ./-NAME)"),
+        ("paint a --debgu", "there is no option --debgu; did you mean --debug?"),
+        ("paint a --x", "there is no option --x; `house"),
+        ("PAINT", "there is no command PAINT; did you mean paint?"),
+        ("--luod", "there is no option --luod; did you mean --loud?"),
         ("paint a --coatz 3", "there is no option --coatz; did you mean --coats?"),
         ("paint a --coa 3", "there is no option --coa"),
         ("paint a --wett", "did you mean --wet?"),
@@ -92,6 +113,21 @@ def test_what_is_said_of_wrong_words(words: str, said: str) -> None:
         APP.run(words.split())
     assert said in str(error.value)
     assert SEEN == []
+
+
+@pytest.mark.parametrize("words", [["paint", ""], ["paint", "a.png", "", "--dir", ""], ["paint", "a.png", "--dir="]])
+def test_an_empty_path_is_not_the_folder_one_is_in(words: list[str]) -> None:
+    SEEN.clear()
+    with pytest.raises(UsageError, match="it is empty; expected a file or folder"):
+        APP.run(words)
+    assert SEEN == []
+
+
+def test_a_file_whose_name_looks_like_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "-a.png").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"there is no option -a\.png; the file is \./-a\.png"):
+        APP.run(["paint", "-a.png"])
 
 
 @pytest.mark.parametrize("words", ["", "--help", "tools", "tools -h", "paint --help", "paint --coats x -h"])

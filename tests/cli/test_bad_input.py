@@ -35,6 +35,8 @@ def eager(weights: Path, source: Path, target: Path, *more: object) -> list[obje
     ("arguments", "expected"),
     [
         (["frobnicate"], "frobnicate"),
+        (["upscale", ""], "it is empty; expected a file or folder"),
+        (["summary", "ebsr_light_x2", "--size", "1x3x999999999x999999999"], "is too large to be counted"),
         (["upscale"], "there is no input"),
         (["upscale", "a.png", "-i", "b.png"], "named twice"),
         (["upscale", ".", "b.png", "-o", "c.png"], "the output is named twice"),

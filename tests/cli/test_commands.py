@@ -242,7 +242,7 @@ def test_train_and_go_on(bitsr: Bitsr, tmp_path: Path) -> None:
     assert bitsr("train", recipe, "--run-dir", run, "--resume", "steps=3").code == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interruption_leaves_finished_files_only(tmp_path: Path, weights: Path, number: signal.Signals) -> None:
     source, target = tmp_path / "in", tmp_path / "out"
     source.mkdir()
@@ -288,3 +288,13 @@ def test_a_closed_pipe_is_no_error_report(arguments: list[str]) -> None:
     outcome = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert "Traceback" not in outcome.stderr
     assert "Exception ignored" not in outcome.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_fail_no_command(closed: str, tmp_path: Path, weights: Path) -> None:
+    Image.new("RGB", (9, 7), "teal").save(tmp_path / "a.png")
+    arguments = shlex.join(["upscale", str(tmp_path / "a.png"), "-m", str(weights), "--runtime", "eager"])
+    for words in ("models 'ebsr*tiny*'", arguments):
+        outcome = subprocess.run(["bash", "-c", f"{sys.executable} -m bitsr {words} {closed}"], check=False)
+        assert outcome.returncode == 0
+    assert (tmp_path / "a_x2.png").is_file()

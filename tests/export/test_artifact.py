@@ -165,6 +165,16 @@ def test_embedded_metadata_is_checked_the_same_way(artifact: Path) -> None:
     assert parse_info(json.dumps(data), source="toy.tflite") == read_artifact(artifact)
     with pytest.raises(ArtifactError, match=r"the metadata in toy\.tflite are not valid: model is 3"):
         parse_info(json.dumps({**data, "model": 3}), source="toy.tflite")
+    for wrong in (
+        {"model": "\ud800"},
+        {"format": "x" * 1000},
+        {"format_version": 10**400},
+        {"x" * 1000: 1},
+        {"versions": {"x" * 1000: 1}},
+    ):
+        with pytest.raises(ArtifactError) as error:
+            parse_info(json.dumps({**data, **wrong}), source="toy.tflite")
+        assert len(str(error.value)) < 250  # a line that can be read, whatever the file holds
 
 
 @pytest.mark.parametrize(

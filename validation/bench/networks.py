@@ -72,9 +72,7 @@ def calibration_pictures(paths: list[Path]) -> list[Tensor]:
     crops = [crop for path in paths for crop in _crops(read_picture(path).rgb)]
     if not crops:
         names = ", ".join(str(path) for path in paths)
-        raise UsageError(
-            f"no picture of at least {SIDE}x{SIDE} pixels among: {names or 'nothing'}; name some by --picture"
-        )
+        raise UsageError(f"no picture of at least {SIDE}x{SIDE} pixels among: {names or 'nothing'}; name larger ones")
     return crops
 
 

@@ -7,6 +7,9 @@ from bitsr.cli.console import closing, line, table
 from bitsr.cli.options import example
 from bitsr.common.errors import UsageError
 
+# Beyond, PyTorch cannot state the bytes of a map any more.
+_MOST_PIXELS = 10**12
+
 
 def register(app: Commands) -> None:
     app.add(
@@ -32,6 +35,8 @@ def summary(
         raise UsageError(f"'{size}' is no size; expected NxCxHxW, e.g. 1x3x180x320") from None
     if min(batch, height, width) < 1 or channels != 3:
         raise UsageError(f"'{size}' is no picture's size; expected positive sides and 3 channels, e.g. 1x3x180x320")
+    if batch * height * width > _MOST_PIXELS:
+        raise UsageError(f"'{size}' is too large to be counted; expected at most {_MOST_PIXELS:.0e} pixels")
     way = cost.convention(convention)
     info = model_info(model)
     layers = cost.model_cost(model, size=(batch, channels, height, width))

@@ -30,7 +30,7 @@ def train(
         bool, Option("--next", help="Go on with what is next in the plan of the shipped weights (docs/zoo.md).")
     ] = False,
     minutes: Annotated[
-        float | None, Option(help="Stop after so long; it can go on.", show_default="at the last step")
+        float | None, Option(min=0, help="Stop after so long; it can go on.", show_default="at the last step")
     ] = None,
     data: Annotated[
         Path | None, Option(help="With --next: where the picture folders lie.", show_default="data")
