@@ -90,7 +90,11 @@ def _fill(rgb: NDArray[np.uint8], *, min_side: int, multiple: int) -> NDArray[np
 
 def to_8bit(y: NDArray[np.float32]) -> NDArray[np.uint8]:
     """(3, H, W) float32 in [0, 1] -> (H, W, 3) uint8: clipped, rounded half up, as the evaluation rounds."""
-    scaled = np.floor(np.clip(y, 0, 1) * np.float32(255) + np.float32(0.5))
+    # In one copy: a map of the largest tile is the most that an enlargement holds.
+    scaled = np.clip(y, 0, 1)
+    scaled *= np.float32(255)
+    scaled += np.float32(0.5)
+    np.floor(scaled, out=scaled)
     return np.ascontiguousarray(scaled.astype(np.uint8).transpose(1, 2, 0))
 
 

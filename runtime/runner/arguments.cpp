@@ -8,8 +8,9 @@
 namespace bitsr {
 
 const char kUsage[] =
-    "usage: bitsr-run MODEL[@KERNEL]... [--info] [--input FILE]... [--output FILE] [--shape N,C,H,W] [--threads N]\n"
-    "                 [--kernel KERNEL] [--runtime RUNTIME] [--warmup N] [--runs N] [--profile] [--dump-layers DIR]\n"
+    "usage: bitsr-run MODEL[@KERNEL][@RUNTIME]... [--info] [--input FILE]... [--output FILE] [--shape N,C,H,W]\n"
+    "                 [--threads N] [--kernel KERNEL] [--runtime RUNTIME] [--warmup N] [--runs N] [--profile] "
+    "[--dump-layers DIR]\n"
     "                 [--json FILE|-] [--delegate LIB] [--litert LIB] [--pte LIB]\n"
     "       bitsr-run --replay DIR [--kernel KERNEL] [--threads N] [--json FILE|-]\n"
     "MODEL is a .pte or .tflite; inputs and outputs are .ppm or .f32 (raw float32 NCHW).\n"
@@ -32,12 +33,15 @@ bool parse_count(const char* text, int32_t least, int32_t most, int32_t* count) 
   return true;
 }
 
-// A file may have an @ in its name: only a kernel's name after the last one counts.
-ModelArgument parse_model(const std::string& word, Isa fallback) {
-  const size_t at = word.rfind('@');
-  Isa isa = fallback;
-  if (at != std::string::npos && parse_isa(word.c_str() + at + 1, &isa)) return {word.substr(0, at), isa};
-  return {word, fallback};
+// A file may have an @ in its name: only names of a kernel and of a runtime behind the last ones count.
+ModelArgument parse_model(const std::string& word, const Arguments& a) {
+  ModelArgument model = {word, a.isa, a.runtime};
+  for (size_t at = word.rfind('@'); at != std::string::npos; at = model.path.rfind('@')) {
+    const std::string name = model.path.substr(at + 1);
+    if (!parse_isa(name.c_str(), &model.isa) && !parse_runtime(name.c_str(), &model.runtime)) break;
+    model.path.resize(at);
+  }
+  return model;
 }
 
 Outcome check(const Arguments& a) {
@@ -119,7 +123,7 @@ Outcome parse_arguments(int count, const char* const* words, Arguments* a) {
         return wrong((std::string("--kernel needs one of auto, ") + isa_names().text).c_str(), value);
     }
   }
-  for (const std::string& model : models) a->models.push_back(parse_model(model, a->isa));
+  for (const std::string& model : models) a->models.push_back(parse_model(model, *a));
   return check(*a);
 }
 

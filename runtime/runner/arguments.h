@@ -11,6 +11,7 @@ namespace bitsr {
 struct ModelArgument {
   std::string path;
   Isa isa = Isa::automatic;
+  Runtime runtime = Runtime::automatic;
 };
 
 struct Arguments {

@@ -19,6 +19,8 @@ Status load(const Bytes& content, Format format, Isa isa, CoreProgram* found) {
                                : load_tflite_program(content.data(), content.size(), isa, found);
 }
 
+constexpr int64_t kNhwcChannels = 16;
+
 class CoreNetwork final : public Network {
  public:
   CoreNetwork(CoreProgram program, const NetworkOptions& options)
@@ -39,7 +41,8 @@ class CoreNetwork final : public Network {
 
   Outcome set_input(const float* nchw, const Shape& shape) override {
     BITSR_TRY(check_map(path_, shape));
-    input_.assign(nchw, nchw + value_count(shape));
+    input_.resize(static_cast<size_t>(value_count(shape)));
+    give_map(nchw, shape, form_of(shape.c), input_.data());
     input_shape_ = shape;
     output = {};
     return {};
@@ -49,11 +52,11 @@ class CoreNetwork final : public Network {
     if (input_shape_.n == 0) return failed(ErrorKind::argument, "%s has no input yet", path_.c_str());
     output = {};  // stays so if the run does not succeed
     if (stopped(hooks)) return cancelled();
-    const TensorView in = {input_.data(), input_shape_.n, input_shape_.c, input_shape_.h, input_shape_.w, Layout::nchw};
+    const TensorView in = view(input_.data(), input_shape_);
     Shape shape{};
     BITSR_TRY(output_for(path_, input_shape_, &shape));
     output_.resize(static_cast<size_t>(value_count(shape)));
-    const TensorView out = {output_.data(), shape.n, shape.c, shape.h, shape.w, Layout::nchw};
+    const TensorView out = view(output_.data(), shape);
     if (hooks.profile != nullptr || hooks.result != nullptr) BITSR_TRY(observe(in, out, hooks));
     const Stopwatch stopwatch;
     BITSR_TRY(from_status(program_->run(&in, &out, {pool_.parallel(), {}, {}, {hooks.context, hooks.proceed}})));
@@ -64,11 +67,17 @@ class CoreNetwork final : public Network {
   }
 
   Outcome get_output(float* nchw) const override {
-    std::memcpy(nchw, output_.data(), output_.size() * sizeof(float));
+    take_map(output_.data(), output, form_of(output.c), nchw);
     return {};
   }
 
  private:
+  // Maps of many channels lie as the kernels read and write them.
+  static MapForm form_of(int64_t channels) { return {channels % kNhwcChannels == 0}; }
+  static TensorView view(float* data, const Shape& s) {
+    return {data, s.n, s.c, s.h, s.w, form_of(s.c).nhwc ? Layout::nhwc : Layout::nchw};
+  }
+
   // A run that is looked at is one more, so that it disturbs no time.
   Outcome observe(const TensorView& in, const TensorView& out, const RunHooks& hooks) {
     Watch watch = {&hooks, {}, {}};

@@ -56,14 +56,15 @@ Outcome look(const Arguments& a, Session* session, Measured* m) {
 
 // The program owns its process, so that the number of threads in ExecuTorch is the one of the command line.
 Outcome size_pool(const Arguments& a) {
-  if (a.threads == 1 || a.runtime == Runtime::core) return {};
+  if (a.threads == 1) return {};
   for (const ModelArgument& model : a.models) {
+    if (model.runtime == Runtime::core) continue;
     Bytes content;
     Format format;
     BITSR_TRY(read_file(model.path, &content));
     if (!sniff(content.data(), content.size(), &format) || format != Format::pte) continue;
     bool in_core = false;
-    if (a.runtime == Runtime::automatic) BITSR_TRY(runs_in_core(content, format, model.path, &in_core));
+    if (model.runtime == Runtime::automatic) BITSR_TRY(runs_in_core(content, format, model.path, &in_core));
     if (!in_core) return set_process_threads(a.threads, a.pte.c_str());
   }
   return {};
@@ -77,7 +78,7 @@ Outcome measure(const Arguments& a, std::vector<std::unique_ptr<Session, CloseSe
   for (const ModelArgument& model : a.models) {
     SessionOptions options;
     options.isa = model.isa;
-    options.runtime = a.runtime;
+    options.runtime = model.runtime;
     options.threads = a.threads;
     options.delegate_library = a.delegate.c_str();
     options.litert_library = a.litert.c_str();

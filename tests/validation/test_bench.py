@@ -15,9 +15,12 @@ import torch
 import bitsr.validation.bench as package
 from bitsr.cli import main
 from bitsr.common.errors import MissingExtraError, UsageError
+from bitsr.export.deploy import deploy_form
 from bitsr.export.errors import ExportError
+from bitsr.training.models import create_model
 from bitsr.validation.bench import Bench, Row, larq, lowering, networks, run, run_bench, timed
-from bitsr.validation.bench.candidates import EXECUTORCH, LITERT, Candidate
+from bitsr.validation.bench import core as bench_core
+from bitsr.validation.bench.candidates import CORE, EXECUTORCH, LITERT, Candidate
 from bitsr.validation.bench.journal import Failure, Journal
 from bitsr.validation.bench.rows import opponents, processor_ratio, ratio, report
 from bitsr.validation.timing.interleave import Timing
@@ -50,9 +53,9 @@ def test_wrong_arguments() -> None:
         run_bench(kernels=["fast"])
     with pytest.raises(UsageError, match="thread count is 0, expected 1 to 256"):
         run_bench(threads=(1, 0))
-    with pytest.raises(UsageError, match="case is 'body', expected some of: layer, network"):
+    with pytest.raises(UsageError, match="case is 'body', expected some of: layer, network, families"):
         run_bench(cases=("layer", "body"))
-    with pytest.raises(UsageError, match="runtime is 'onnx', expected some of: pte, tflite"):
+    with pytest.raises(UsageError, match="runtime is 'onnx', expected some of: pte, tflite, core"):
         run_bench(runtimes=("onnx",))
 
 
@@ -135,6 +138,28 @@ def test_a_layer_is_timed(caplog: pytest.LogCaptureFixture) -> None:
     ]
     assert all(any(line.startswith(f"{step.what}: ") for line in caplog.messages) for step in bench.steps)
     assert json.loads(json.dumps(content)) == json.loads(json.dumps(content, allow_nan=False))
+
+
+def test_the_core_is_timed_beside_the_frameworks() -> None:
+    """In bitsr-run, where all take turns; its rows have the opponents of the frameworks."""
+    pytest.importorskip("executorch")
+    bench = bench_a_layer(runtimes=("pte", "core"))
+    found = {(item.runtime, item.kernel) for item in bench.rows if item.host == "bitsr-run"}
+    if not found:
+        pytest.skip("bitsr-run is not built")
+    assert found == {(EXECUTORCH, "portable"), (EXECUTORCH, "xnnpack fp32"), (CORE, "portable")}
+    (core,) = [item for item in bench.rows if item.runtime == CORE]
+    assert [other.kernel for other in opponents(core, bench.rows)] == ["xnnpack fp32"]
+
+
+def test_the_core_takes_networks_of_our_ops_alone() -> None:
+    x = torch.rand(1, 3, 64, 64)
+    mixed = deploy_form(create_model("test_bbcu_m_x4"))
+    assert bench_core.lowered(mixed, network="mixed", example=x, ours=True) is None
+    whole = deploy_form(create_model("test_ebsr_plus_x2"))
+    assert bench_core.lowered(whole, network="whole", example=x, ours=True) is not None
+    with pytest.raises(ExportError, match="our kernels alone"):
+        bench_core.lowered(whole, network="whole", example=x, ours=False)
 
 
 def test_a_candidate_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bitsr.artifact.weights import WeightsInfo
 from bitsr.cli import main
-from bitsr.common.errors import UsageError
+from bitsr.common.errors import BitsrError, UsageError
 from bitsr.training.models import SuperResolutionModel, create_model
 from bitsr.training.models.bidiffsr import BiConv
 from bitsr.training.models.swinir import FLOAT_PARTS, SwinLayer, attention_received, shift_mask
@@ -22,6 +22,7 @@ from bitsr.validation.figures.activations import QUANTILES, draw_activations, sp
 from bitsr.validation.figures.attention import GainMap, draw_attention, gain_maps
 from bitsr.validation.figures.chart import COLOURS, Frame, round_numbers
 from bitsr.validation.figures.drawing import Box, Drawing, Line, Raster, Text
+from bitsr.validation.figures.memory import WHOLE, measure_memory
 from bitsr.validation.figures.observed import reduced_input
 from bitsr.validation.figures.timesteps import TABLES, draw_timesteps, timestep_tables
 from bitsr.validation.report.pictures import heat_colours
@@ -224,3 +225,29 @@ def test_the_commands(photos: list[Path], tmp_path: Path, capsys: pytest.Capture
     assert "has no thresholds of timesteps" in errors
     assert "name it NAME.png or NAME.svg" in errors
     assert not list(tmp_path.glob("t.*"))
+
+
+def test_memory_grows_with_a_whole_picture(exported: Path, tmp_path: Path) -> None:
+    """One call of the network has all pixels in memory."""
+    output = tmp_path / "memory.svg"
+    sizes = [argument for size in ("64x64", "256x256") for argument in ("--size", size)]
+    assert main(["figure", "memory", str(exported), "-o", str(output), *sizes]) == 0
+    points = measure_memory(exported, [(32, 32), (320, 320)], whole_pixels=320 * 320)
+    found = {(point.way, point.width): point.bytes for point in points}
+    grown = found[WHOLE, 320] - found[WHOLE, 32]
+    # At least its input, and its output of twice the sides, three channels of float32.
+    assert grown > 320 * 320 * 3 * 4 * 5 - (1 << 20)
+    assert ET.parse(output).getroot().tag == f"{SVG}svg"
+
+
+def test_memory_of_what_does_not_run(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no artifact"):
+        measure_memory(tmp_path / "none.tflite", [(8, 8)], whole_pixels=64)
+    (tmp_path / "none.tflite").write_bytes(b"none")
+    with pytest.raises(BitsrError, match=r"8 x 8 pixels by none\.tflite failed"):
+        measure_memory(tmp_path / "none.tflite", [(8, 8)], whole_pixels=64)
+
+
+@pytest.mark.parametrize("size", ["8", "0x4", "ax4"])
+def test_a_size_that_is_none(size: str, tmp_path: Path) -> None:
+    assert main(["figure", "memory", "x.tflite", "-o", str(tmp_path / "m.svg"), "--size", size]) == 2

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-EXECUTORCH, LITERT = "ExecuTorch", "LiteRT"
+EXECUTORCH, LITERT, CORE = "ExecuTorch", "LiteRT", "core"
 FLOAT_KERNEL, INT8_KERNEL = "xnnpack fp32", "xnnpack int8"
 
 Call = Callable[[], object]

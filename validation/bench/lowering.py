@@ -9,16 +9,17 @@ from torch import Tensor, nn
 
 from bitsr.common.quiet import quiet
 from bitsr.validation.bench import networks
-from bitsr.validation.bench.candidates import EXECUTORCH, FLOAT_KERNEL, INT8_KERNEL, LITERT, Candidate
+from bitsr.validation.bench.candidates import CORE, EXECUTORCH, FLOAT_KERNEL, INT8_KERNEL, LITERT, Candidate
 from bitsr.validation.bench.journal import Journal
 
-CASES = ("layer", "network")
+CASES = ("layer", "network", "families")
 # By the words of `--runtime`: each framework is called by the format that it runs.
-RUNTIMES = {"pte": EXECUTORCH, "tflite": LITERT}
+RUNTIMES = {"pte": EXECUTORCH, "tflite": LITERT, "core": CORE}
 # By their names in an import, so that a missing one is said before minutes are spent on the other runtime.
 PACKAGES = {
     "pte": ("executorch", "torchao"),
     "tflite": ("onnx", "onnx2tf", "tensorflow", "tf_keras", "ai_edge_litert"),
+    "core": (),
 }
 # The extra of bitsr that installs a runtime's packages, and what it is needed for.
 EXTRAS = {
@@ -47,12 +48,18 @@ def lower_case(case: str, *, runtimes: tuple[str, ...], samples: list[Tensor] | 
         x = torch.randn(1, networks.CHANNELS, *x.shape[2:]).to(memory_format=torch.channels_last)
         samples = None if samples is None else networks.feature_maps(samples)
         binary, opponents = networks.binary_layers, networks.float_layers
+    elif case == "families":
+        binary, opponents = networks.families, dict  # those of the networks are theirs too
     found: list[Candidate] = []
     for runtime in runtimes:
         backend, called = _backend(runtime), RUNTIMES[runtime]
         for name, network in binary().items():
             with journal.step(f"lower {name}, {called}, our kernels"):
-                found.append(backend.lowered(network, network=name, example=x, ours=True))
+                candidate = backend.lowered(network, network=name, example=x, ours=True)
+                # The core takes networks of our ops alone.
+                found += [] if candidate is None else [candidate]
+        if called == CORE:
+            continue
         for name, network in opponents().items():
             with journal.step(f"lower {name}, {called} {FLOAT_KERNEL}"):
                 found.append(backend.lowered(network, network=name, example=x, ours=False))
@@ -65,6 +72,10 @@ def lower_case(case: str, *, runtimes: tuple[str, ...], samples: list[Tensor] | 
 def _backend(runtime: str) -> Any:
     """The runtime's module, which loads a heavy stack."""
     with quiet():
+        if runtime == "core":
+            from bitsr.validation.bench import core
+
+            return core
         if runtime == "pte":
             from bitsr.validation.bench import executorch
 

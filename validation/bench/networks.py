@@ -18,6 +18,9 @@ SIDE = 128
 CHANNELS = 64
 # One of EBSR-light and EBSR-light+ is enough: convolutions, gates and skips are the same, the second adds activations.
 BINARY_NETWORK = "ebsr_light_plus_x4"
+# The classes of shipped weights, and one network of each other family that takes pictures of any size.
+BINARY_NETWORKS = (BINARY_NETWORK, "ebsr_light_plus_fast_x4", "ebsr_light_plus_tiny_x4")
+FAMILIES = ("bbcu_m_x4", "frbc_x4", "binedsr_res_pixel_bin_pixel_x4")
 FLOAT_GEOMETRY = "float convolutions of its geometry"
 FLOAT_NETWORK = "srresnet_x4"
 BINARY_LAYER, FLOAT_LAYER = "binary layer", "float layer"
@@ -59,7 +62,11 @@ def float_networks() -> dict[str, nn.Module]:
 
 
 def binary_networks() -> dict[str, nn.Module]:
-    return {BINARY_NETWORK: deploy_form(create_model(BINARY_NETWORK))}
+    return {name: deploy_form(create_model(name)) for name in BINARY_NETWORKS}
+
+
+def families() -> dict[str, nn.Module]:
+    return {name: deploy_form(create_model(name)) for name in FAMILIES}
 
 
 def calibration_pictures(paths: list[Path]) -> list[Tensor]:

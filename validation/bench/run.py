@@ -32,6 +32,7 @@ _NOTES = (
     ("layer", "an untimed call goes before each timed one, which finds its maps in the caches, as in a network"),
     ("layer", "in bitsr-run a process for each candidate, in turns of some runs"),
     ("network", "in bitsr-run all take turns in one process"),
+    ("families", "their opponents are those of the networks, in the same run"),
     ("layer", "ours has sign, scale, skip and PReLU, Larq's sign, scale and skip, the others the convolution alone"),
     (larq.RUNTIME, "input and output are copied, its interpreter has no other call"),
     (
@@ -78,6 +79,7 @@ class Bench:
             "input": {
                 "layer": [1, networks.CHANNELS, networks.SIDE, networks.SIDE],
                 "network": [1, 3, networks.SIDE, networks.SIDE],
+                "families": [1, 3, networks.SIDE, networks.SIDE],
             },
             "notes": self._notes(),
             "left_out": self.left_out,

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from bitsr.validation.bench.candidates import EXECUTORCH, Candidate
+from bitsr.validation.bench.candidates import CORE, EXECUTORCH, Candidate
 from bitsr.validation.targets.runner_protocol import RunnerProcess, timed_models, timing_arguments
 from bitsr.validation.timing.interleave import Timing
 
@@ -36,7 +36,7 @@ def run(
         for number, (candidate, kernel) in enumerate(candidates):
             path = Path(folder) / f"{number}.{'pte' if candidate.runtime == EXECUTORCH else 'tflite'}"
             path.write_bytes(candidate.content)
-            models.append(f"{path}@{kernel}")
+            models.append(f"{path}@{kernel}" + ("@core" if candidate.runtime == CORE else ""))
         if not turns:
             return _times(process, models, shape=shape, threads=threads, runs=rounds)
         runs = max(1, rounds // turns)

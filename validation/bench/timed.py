@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bitsr.runtime import RuntimeLibraryError, find_library
 from bitsr.validation.bench import larq, networks, runner
-from bitsr.validation.bench.candidates import EXECUTORCH, INT8_KERNEL, LITERT, Call, Candidate
+from bitsr.validation.bench.candidates import CORE, EXECUTORCH, INT8_KERNEL, LITERT, Call, Candidate
 from bitsr.validation.bench.journal import Journal
 from bitsr.validation.bench.lowering import Lowered
 from bitsr.validation.bench.rows import Row
@@ -51,14 +51,17 @@ class Stopwatch:
     def time(self, lowered: Lowered, *, threads: int) -> list[Row]:
         """Rows of one case and thread count; what fails is in the journal and has none."""
         case, x = lowered.case, lowered.x
-        slow = case == "network" and not self._portable_everywhere
+        slow = case != "layer" and not self._portable_everywhere
         kernels = [name for name in self._kernels if name != "portable" or not slow]
         runs = [(candidate, *kernel) for candidate in lowered.candidates for kernel in candidate.kernels(kernels)]
         rounds = self._rounds * (LAYER_ROUNDS if case == "layer" else 1)
         where = f"{case}, {threads} thread{'s' if threads > 1 else ''}"
         rows: list[Row] = []
-        with self._journal.step(f"time {len(runs)} candidates in {PYTHON}, {where}", announce=True):
-            rows += self._in_python(case, runs, x, threads=threads, rounds=rounds)
+        # The core is timed in bitsr-run alone: there all take turns in one process.
+        framework = [run for run in runs if run[0].runtime != CORE]
+        if framework:
+            with self._journal.step(f"time {len(framework)} candidates in {PYTHON}, {where}", announce=True):
+                rows += self._in_python(case, framework, x, threads=threads, rounds=rounds)
         # bitsr-run takes float32 alone.
         runs = [run for run in runs if (run[0].runtime, run[0].kernel) != (LITERT, INT8_KERNEL)]
         if self._program is not None and runs:
@@ -79,7 +82,7 @@ class Stopwatch:
                 with self._journal.guard(f"load {_called(run)}"):
                     calls[str(number)] = _loaded(candidate, kernel, x, threads)
                     loaded[str(number)] = run
-            if self._larq_python is not None:
+            if self._larq_python is not None and case != "families":
                 with self._journal.step(f"build the {case} in {larq.RUNTIME}"):
                     worker = stack.enter_context(larq.Larq(self._larq_python, case=case, threads=threads))
                     self.larq_version = worker.version

@@ -38,10 +38,11 @@ def bench(
     threads: Annotated[
         str | None, Option(help="Thread counts, separated by commas.", show_default="1, and all processors")
     ] = None,
-    case: Annotated[str, Option(help="Cases, separated by commas.")] = "layer,network",
+    case: Annotated[str, Option(help="Cases, separated by commas.")] = "layer,network,families",
     runtime: Annotated[
-        str, Option(help="Frameworks, separated by commas: pte (ExecuTorch), tflite (LiteRT); with --app also core.")
-    ] = "pte,tflite",
+        str,
+        Option(help="Runtimes, separated by commas: pte (ExecuTorch), tflite (LiteRT), core (no framework)."),
+    ] = "pte,tflite,core",
     picture: Annotated[
         list[Path] | None,
         Option(help="Photo that int8 is calibrated with; may be repeated.", show_default="those in assets"),

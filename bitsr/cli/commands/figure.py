@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 Output = Annotated[Path, Option("--output", "-o", help="The figure, .png or .svg.")]
 Weights = Annotated[str, Argument(help="Model id with weights, or a weights file.")]
+# Of pictures, up to full HD.
+_SIZES = ("160x90", "320x180", "480x270", "640x360", "960x540", "1280x720", "1920x1080")
 
 
 def register(app: Commands) -> None:
@@ -57,6 +59,12 @@ def register(app: Commands) -> None:
             "bitsr figure front ebsr_light_plus_tiny_x4 runs/ecbsr_m10c32_x4/best.safetensors --images data/Set5 "
             "-o front.svg"
         ),
+    )
+    figures.add(
+        "memory",
+        memory,
+        short_help="Memory over the size of the picture, whole and by tiles.",
+        epilog=example("bitsr figure memory build/x4/ebsr_light_plus_x4.tflite -o memory.svg"),
     )
 
 
@@ -196,6 +204,41 @@ def front(
         left=2,
     )
     closing([output])
+
+
+def memory(
+    artifact: Annotated[Path, Argument(help="A .tflite or .pte that the core runs.")],
+    output: Output,
+    size: Annotated[
+        list[str] | None,
+        Option(help="WxH of a picture; may be repeated.", show_default="160x90 to 1920x1080"),
+    ] = None,
+    whole_pixels: Annotated[int, Option(min=1, help="Most pixels of one call without tiles.")] = 1 << 18,
+) -> None:
+    """Show the memory of processes that enlarge pictures, by one call of the network and tile by tile."""
+    check_writable(output)
+    sizes = [_size(text) for text in size or _SIZES]
+    with needs("report", purpose="`bitsr figure`"):
+        from bitsr.validation.figures.drawing import check_suffix
+        from bitsr.validation.figures.memory import draw_memory, measure_memory
+
+    check_suffix(output)
+    points = measure_memory(artifact, sizes, whole_pixels=whole_pixels)
+    draw_memory(points, title=f"Memory of {artifact.stem}").write(output)
+    table(
+        f"{artifact.name}, one thread: peak memory of the process",
+        ("", "pixels", "MiB"),
+        [(point.way, f"{point.width} x {point.height}", f"{point.bytes / 2**20:.0f}") for point in points],
+        left=2,
+    )
+    closing([output])
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise UsageError(f"the size is '{text}'; expected WIDTHxHEIGHT, as in 1920x1080")
+    return int(width), int(height)
 
 
 def _network(model: str, output: Path) -> "SuperResolutionModel":
