@@ -207,9 +207,9 @@ def test_a_candidate_that_fails_while_it_is_timed_leaves_the_others(monkeypatch:
 
 
 def test_a_float_candidate_that_computes_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not all(find_spec(package) for package in lowering.PACKAGES["litert"]):
+    if not all(find_spec(package) for package in lowering.PACKAGES["tflite"]):
         pytest.skip("needs bitsr[export]")
-    litert = lowering._backend("litert")
+    litert = lowering._backend("tflite")
     conv = torch.nn.Conv2d(3, 3, 3, padding=1)
     example, lower = torch.zeros(1, 3, 32, 64), litert.lower
     litert.lowered(conv, network="conv", example=example, ours=False)
