@@ -19,8 +19,10 @@ from bitsr.common.errors import PictureError, UsageError
 from bitsr.common.files import cache_folder
 from bitsr.common.pictures import list_pictures, picture_size, read_picture
 from bitsr.common.progress import Progress
+from bitsr.training.degradation import MARGIN, degraded
 from bitsr.training.picture_cache import Pair, PictureCache
 from bitsr.training.published import originals, reduced_beside, reduced_pictures
+from bitsr.training.recipe import Degradation
 from bitsr.training.resize import imresize
 
 log = logging.getLogger(__name__)
@@ -72,6 +74,7 @@ class PairFolder:
         patch: side of the low-resolution crop in pixels.
         cache: folder of the decoded pictures, by default ``pictures`` in the user's cache folder; see
             :class:`~bitsr.training.picture_cache.PictureCache`.
+        degradation: what a share of the low-resolution crops suffers; none: all are clean.
 
     Raises:
         UsageError: a folder is missing, no picture is large enough, or a published set is not complete.
@@ -87,8 +90,10 @@ class PairFolder:
         cache: Path | None = None,
         on_broken: str = "skip",
         low: str = "beside",
+        degradation: Degradation | None = None,
     ) -> None:
         self.scale = scale
+        self.degradation = degradation or Degradation()
         self.patch = patch
         self.on_broken = on_broken
         self.paths: list[Path] = []
@@ -215,9 +220,21 @@ class PairFolder:
             top = int(rng.integers(pair.low.shape[0] - p + 1))
             left = int(rng.integers(pair.low.shape[1] - p + 1))
             symmetry = int(rng.integers(8))
-            low[i] = _turn(pair.low[top : top + p, left : left + p], symmetry)
+            low[i] = _turn(self._low_crop(pair, top=top, left=left, rng=rng), symmetry)
             high[i] = _turn(pair.high[s * top : s * (top + p), s * left : s * (left + p)], symmetry)
         return _to_tensor(low), _to_tensor(high)
+
+    def _low_crop(self, pair: Pair, *, top: int, left: int, rng: np.random.Generator) -> Rgb:
+        """The crop at (top, left) of the low resolution, clean or degraded together with what surrounds it."""
+        p, s, settings = self.patch, self.scale, self.degradation
+        if not settings.share or rng.random() >= settings.share:
+            return pair.low[top : top + p, left : left + p]
+        # How a crop's edge is filtered and where it lies in the blocks of JPEG shall be as in a whole picture.
+        first_row = max(top - int(rng.integers(1, MARGIN + 1)), 0)
+        first_column = max(left - int(rng.integers(1, MARGIN + 1)), 0)
+        rows, columns = slice(s * first_row, s * (top + p + MARGIN)), slice(s * first_column, s * (left + p + MARGIN))
+        low = degraded(pair.high[rows, columns], scale=s, settings=settings, rng=rng)
+        return low[top - first_row :, left - first_column :][:p, :p]
 
 
 def _turn(picture: Rgb, symmetry: int) -> Rgb:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from bitsr.common.errors import PictureError
 from bitsr.common.pictures import list_pictures, picture_size, read_picture
 from bitsr.training.data import make_pair
+from bitsr.training.degradation import jpeg
 from bitsr.training.metrics import check_size, luminance, psnr, ssim, to_8bit
 from bitsr.training.models import SuperResolutionModel
 from bitsr.training.resize import imresize
@@ -122,12 +123,15 @@ def evaluate(
     bicubic: bool = True,
     perceptual: Perceptual | None = None,
     device: torch.device | str = "cpu",
+    jpeg_quality: int | None = None,
 ) -> Evaluation:
     """Measure ``model`` (or any callable on (1, 3, H, W) RGB in [0, 1]) on all pictures of ``folder``.
 
     ``folder`` may also be a list of picture files. A model is asked for :meth:`SuperResolutionModel.upscale`.
     ``bicubic=False`` leaves out the bicubic figures (NaN), for validation during a training. ``perceptual`` compares
-    the whole pictures in 8 bit. A module is put into evaluation mode and back.
+    the whole pictures in 8 bit. With ``jpeg_quality`` (1 to 100) the low-resolution pictures are saved as JPEG first,
+    which is no protocol of the literature but what photos have gone through. A module is put into evaluation mode and
+    back.
 
     Raises:
         UsageError: no folder or no picture in it.
@@ -145,7 +149,8 @@ def evaluate(
             rgb = read_picture(path).rgb
             _check_picture(path, height=rgb.shape[0], width=rgb.shape[1], scale=scale)
             pair = make_pair(rgb, scale=scale)
-            low = torch.tensor(pair.low).permute(2, 0, 1)[None].float() / 255.0
+            reduced = pair.low if jpeg_quality is None else jpeg(pair.low, quality=jpeg_quality)
+            low = torch.tensor(reduced).permute(2, 0, 1)[None].float() / 255.0
             high = torch.tensor(pair.high).permute(2, 0, 1)[None].float() / 255.0
             with torch.no_grad():
                 output = upscale(low.to(device)).float().cpu()
@@ -163,4 +168,6 @@ def evaluate(
         if isinstance(model, nn.Module):
             model.train(was_training)
     name = Path(folder).name if isinstance(folder, (str, Path)) else "pictures"
+    if jpeg_quality is not None:
+        name = f"{name}, JPEG {jpeg_quality}"
     return Evaluation(folder=name, scale=scale, pictures=tuple(scores))

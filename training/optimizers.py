@@ -35,15 +35,25 @@ class Muon(torch.optim.Optimizer):
 
     ``w <- (1 - lr * decay) * w - lr * sqrt(max(m, n)) * orthogonalized(g + momentum * v)`` with
     ``v <- momentum * v + g``: the update's elements have a root mean square of about ``lr``, whatever the gradient's
-    size. Layers of the same shape are updated together.
+    size. Layers of the same shape are updated together. ``bfloat16`` says in which precision the update is
+    orthogonalized, as its authors do: its error is far below what five iterations leave.
     Source: Muon (Jordan et al., 2024), with Nesterov's momentum; the scale to a mean square of one is ours, so that the
     rate compares with Adam's.
     """
 
     def __init__(
-        self, params: Iterable[Tensor], *, lr: float, momentum: float = 0.95, iterations: int = 5, decay: float = 0.0
+        self,
+        params: Iterable[Tensor],
+        *,
+        lr: float,
+        momentum: float = 0.95,
+        iterations: int = 5,
+        decay: float = 0.0,
+        bfloat16: bool = False,
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "iterations": iterations, "decay": decay})
+        # Beside the groups, because those come from the checkpoint of a training that goes on elsewhere.
+        self.precision = torch.bfloat16 if bfloat16 else torch.float32
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -72,7 +82,7 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_add_(velocities, gradients)
         ahead = torch._foreach_add(gradients, velocities, alpha=group["momentum"])
         stacked = torch.stack([update.flatten(1) for update in ahead])
-        update = orthogonalized(stacked, iterations=group["iterations"])
+        update = orthogonalized(stacked.to(self.precision), iterations=group["iterations"]).to(stacked.dtype)
         step = group["lr"] * max(update.shape[1:]) ** 0.5
         if group["decay"]:
             torch._foreach_mul_(parameters, 1 - group["lr"] * group["decay"])
@@ -83,8 +93,11 @@ class Muon(torch.optim.Optimizer):
 _ADAMS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
-def make_optimizers(model: nn.Module, settings: Optimizer) -> list[torch.optim.Optimizer]:
-    """The optimizers of a training, without a state; each group holds its highest rate as ``peak``."""
+def make_optimizers(model: nn.Module, settings: Optimizer, *, bfloat16: bool = False) -> list[torch.optim.Optimizer]:
+    """The optimizers of a training, without a state; each group holds its highest rate as ``peak``.
+
+    ``bfloat16`` is how Muon computes; parameters and moments stay as they are.
+    """
     latent = {id(layer.weight) for layer in model.modules() if isinstance(layer, BinaryConv2d)}
     if settings.muon is None:
         latent = set()
@@ -109,6 +122,7 @@ def make_optimizers(model: nn.Module, settings: Optimizer) -> list[torch.optim.O
                 momentum=chosen.momentum,
                 iterations=chosen.iterations,
                 decay=chosen.decay,
+                bfloat16=bfloat16,
             )
         )
     for optimizer in optimizers:

@@ -17,6 +17,8 @@ from bitsr.training.weights import load_weights, save_packed, write_checksum
 
 # Packing rounds the float head, tail and gates; signs do not change. More than this means something is wrong.
 LARGEST_PSNR_LOSS = 0.01
+# Qualities of JPEG at which weights for photos are measured too.
+PHOTO_QUALITIES = (80, 40)
 # The sets that papers report.
 BENCHMARKS = ("Set5", "Set14", "B100")
 
@@ -65,7 +67,8 @@ def publish(
     scale = model.info.scale
     full = evaluate(model, folder=sets[0], scale=scale, bicubic=False).psnr
     load_weights(model, candidate)
-    results = [evaluate(model, folder=path, scale=scale) for path in sets]
+    qualities = (None, *(PHOTO_QUALITIES if content["data"].get("degradation", {}).get("share") else ()))
+    results = [evaluate(model, folder=path, scale=scale, jpeg_quality=q) for path in sets for q in qualities]
     if results[0].psnr < full - LARGEST_PSNR_LOSS:
         raise WeightsError(
             f"packing loses {full - results[0].psnr:.3f} dB on {results[0].folder}, expected at most "

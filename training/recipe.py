@@ -15,6 +15,26 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
+class Degradation(_Strict):
+    """What low-resolution crops suffer beside their reduction (:mod:`bitsr.training.degradation`)."""
+
+    share: float = Field(default=0.0, ge=0, le=1, description="of the crops; the others are clean. 0 turns it off")
+    blur: float = Field(
+        default=0.4, ge=0, description="largest standard deviation of the blur, in pixels of the low resolution"
+    )
+    noise: float = Field(default=4.0, ge=0, description="largest standard deviation of the noise, in units of 255")
+    quality: tuple[int, int] = Field(default=(30, 95), description="lowest and highest quality of JPEG")
+    twice: float = Field(
+        default=0.3, ge=0, le=1, description="of these crops: saved, resized and saved again (Real-ESRGAN, 2021)"
+    )
+
+    @model_validator(mode="after")
+    def _check_quality(self) -> Self:
+        if not 1 <= self.quality[0] <= self.quality[1] <= 100:
+            raise ValueError("quality is a rising pair from 1 to 100")
+        return self
+
+
 class Data(_Strict):
     """Where the pictures are and how they are cut. Relative folders count from the working directory."""
 
@@ -31,6 +51,10 @@ class Data(_Strict):
     )
     on_broken: Literal["skip", "refuse"] = "skip"
     workers: int = Field(default=2, ge=1, description="threads that prepare batches")
+    degradation: Degradation = Degradation()
+    validation_jpeg: int | None = Field(
+        default=None, ge=1, le=100, description="validate on pictures after JPEG of this quality; none: clean ones"
+    )
     notes: list[str] = Field(default=[], description="origin and terms of the pictures, for the model card")
 
     @model_validator(mode="before")

@@ -84,13 +84,14 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False, minutes: float
         cache=recipe.data.cache,
         on_broken=recipe.data.on_broken,
         low=recipe.data.low,
+        degradation=recipe.data.degradation,
     )
     if recipe.data.validation is not None:
         check_set(recipe.data.validation, scale=data.scale)
     log.info("%d training pictures, %d too small for the crop", len(data), data.too_small)
     model = _initial_model(recipe, transfer=not resume)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizers = make_optimizers(model, recipe.optimizer)
+    optimizers = make_optimizers(model, recipe.optimizer, bfloat16=recipe.precision == "bf16")
     average = Average(model, decay=recipe.ema)
     position = run.restore(model, average.model, optimizers) if resume else Position()
     # An average that began anew from a state of the zoo counts its steps from there.
@@ -106,7 +107,8 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False, minutes: float
     network.train()
     progressive = list(progressive_modules(model))
     binary = [layer for layer in model.modules() if isinstance(layer, BinaryConv2d)] if recipe.binary_from else []
-    criterion = CRITERIA[recipe.loss]
+    # Compiled too: the gradient of the uncompiled absolute value alone takes as long as that of a layer.
+    criterion = torch.compile(CRITERIA[recipe.loss]) if recipe.compile else CRITERIA[recipe.loss]
     progress = TrainingProgress(total=recipe.steps, first=position.step, enabled=fabric.is_global_zero)
     with progress, StopRequest() as stop:
         data.prepare(
@@ -250,7 +252,14 @@ def _validate(
     if folder is None:
         run.keep_best(model, step=position.step)
         return
-    psnr = evaluate(model, folder=folder, scale=model.info.scale, bicubic=False, device=fabric.device).psnr
+    psnr = evaluate(
+        model,
+        folder=folder,
+        scale=model.info.scale,
+        bicubic=False,
+        device=fabric.device,
+        jpeg_quality=run.recipe.data.validation_jpeg,
+    ).psnr
     fabric.log("validation/psnr", psnr, step=position.step)
     run.log({"step": position.step, "psnr": round(psnr, 4), "seconds": round(position.seconds, 1)})
     progress.message(f"step {position.step}: {folder.name} {psnr:.3f} dB")

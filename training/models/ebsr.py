@@ -156,6 +156,9 @@ _PLUS_PAPER = (
 @register_model("ebsr_light_sq_w4a4_x{scale}", paper=PAPER, config=EbsrConfig(gate_bits=(4, 4)))
 @register_model("ebsr_light_plus_x{scale}", paper=_PLUS_PAPER, config=_PLUS)
 @register_model("ebsr_light_plus_fast_x{scale}", paper=_PLUS_PAPER, config=replace(_PLUS, blocks=4))
+@register_model(
+    "ebsr_light_plus_fast_photo_x{scale}", scales=(2, 4), paper=_PLUS_PAPER, config=replace(_PLUS, blocks=4)
+)
 @register_model("ebsr_light_plus_tiny_x{scale}", paper=_PLUS_PAPER, config=replace(_PLUS, blocks=2))
 @register_model(
     "test_ebsr_plus_x{scale}", paper=_PLUS_PAPER, config=replace(_PLUS, channels=8, blocks=2, input_scale=8.0)

@@ -44,6 +44,9 @@ def evaluate(
     lpips: Annotated[bool, Option("--lpips", help="Measure LPIPS (AlexNet) as well.")] = False,
     steps: Annotated[int | None, Option(min=1, help="Sampling steps of diffusion models.", show_default="50")] = None,
     seed: Annotated[int | None, Option(min=0, help="Of their noise.", show_default="0")] = None,
+    jpeg: Annotated[
+        list[int] | None, Option(min=1, max=100, help="Also after JPEG of this quality; may be repeated.")
+    ] = None,
 ) -> None:
     """Measure PSNR and SSIM on folders of pictures, by the protocol of the literature, beside bicubic.
 
@@ -70,7 +73,9 @@ def evaluate(
         network, name, factor, form = _open(model, runtime=runtime, scale=scale, device=device, sampling=sampling)
         at = "cpu" if runtime is not None or model.endswith(ARTIFACTS) else device
         sets = tuple(
-            measure(network, folder=folder, scale=factor, device=at, perceptual=perceptual) for folder in folders
+            measure(network, folder=folder, scale=factor, device=at, perceptual=perceptual, jpeg_quality=quality)
+            for folder in folders
+            for quality in (None, *(jpeg or []))
         )
         results.append(ModelFigures(name, form, factor, sets))
         _print(results[-1])
