@@ -113,7 +113,7 @@ train-next: build  ## go on with the shipped weights' next training for MINUTES=
 	$(BIN)/bitsr train --next --minutes $(MINUTES) --data $(DATA)
 
 .PHONY: test
-test: build arm64 artifacts android-runner android-unidbg android-host web $(STAMP)/debian-web  ## all tests, those of arm64 under QEMU, of the Android app in the JVM, of the page in Chromium
+test: build arm64 artifacts android-runner android-unidbg android-host web $(STAMP)/debian-web $(STAMP)/debian-arm  ## all tests, those of arm64 under QEMU, of the Android app in the JVM, of the page in Chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_JOBS) --dist=loadfile
 
 ONLY ?=
@@ -124,6 +124,29 @@ test-nightly: build  ## every family at full size exports to both formats, untra
 .PHONY: bench
 bench: build  ## our kernels against float32 and int8, layer and whole net; JSON in build/bench; LARQ_PYTHON=... adds Larq
 	$(BIN)/bitsr bench --output build/bench $(if $(LARQ_PYTHON),--larq-python $(LARQ_PYTHON))
+
+# What counts the instructions of arm64 programs, and models its processors. qemu-user-static takes no plugins.
+ARM_BENCH := build/bench-arm
+ARM_BENCH_PACKAGES := g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user llvm-19
+ARM_BENCH_OPTIONS := -G Ninja -DCMAKE_BUILD_TYPE=Release -DBITSR_BENCH=ON -DBITSR_EXECUTORCH=OFF -DBITSR_TFLITE=OFF -DBITSR_RUNNER=OFF
+ARM_BENCH_MODELS := ebsr_light_plus_fast_x4 ebsr_light_plus_tiny_x4
+
+$(STAMP)/debian-arm: Makefile $(STAMP)/venv
+	@if $(call debian,$(ARM_BENCH_PACKAGES),make bench-arm and its tests); then touch $@; fi
+
+$(ARM_BENCH)/models/%.tflite: training/weights/%.safetensors | build
+	$(BIN)/bitsr export $* --format tflite --output $(@D) --overwrite >/dev/null
+
+ARM_KERNELS ?= auto
+.PHONY: bench-arm
+bench-arm: build $(STAMP)/debian-arm $(ARM_BENCH_MODELS:%=$(ARM_BENCH)/models/%.tflite)  ## counted instructions and modelled cycles of the arm64 kernels, no times; JSON in build/bench-arm; ARM_KERNELS="auto neon"
+	$(CMAKE) -S runtime -B $(ARM_BENCH)/host $(ARM_BENCH_OPTIONS)
+	$(CMAKE) --build $(ARM_BENCH)/host --target bitsr_block_counter
+	$(CMAKE) -S runtime -B $(ARM_BENCH)/arm64 $(ARM_BENCH_OPTIONS) -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake
+	$(CMAKE) --build $(ARM_BENCH)/arm64 --target bitsr_run_case
+	$(BIN)/python -m bitsr.validation.arm --program $(ARM_BENCH)/arm64/bench/bitsr_run_case \
+	  --plugin $(ARM_BENCH)/host/bench/libbitsr_block_counter.so --compiler "$$(aarch64-linux-gnu-g++ --version | head -1)" \
+	  $(ARM_KERNELS:%=--kernel %) --output $(ARM_BENCH) binary gated head tail $(ARM_BENCH_MODELS:%=$(ARM_BENCH)/models/%.tflite)
 
 .PHONY: lint
 lint: $(STAMP)/packages  ## ruff, mypy and clang-format
