@@ -12,7 +12,7 @@ constexpr uint32_t bit(int number) { return uint32_t{1} << number; }
 // Leaf 1, register C.
 constexpr uint32_t kFma = bit(12), kOsXsave = bit(27), kAvx = bit(28);
 // Leaf 7, registers B and C.
-constexpr uint32_t kAvx2 = bit(5), kAvx512 = bit(16) | bit(30) | bit(31), kVpopcntdq = bit(14);
+constexpr uint32_t kAvx2 = bit(5), kAvx512 = bit(16) | bit(30) | bit(31), kVnni = bit(11), kVpopcntdq = bit(14);
 // Registers that the operating system keeps over a change of threads: YMM, and those of AVX-512.
 constexpr uint32_t kYmm = 0x06, kZmm = 0xe6;
 
@@ -33,7 +33,7 @@ X86Features x86_features() {
   const uint32_t kept = kept_registers(), first = c;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return features;
   features.avx2_fma = has(kept, kYmm) && has(first, kFma) && has(b, kAvx2);
-  features.avx512 = features.avx2_fma && has(kept, kZmm) && has(b, kAvx512) && has(c, kVpopcntdq);
+  features.avx512 = features.avx2_fma && has(kept, kZmm) && has(b, kAvx512) && has(c, kVnni | kVpopcntdq);
   return features;
 }
 

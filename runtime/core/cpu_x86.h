@@ -5,7 +5,7 @@ namespace bitsr {
 
 struct X86Features {
   bool avx2_fma = false;
-  bool avx512 = false;  // F, BW, VL and VPOPCNTDQ
+  bool avx512 = false;  // F, BW, VL, VNNI and VPOPCNTDQ
 };
 
 X86Features x86_features();

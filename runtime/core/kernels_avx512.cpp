@@ -1,4 +1,4 @@
-// AVX-512 kernels (F, BW, VL, VPOPCNTDQ): one 32-bit lane per output channel.
+// AVX-512 kernels (F, BW, VL, VNNI, VPOPCNTDQ): one 32-bit lane per output channel.
 #if defined(__GNUC__) && !defined(__clang__)
 // GCC 12 warns of the undefined operands of its own intrinsics.
 #pragma GCC diagnostic ignored "-Wuninitialized"

@@ -78,8 +78,8 @@ inline F32 tree_sums(const F32* v) { return {tree_sums_of_8(v), tree_sums_of_8(v
 
 // Sixteen int32 sums of products of 16-bit numbers, two at a time.
 struct I32 {
-  static constexpr int kPixels = 4;   // of a tile that fits the registers
-  static constexpr int kVectors = 1;  // of it, in output channels
+  static constexpr int kTile = 4;     // vectors of sums that fit the registers
+  static constexpr int kVectors = 1;  // of a tile, in output channels
   __m256i lo, hi;
 
   using Pair = __m256i;

@@ -65,8 +65,8 @@ inline F32 tree_sums(const F32* v) {
 
 // Sixteen int32 sums of products of 16-bit numbers, two at a time.
 struct I32 {
-  static constexpr int kPixels = 6;   // of a tile that fits the registers
-  static constexpr int kVectors = 4;  // of it, in output channels
+  static constexpr int kTile = 24;    // vectors of sums that fit the registers
+  static constexpr int kVectors = 4;  // of a tile, in output channels
   __m512i v;
 
   using Pair = __m512i;
@@ -81,7 +81,8 @@ struct I32 {
     memcpy(&both, pair, sizeof(both));
     return _mm512_set1_epi32(both);
   }
-  void add_products(Pair pair, Weights w) { v = _mm512_add_epi32(v, _mm512_madd_epi16(pair, w)); }
+  // In assembly, because GCC 12 keeps the sums of a tile in memory where it is given the intrinsic.
+  void add_products(Pair pair, Weights w) { __asm__("vpdpwssd %2, %1, %0" : "+v"(v) : "v"(pair), "v"(w)); }
   F32 to_float() const { return {_mm512_cvtepi32_ps(v)}; }
 };
 

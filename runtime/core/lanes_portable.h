@@ -108,8 +108,8 @@ inline F32 tree_sums(const F32* v) {
 
 // Sixteen int32 sums of products of 16-bit numbers, two at a time.
 struct I32 {
-  static constexpr int kPixels = 2;   // of a tile that fits the registers
-  static constexpr int kVectors = 1;  // of it, in output channels
+  static constexpr int kTile = 2;     // vectors of sums that fit the registers
+  static constexpr int kVectors = 1;  // of a tile, in output channels
   int32_t v[kLanes];
 
   struct Pair {
