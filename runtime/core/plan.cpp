@@ -36,11 +36,31 @@ bool reads_any_layout(const OpSpec& op, const ValueSpec& input) {
   return op.kind == OpKind::pixel_shuffle || (op.kind == OpKind::quantized_conv2d && input.channels % kLaneCount != 0);
 }
 
+// Whether rows of the result need a few rows of each map alone.
+bool is_local(OpKind kind) {
+  return kind != OpKind::channel_gate && kind != OpKind::spatial_gate && kind != OpKind::quantized_spatial_gate;
+}
+
+// The first op of a network's end, where maps grow to the size of the result: what the first pixel shuffle there
+// enlarges. In the body before it whole maps that are overwritten take less memory and time.
+int32_t find_first_strip_op(const Graph& graph) {
+  const int32_t count = graph.ops.count();
+  int32_t first = count;
+  while (first > 0 && is_local(graph.ops[first - 1].kind)) --first;
+  for (int32_t i = first; i < count; ++i) {
+    if (graph.ops[i].kind != OpKind::pixel_shuffle) continue;
+    for (int32_t k = i; k-- > first;)
+      if (graph.ops[k].outputs[0] == graph.ops[i].inputs[pixel_shuffle::kX]) return k;
+    return i;
+  }
+  return count;
+}
+
 }  // namespace
 
 bool make_plan(const Graph& graph, Plan* plan) {
   for (int32_t i = 0; i < graph.values.count(); ++i)
-    if (!plan->values.push({kAbsent, -1, false, false, true})) return false;
+    if (!plan->values.push({kAbsent, -1, false, false, true, false})) return false;
   for (int32_t i = 0; i < graph.ops.count(); ++i) {
     const OpSpec& op = graph.ops[i];
     for (int32_t k = 0; k < op.input_count; ++k)
@@ -56,6 +76,8 @@ bool make_plan(const Graph& graph, Plan* plan) {
     plan->values[graph.outputs[i]].is_output = true;
     plan->values[graph.outputs[i]].last_use = INT32_MAX;
   }
+
+  plan->first_strip_op = find_first_strip_op(graph);
 
   // A slot is free when `owner` is kAbsent; `sample` is a value that lived in it and gives its size.
   struct Slot {
@@ -76,11 +98,16 @@ bool make_plan(const Graph& graph, Plan* plan) {
     if (!give(graph.inputs[i])) return false;
   for (int32_t i = 0; i < graph.ops.count(); ++i) {
     const OpSpec& op = graph.ops[i];
-    const int32_t overwritten = overwritable(op, graph, *plan, i);
+    const bool in_strips = i >= plan->first_strip_op;
+    const int32_t overwritten = in_strips ? kAbsent : overwritable(op, graph, *plan, i);
     for (int32_t k = 0; k < op.output_count; ++k) {
       const int32_t id = op.outputs[k];
       if (id == kAbsent) continue;
-      if (overwritten != kAbsent) {
+      if (in_strips) {
+        plan->values[id].is_window = true;
+        plan->values[id].slot = slots.count();
+        if (!slots.push({id, id})) return false;
+      } else if (overwritten != kAbsent) {
         plan->values[id].slot = plan->values[overwritten].slot;
         slots[plan->values[id].slot].owner = id;
       } else if (!give(id)) {
@@ -90,7 +117,7 @@ bool make_plan(const Graph& graph, Plan* plan) {
     // Free what dies here, outputs that nothing reads included.
     for (int32_t s = 0; s < slots.count(); ++s)
       if (slots[s].owner != kAbsent && plan->values[slots[s].owner].last_use <= i &&
-          !plan->values[slots[s].owner].is_input)
+          !plan->values[slots[s].owner].is_input && i < plan->first_strip_op)
         slots[s].owner = kAbsent;
   }
   plan->slot_count = slots.count();

@@ -73,7 +73,8 @@ Status Program::Impl::prepare() {
   layer_count = 0;
   layers = static_cast<Layer*>(calloc(static_cast<size_t>(graph.ops.count()), sizeof(Layer)));
   if (!layers || !slot_memory.reserve(static_cast<size_t>(plan.slot_count) * sizeof(Buffer)) ||
-      !views_memory.reserve(static_cast<size_t>(graph.values.count()) * sizeof(StridedView)))
+      !views_memory.reserve(static_cast<size_t>(graph.values.count()) * sizeof(StridedView)) ||
+      !windows_memory.reserve(static_cast<size_t>(graph.values.count()) * sizeof(Window)))
     return no_memory();
   for (int32_t i = 0; i < plan.slot_count; ++i) new (&slots()[i]) Buffer;
   for (int32_t i = 0; i < graph.ops.count(); ++i) {
@@ -116,8 +117,9 @@ Status Program::Impl::check(const TensorView& view, int32_t id, const TensorView
   return {};
 }
 
-// Gives every value of one picture its memory and brings the inputs into the kernels' layout.
-Status Program::Impl::place_values(const TensorView* inputs, const TensorView* outputs, int64_t image) {
+// Gives every value of one picture its memory and brings the inputs into the kernels' layout. `strip` is that of
+// RunOptions, and becomes the one to take.
+Status Program::Impl::place_values(const TensorView* inputs, const TensorView* outputs, int64_t image, int64_t* strip) {
   const auto tensor_of = [&](int32_t id) {
     const bool is_input = plan.values[id].is_input;
     const Array<int32_t>& ids = is_input ? graph.inputs : graph.outputs;
@@ -126,42 +128,52 @@ Status Program::Impl::place_values(const TensorView* inputs, const TensorView* o
     return TensorView{};
   };
   for (int32_t id = 0; id < graph.values.count(); ++id) {
-    const ValueSpec& spec = graph.values[id];
-    const ValuePlan& planned = plan.values[id];
-    if (planned.slot == kAbsent) continue;
+    if (plan.values[id].slot == kAbsent) continue;
     Shape shape;
     const Status status = shape_of(id, inputs[0], &shape);
     if (!status.ok()) return status;
+    const ValueSpec& spec = graph.values[id];
+    const bool dense = spec.kind == ValueKind::plane || (is_map(spec.kind) && plan.values[id].any_layout);
+    const int64_t column = dense ? spec.channels : round_up_lanes(spec.channels);
+    // gate_finish writes whole vectors: the rows of a plane are rounded up.
+    const int64_t width = spec.kind == ValueKind::plane ? round_up_width(shape.w) : shape.w;
+    value(id) = {nullptr, shape.c, shape.h, shape.w, 1, width * column, column};
+  }
+  const int64_t height = inputs[0].h;
+  if (*strip <= 0) *strip = strip_rows(height);
+  if (*strip > height) *strip = height;
+  plan_windows(height, *strip);
+  for (int32_t id = 0; id < graph.values.count(); ++id) {
+    const ValuePlan& planned = plan.values[id];
+    if (planned.slot == kAbsent) continue;
+    StridedView& view = value(id);
     if (planned.is_input || planned.is_output) {
       const TensorView tensor = tensor_of(id);
       if (in_place(id, tensor)) {
-        value(id) = picture_of(tensor, image);
+        view = picture_of(tensor, image);
         continue;
       }
     }
-    const bool dense = spec.kind == ValueKind::plane || (is_map(spec.kind) && planned.any_layout);
-    const int64_t stride = dense ? spec.channels : round_up_lanes(spec.channels);
-    // gate_finish writes whole vectors: the rows of a plane are rounded up.
-    const int64_t width = spec.kind == ValueKind::plane ? round_up_width(shape.w) : shape.w;
+    const int64_t rows = planned.is_window ? window(id).capacity : view.h;
     size_t size;
-    if (!multiply(static_cast<size_t>(shape.h), static_cast<size_t>(width), &size) ||
-        !multiply(size, static_cast<size_t>(stride) * 4, &size) || !slots()[planned.slot].reserve(size))
+    if (!multiply(static_cast<size_t>(rows), static_cast<size_t>(view.row), &size) ||
+        !multiply(size, sizeof(float), &size) || !slots()[planned.slot].reserve(size))
       return no_memory();
-    value(id) = {slots()[planned.slot].as<float>(), shape.c, shape.h, shape.w, 1, width * stride, stride};
+    view.data = slots()[planned.slot].as<float>();
     if (!planned.is_input) continue;
     const TensorView tensor = tensor_of(id);
     if (tensor.pixels)
-      from_pixels(view_of(tensor.pixels, tensor, image), value(id), parallel);
+      from_pixels(view_of(tensor.pixels, tensor, image), view, parallel);
     else
-      copy(picture_of(tensor, image), value(id), parallel);
+      copy(picture_of(tensor, image), view, parallel);
   }
   return {};
 }
 
-Status Program::Impl::run_layer(Layer* layer) {
+Status Program::Impl::run_layer(Layer* layer, Rows rows) {
   switch (layer->spec.kind) {
     case OpKind::binary_conv2d:
-      return run_binary_conv2d(*layer, &layer->binary_conv2d);
+      return run_binary_conv2d(*layer, &layer->binary_conv2d, rows);
     case OpKind::channel_gate:
       return run_channel_gate(layer->spec, &layer->channel_gate, layer->row_sums_ready);
     case OpKind::spatial_gate:
@@ -169,24 +181,53 @@ Status Program::Impl::run_layer(Layer* layer) {
     case OpKind::quantized_spatial_gate:
       return run_quantized_spatial_gate(layer->spec, layer->quantized_spatial_gate);
     case OpKind::quantized_conv2d:
-      return run_quantized_conv2d(layer->spec, layer->quantized_conv2d);
+      return run_quantized_conv2d(layer->spec, layer->quantized_conv2d, rows);
     case OpKind::channel_norm:
-      run_channel_norm(layer->spec, layer->channel_norm);
+      run_channel_norm(layer->spec, layer->channel_norm, rows);
       return {};
     case OpKind::pixel_gate:
-      run_pixel_gate(layer->spec, layer->pixel_gate);
+      run_pixel_gate(layer->spec, layer->pixel_gate, rows);
       return {};
     case OpKind::rescale:
-      run_rescale(layer->spec, layer->rescale);
+      run_rescale(layer->spec, layer->rescale, rows);
       return {};
     case OpKind::add:
-      run_add(layer->spec);
+      run_add(layer->spec, rows);
       return {};
     case OpKind::pixel_shuffle:
-      run_pixel_shuffle(layer->spec);
+      run_pixel_shuffle(layer->spec, rows);
       return {};
   }
   return failure(StatusCode::invalid_program, "unknown op");
+}
+
+// Computes rows of an op's results; gates, whose results are no maps, have them all in one call.
+Status Program::Impl::run_op(int32_t op, Rows rows, const RunOptions& options) {
+  if (options.gate.proceed && !options.gate.proceed(options.gate.context))
+    return failure(StatusCode::cancelled, "the run was cancelled before op %d", op);
+  const Profiler& profiler = options.profiler;
+  if (profiler.begin) profiler.begin(profiler.context, op, bitsr::op_name(layers[op].spec.kind));
+  const Status status = run_layer(&layers[op], rows);
+  if (profiler.end) profiler.end(profiler.context, op);
+  if (status.ok() && options.observer.result) show_results(options.observer, op);
+  return status;
+}
+
+// Copies rows of a result to where the caller wants it, unless it lies there.
+void Program::Impl::hand_over(int32_t output, const TensorView& tensor, int64_t image, Rows rows) const {
+  const int32_t id = graph.outputs[output];
+  StridedView from = value(id);
+  from.data += rows.begin * from.row;
+  from.h = rows.end - rows.begin;
+  if (tensor.pixels) {
+    View<uint8_t> to = view_of(tensor.pixels, tensor, image);
+    to.data += rows.begin * to.row;
+    to_pixels(from, to, parallel);
+  } else if (!in_place(id, tensor)) {
+    StridedView to = picture_of(tensor, image);
+    to.data += rows.begin * to.row;
+    copy(from, to, parallel);
+  }
 }
 
 void Program::Impl::show_results(const Observer& observer, int32_t op) const {
@@ -250,27 +291,23 @@ Status Program::run(const TensorView* inputs, const TensorView* outputs, const R
     status = impl.check(outputs[i], impl.graph.outputs[i], inputs[0], "output", i);
     if (!status.ok()) return status;
   }
-  const Profiler& profiler = options.profiler;
   impl.parallel = options.parallel;
+  const int64_t height = inputs[0].h;
+  // Who looks at ops sees each once, and whole.
+  const bool watched = options.observer.result || options.profiler.begin || options.profiler.end;
   for (int64_t image = 0; image < inputs[0].n; ++image) {
-    status = impl.place_values(inputs, outputs, image);
+    int64_t strip = watched ? height : options.strip_rows;
+    status = impl.place_values(inputs, outputs, image, &strip);
     if (!status.ok()) return status;
-    for (int32_t i = 0; i < impl.layer_count; ++i) {
-      if (options.gate.proceed && !options.gate.proceed(options.gate.context))
-        return failure(StatusCode::cancelled, "the run was cancelled before op %d", i);
-      if (profiler.begin) profiler.begin(profiler.context, i, op_name(i));
-      status = impl.run_layer(&impl.layers[i]);
-      if (profiler.end) profiler.end(profiler.context, i);
+    for (int32_t i = 0; i < impl.plan.first_strip_op; ++i) {
+      status = impl.run_op(i, {0, impl.rows_of(i)}, options);
       if (!status.ok()) return status;
-      if (options.observer.result) impl.show_results(options.observer, i);
     }
+    status = impl.run_strips(outputs, image, height, strip, options);
+    if (!status.ok()) return status;
     for (int32_t i = 0; i < output_count(); ++i) {
-      const StridedView& value = impl.value(impl.graph.outputs[i]);
-      const TensorView& tensor = outputs[i];
-      if (tensor.pixels)
-        to_pixels(value, view_of(tensor.pixels, tensor, image), impl.parallel);
-      else if (!impl.in_place(impl.graph.outputs[i], tensor))
-        copy(value, picture_of(tensor, image), impl.parallel);
+      const int32_t id = impl.graph.outputs[i];
+      if (!impl.plan.values[id].is_window) impl.hand_over(i, outputs[i], image, {0, impl.value(id).h});
     }
   }
   return {};

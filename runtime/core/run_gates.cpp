@@ -109,10 +109,10 @@ Status Program::Impl::run_spatial_gate(const OpSpec& op, const SpatialGateLayer&
   return {};
 }
 
-void Program::Impl::run_pixel_gate(const OpSpec& op, const PixelGateLayer& layer) {
+void Program::Impl::run_pixel_gate(const OpSpec& op, const PixelGateLayer& layer, Rows rows) {
   const StridedView& x = value(op.inputs[0]);
   const StridedView& out = value(op.outputs[0]);
-  for_ranges(parallel, x.h, [&](int64_t begin, int64_t end) {
+  for_rows(parallel, rows, [&](int64_t begin, int64_t end) {
     for (int64_t y = begin; y < end; ++y)
       kernels->pixel_gate_row({x.data + y * x.row, layer.weight.as<float>(), layer.bias.as<float>(), x.w,
                                layer.channels, round_up_lanes(layer.channels), layer.out_channels,

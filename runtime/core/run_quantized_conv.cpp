@@ -1,4 +1,4 @@
-// The convolution of quantized maps: levels of the whole map, then its rows.
+// The convolution of quantized maps: levels of the rows that are read, then those that are written.
 #include "program_impl.h"
 
 namespace bitsr {
@@ -22,29 +22,32 @@ void quantize_any_layout(const StridedView& x, int64_t y, const QuantizedConv2dL
 
 }  // namespace
 
-Status Program::Impl::run_quantized_conv2d(const OpSpec& op, const QuantizedConv2dLayer& layer) {
+Status Program::Impl::run_quantized_conv2d(const OpSpec& op, const QuantizedConv2dLayer& layer, Rows rows) {
   const StridedView& x = value(op.inputs[0]);
   const StridedView& out = value(op.outputs[0]);
   const int64_t border = layer.kernel_size / 2, row_values = (x.w + 2 * border) * x.c;
   size_t size;
   // A pair of an odd count reads one number behind the last.
-  if (!multiply(static_cast<size_t>(x.h + 2 * border), static_cast<size_t>(row_values) * sizeof(int16_t), &size) ||
+  const int64_t height = rows.end - rows.begin + 2 * border;
+  if (!multiply(static_cast<size_t>(height), static_cast<size_t>(row_values) * sizeof(int16_t), &size) ||
       !quantized_map.reserve(size + sizeof(int16_t)))
     return no_memory();
-  int16_t* const rows = quantized_map.as<int16_t>();
+  int16_t* const levels = quantized_map.as<int16_t>();
   const auto clear = [&](int64_t first, int64_t count) {
-    memset(rows + first, 0, static_cast<size_t>(count) * sizeof(int16_t));
+    memset(levels + first, 0, static_cast<size_t>(count) * sizeof(int16_t));
   };
-  // The border is 0, which is a level: it adds nothing to a sum.
-  clear(0, border * row_values);
-  clear((x.h + border) * row_values, border * row_values);
   const bool whole_vectors = layer.in_channels % kLaneCount == 0;
-  for_ranges(parallel, x.h, [&](int64_t begin, int64_t end) {
+  for_rows(parallel, {rows.begin - border, rows.end + border}, [&](int64_t begin, int64_t end) {
     for (int64_t y = begin; y < end; ++y) {
-      const int64_t first = (y + border) * row_values;
+      // The border is 0, which is a level: it adds nothing to a sum.
+      const int64_t first = (y - rows.begin + border) * row_values;
+      if (y < 0 || y >= x.h) {
+        clear(first, row_values);
+        continue;
+      }
       clear(first, border * x.c);
       clear(first + (x.w + border) * x.c, border * x.c);
-      int16_t* const to = rows + first + border * x.c;
+      int16_t* const to = levels + first + border * x.c;
       if (whole_vectors)
         kernels->quantize_row({x.data + y * x.row, x.w, layer.in_channels, layer.inverse_step.as<float>(),
                                layer.negative, layer.positive, to});
@@ -52,7 +55,7 @@ Status Program::Impl::run_quantized_conv2d(const OpSpec& op, const QuantizedConv
         quantize_any_layout(x, y, layer, to);
     }
   });
-  for_ranges(parallel, x.h, [&](int64_t begin, int64_t end) {
+  for_rows(parallel, rows, [&](int64_t begin, int64_t end) {
     for (int64_t y = begin; y < end; ++y) {
       const int64_t row_class = (y == 0 ? 1 : 0) | (y == x.h - 1 ? 2 : 0);
       QuantizedConvRow row = {{},
@@ -65,7 +68,7 @@ Status Program::Impl::run_quantized_conv2d(const OpSpec& op, const QuantizedConv
                               layer.bias.as<float>() + row_class * 4 * layer.out_stride,
                               layer.slope.as<float>(),
                               out.data + y * out.row};
-      for (int32_t k = 0; k < layer.kernel_size; ++k) row.x[k] = rows + (y + k) * row_values;
+      for (int32_t k = 0; k < layer.kernel_size; ++k) row.x[k] = levels + (y - rows.begin + k) * row_values;
       kernels->quantized_conv_row(row);
     }
   });

@@ -67,6 +67,32 @@ struct Builder {
     net.ops.push_back(part.op({x, ids.threshold, ids.channel_gain, ids.spatial_gain, ids.residual}, y));
     return y;
   }
+  int quantized_conv(int x, int out, int kernel_size) {
+    const NetValue from = net.values[static_cast<size_t>(x)];
+    const auto outs = static_cast<size_t>(out), ins = static_cast<size_t>(from.channels);
+    const auto taps = static_cast<size_t>(kernel_size * kernel_size);
+    const int classes = kernel_size == 3 && random.coin() ? 16 : 1;
+    std::vector<int8_t> weight;
+    for (size_t i = 0; i < outs * taps * ins; ++i) weight.push_back(static_cast<int8_t>(random.below(255) - 127));
+    const int y = net.value(ValueKind::map, out, from.up, from.down);
+    net.ops.push_back({OpKind::quantized_conv2d,
+                       {x},
+                       {y},
+                       {to_bytes(weight), to_bytes(std::vector<float>(ins, 64.0f)), to_bytes(random.reals(outs, 1e-4f)),
+                        to_bytes(random.reals(outs * static_cast<size_t>(classes))), to_bytes(random.reals(outs))},
+                       {out, kernel_size, classes, 127, 127}});
+    return y;
+  }
+  int rescale(int x, int gain) {
+    const NetValue from = net.values[static_cast<size_t>(x)];
+    const int y = net.value(ValueKind::map, from.channels, from.up, from.down);
+    net.ops.push_back({OpKind::rescale,
+                       {x, kNone, kNone, gain, kNone},
+                       {y},
+                       {to_bytes(random.reals(static_cast<size_t>(from.channels)))},
+                       {}});
+    return y;
+  }
   int add(int a, int b) {
     const NetValue from = net.values[static_cast<size_t>(a)];
     const int y = net.value(ValueKind::map, from.channels, from.up, from.down);
@@ -178,6 +204,77 @@ TEST(Chain, TallPictures) {
     check(&b, {random_map(&random, 1, 64, height, 3)});
     if (HasFatalFailure()) return;
   }
+}
+
+// A network's end runs strip by strip, and nothing shows where one ends: an upsampler of integers and one of bits,
+// layers at full resolution, an enlarged skip of the picture, results of several sizes that are read on.
+TEST(Chain, EndsInStrips) {
+  for (const int channels : {16, 20}) {
+    Builder b(run_seed());
+    const int picture = b.net.input(ValueKind::map, 3);
+    const int head = b.quantized_conv(picture, channels, 3);
+    const int body = b.conv(head, channels, 3, 1, {kNone, kNone, kNone, head});
+    const int wide = b.quantized_conv(body, 4 * channels, 3);
+    const int twice = b.shuffle(wide, 2, kNone);
+    const int stage = b.shuffle(b.conv(twice, 4 * channels, 3, 1, {}), 2, twice);
+    const int fine = b.conv(stage, channels, 3, 1, {kNone, kNone, kNone, stage});
+    const int last = b.quantized_conv(fine, 3, 3);
+    const int enlarged = b.quantized_conv(picture, 48, 3);
+    const int skip = b.shuffle(b.rescale(enlarged, b.quantized_conv(picture, 48, 1)), 4, kNone);
+    const int result = b.add(last, skip);
+    b.net.outputs = {result, twice, body, b.shuffle(wide, 2, body), b.quantized_conv(stage, 5, 1)};
+    Random random(run_seed());
+    for (const int64_t height : {1, 2, 7, 8, 9, 16, 29}) {
+      SCOPED_TRACE(std::to_string(channels) + " channels, " + std::to_string(height) + " rows");
+      check(&b, {random_map(&random, height < 3 ? 2 : 1, 3, height, 1 + random.below(6))});
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST(Chain, StripsOfAShuffleByThree) {
+  Builder b(run_seed());
+  const int x = b.net.input(ValueKind::map, 18);
+  const int large = b.shuffle(b.quantized_conv(x, 36, 3), 3, kNone);
+  b.net.outputs = {b.shuffle(b.conv(large, 18, 3, 2, {}), 3, kNone)};
+  Random random(run_seed());
+  for (const int64_t height : {3, 8, 11, 17, 26}) {
+    check(&b, {random_map(&random, 1, 18, height, 4)});
+    if (HasFatalFailure()) return;
+  }
+}
+
+// Who watches sees each op once, with all of its result, and the same result.
+TEST(Chain, AWatchedEndIsWhole) {
+  Builder b(run_seed());
+  const int x = b.net.input(ValueKind::map, 16);
+  const int large = b.shuffle(b.quantized_conv(x, 64, 3), 2, kNone);
+  b.net.outputs = {b.conv(large, 16, 3, 1, {kNone, kNone, kNone, large})};
+  Random random(run_seed());
+  const Map in = random_map(&random, 1, 16, 21, 5);
+  const std::vector<Map> expected = op_by_op(b.net, {in});
+  ProgramPointer program;
+  ASSERT_TRUE(build(b.net, Isa::portable, &program).ok());
+  std::vector<float> data = in.data, out(expected[0].data.size());
+  const bitsr::TensorView input = {data.data(), 1, 16, 21, 5, Layout::nchw};
+  const bitsr::TensorView output = {out.data(), 1, 16, 42, 10, Layout::nchw};
+  struct Seen {
+    std::vector<int> ops;
+    Map last;
+  } seen;
+  bitsr::RunOptions options;
+  options.observer.context = &seen;
+  options.observer.result = [](void* context, int32_t op, int32_t, const bitsr::StridedView& result) {
+    auto& made = *static_cast<Seen*>(context);
+    made.ops.push_back(op);
+    made.last = Map(1, result.c, result.h, result.w);
+    bitsr::copy_dense(result, made.last.data.data());
+  };
+  options.strip_rows = 2;
+  ASSERT_TRUE(program->run(&input, &output, options).ok());
+  EXPECT_EQ((std::vector<int>{0, 1, 2}), seen.ops);
+  EXPECT_TRUE(same_bits(expected[0], seen.last));
+  EXPECT_EQ(expected[0].data, out);
 }
 
 // Gates that follow the convolution whose output they read, several of a kind, and gates that other ops part from it.

@@ -102,6 +102,7 @@ std::vector<Map> run(bitsr::Program* program, const std::vector<Map>& inputs, co
   }
   Cut cut = {settings.ranges};
   bitsr::RunOptions options;
+  options.strip_rows = settings.strip_rows;
   if (settings.ranges > 1) {
     options.parallel.context = &cut;
     options.parallel.run = run_ranges;
@@ -124,10 +125,10 @@ std::vector<Map> run(const Net& net, const std::vector<Map>& inputs, Isa isa, co
 }
 
 void expect_everywhere(const Net& net, const std::vector<Map>& inputs, const std::vector<Map>& expected) {
-  const RunSettings all[] = {{1, Layout::nchw, Layout::nchw},
-                             {2, Layout::nhwc, Layout::nhwc},
-                             {3, Layout::nchw, Layout::nhwc},
-                             {7, Layout::nhwc, Layout::nchw}};
+  const RunSettings all[] = {{1, Layout::nchw, Layout::nchw, 3},
+                             {2, Layout::nhwc, Layout::nhwc, 0},
+                             {3, Layout::nchw, Layout::nhwc, 1},
+                             {7, Layout::nhwc, Layout::nchw, 8}};
   for (const Isa isa : available_isas()) {
     ProgramPointer program;
     const Status status = build(net, isa, &program);
@@ -136,8 +137,8 @@ void expect_everywhere(const Net& net, const std::vector<Map>& inputs, const std
       const std::vector<Map> got = run(program.get(), inputs, settings);
       ASSERT_EQ(expected.size(), got.size());
       for (size_t i = 0; i < got.size(); ++i)
-        ASSERT_TRUE(same_bits(expected[i], got[i]))
-            << "output " << i << ", kernel " << bitsr::isa_name(isa) << ", " << settings.ranges << " ranges";
+        ASSERT_TRUE(same_bits(expected[i], got[i])) << "output " << i << ", kernel " << bitsr::isa_name(isa) << ", "
+                                                    << settings.ranges << " ranges, strips of " << settings.strip_rows;
     }
   }
 }

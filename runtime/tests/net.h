@@ -86,6 +86,7 @@ Status build(const Net& net, Isa isa, ProgramPointer* program);
 struct RunSettings {
   int ranges = 1;  // in how many pieces Parallel cuts the rows; they run last piece first
   Layout inputs = Layout::nchw, outputs = Layout::nchw;
+  int strip_rows = 0;
 };
 
 // Runs a loaded program; a failure is a test failure.
@@ -94,7 +95,7 @@ std::vector<Map> run(const Net& net, const std::vector<Map>& inputs, Isa isa, co
 
 using bitsr::available_isas;
 
-// Every instruction set, every cut, both layouts: each output equals `expected` bit for bit.
+// Every instruction set, every cut, both layouts, strips of several heights: each output equals `expected` bit for bit.
 void expect_everywhere(const Net& net, const std::vector<Map>& inputs, const std::vector<Map>& expected);
 
 }  // namespace bitsr_test

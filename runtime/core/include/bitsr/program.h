@@ -82,12 +82,15 @@ struct Gate {
   bool (*proceed)(void* context) = nullptr;
 };
 
-// What a run uses, whom it tells and asks.
+// What a run uses, whom it tells and asks. A network's end runs strip by strip, its maps are never whole, and the gate
+// is asked before each op of each strip; with a profiler or an observer each op runs once, and takes memory for it.
 struct RunOptions {
   Parallel parallel;
   Profiler profiler;
   Observer observer;
   Gate gate{};
+  // Rows of the first input that a strip belongs to; 0: by the size of the maps.
+  int64_t strip_rows = 0;
 };
 
 // 2: values of pixels.
