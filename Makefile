@@ -127,7 +127,7 @@ bench: build  ## our kernels against float32 and int8, layer and whole net; JSON
 
 # What counts the instructions of arm64 programs, and models its processors. qemu-user-static takes no plugins.
 ARM_BENCH := build/bench-arm
-ARM_BENCH_PACKAGES := g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user llvm-19
+ARM_BENCH_PACKAGES := clang g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user llvm-19
 ARM_BENCH_OPTIONS := -G Ninja -DCMAKE_BUILD_TYPE=Release -DBITSR_BENCH=ON -DBITSR_EXECUTORCH=OFF -DBITSR_TFLITE=OFF -DBITSR_RUNNER=OFF
 ARM_BENCH_MODELS := ebsr_light_plus_fast_x4 ebsr_light_plus_tiny_x4
 
@@ -138,15 +138,23 @@ $(ARM_BENCH)/models/%.tflite: training/weights/%.safetensors | build
 	$(BIN)/bitsr export $* --format tflite --output $(@D) --overwrite >/dev/null
 
 ARM_KERNELS ?= auto
+# As for phones: clang. As for arm64 Linux: gcc.
+ARM_COMPILER ?= clang
+ARM_BENCH_BUILD := $(ARM_BENCH)/$(ARM_COMPILER)
+ARM_BENCH_clang := -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=clang++ \
+  -DCMAKE_CXX_COMPILER_TARGET=aarch64-linux-gnu
+ARM_BENCH_gcc := -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake
+ARM_BENCH_VERSION_clang := clang++ --version
+ARM_BENCH_VERSION_gcc := aarch64-linux-gnu-g++ --version
 .PHONY: bench-arm
-bench-arm: build $(STAMP)/debian-arm $(ARM_BENCH_MODELS:%=$(ARM_BENCH)/models/%.tflite)  ## counted instructions and modelled cycles of the arm64 kernels, no times; JSON in build/bench-arm; ARM_KERNELS="auto neon"
+bench-arm: build $(STAMP)/debian-arm $(ARM_BENCH_MODELS:%=$(ARM_BENCH)/models/%.tflite)  ## counted instructions and modelled cycles of the arm64 kernels, no times; JSON in build/bench-arm; ARM_KERNELS="auto neon", ARM_COMPILER=gcc
 	$(CMAKE) -S runtime -B $(ARM_BENCH)/host $(ARM_BENCH_OPTIONS)
 	$(CMAKE) --build $(ARM_BENCH)/host --target bitsr_block_counter
-	$(CMAKE) -S runtime -B $(ARM_BENCH)/arm64 $(ARM_BENCH_OPTIONS) -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gnu.cmake
-	$(CMAKE) --build $(ARM_BENCH)/arm64 --target bitsr_run_case
-	$(BIN)/python -m bitsr.validation.arm --program $(ARM_BENCH)/arm64/bench/bitsr_run_case \
-	  --plugin $(ARM_BENCH)/host/bench/libbitsr_block_counter.so --compiler "$$(aarch64-linux-gnu-g++ --version | head -1)" \
-	  $(ARM_KERNELS:%=--kernel %) --output $(ARM_BENCH) binary gated head tail $(ARM_BENCH_MODELS:%=$(ARM_BENCH)/models/%.tflite)
+	$(CMAKE) -S runtime -B $(ARM_BENCH_BUILD) $(ARM_BENCH_OPTIONS) $(ARM_BENCH_$(ARM_COMPILER))
+	$(CMAKE) --build $(ARM_BENCH_BUILD) --target bitsr_run_case
+	$(BIN)/python -m bitsr.validation.arm --program $(ARM_BENCH_BUILD)/bench/bitsr_run_case \
+	  --plugin $(ARM_BENCH)/host/bench/libbitsr_block_counter.so --compiler "$$($(ARM_BENCH_VERSION_$(ARM_COMPILER)) | head -1)" \
+	  $(ARM_KERNELS:%=--kernel %) --output $(ARM_BENCH_BUILD) binary gated head tail $(ARM_BENCH_MODELS:%=$(ARM_BENCH)/models/%.tflite)
 
 .PHONY: lint
 lint: $(STAMP)/packages  ## ruff, mypy and clang-format

@@ -14,6 +14,7 @@ const RowKernels* avx512_kernels() { return nullptr; }
 const RowKernels* avx2_kernels() { return nullptr; }
 #endif
 #if !defined(__aarch64__)
+const RowKernels* dotprod_kernels() { return nullptr; }
 const RowKernels* neon_kernels() { return nullptr; }
 #endif
 #if !defined(__wasm_simd128__)
@@ -29,11 +30,10 @@ struct IsaEntry {
 };
 
 // The fastest first.
-constexpr IsaEntry kIsas[] = {{Isa::avx512, "avx512", avx512_kernels},
-                              {Isa::avx2, "avx2", avx2_kernels},
-                              {Isa::neon, "neon", neon_kernels},
-                              {Isa::wasm, "wasm", wasm_kernels},
-                              {Isa::portable, "portable", portable_kernels}};
+constexpr IsaEntry kIsas[] = {
+    {Isa::avx512, "avx512", avx512_kernels},    {Isa::avx2, "avx2", avx2_kernels},
+    {Isa::dotprod, "dotprod", dotprod_kernels}, {Isa::neon, "neon", neon_kernels},
+    {Isa::wasm, "wasm", wasm_kernels},          {Isa::portable, "portable", portable_kernels}};
 constexpr char kAutomatic[] = "auto";
 
 static_assert(sizeof(kIsas) / sizeof(kIsas[0]) == IsaList::kMost, "a list has room for all");

@@ -1,4 +1,4 @@
-// The 16-lane float vector as four NEON registers.
+// The 16-lane float vector as four NEON registers, in the namespace of the instruction set that includes it.
 #pragma once
 
 #include <arm_neon.h>
@@ -7,7 +7,7 @@
 #include <cstring>
 
 namespace bitsr {
-namespace neon {
+namespace BITSR_ISA {
 
 constexpr int kLanes = 16;
 
@@ -163,5 +163,5 @@ struct I32 {
   }
 };
 
-}  // namespace neon
+}  // namespace BITSR_ISA
 }  // namespace bitsr

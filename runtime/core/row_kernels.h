@@ -151,6 +151,7 @@ struct RowKernels {
 const RowKernels* portable_kernels();
 const RowKernels* avx2_kernels();
 const RowKernels* avx512_kernels();
+const RowKernels* dotprod_kernels();
 const RowKernels* neon_kernels();
 const RowKernels* wasm_kernels();
 

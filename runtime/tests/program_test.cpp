@@ -8,7 +8,7 @@ namespace bitsr_test {
 namespace {
 
 TEST(Isas, NamesGoBothWays) {
-  for (const Isa isa : {Isa::automatic, Isa::portable, Isa::avx2, Isa::avx512, Isa::neon}) {
+  for (const Isa isa : {Isa::automatic, Isa::portable, Isa::avx2, Isa::avx512, Isa::dotprod, Isa::neon}) {
     Isa parsed = Isa::portable;
     EXPECT_TRUE(bitsr::parse_isa(bitsr::isa_name(isa), &parsed));
     EXPECT_EQ(isa, parsed);
@@ -45,7 +45,7 @@ TEST(Isas, UnavailableOneIsRefused) {
   Random random(1);
   const ConvCase test = random_conv(&random, 8, 8, 3, 1, 1, 1, 1);
   int refused = 0;
-  for (const Isa isa : {Isa::avx2, Isa::avx512, Isa::neon}) {
+  for (const Isa isa : {Isa::avx2, Isa::avx512, Isa::dotprod, Isa::neon}) {
     if (bitsr::isa_available(isa)) continue;
     ProgramPointer program;
     const Status status = build(test.net, isa, &program);

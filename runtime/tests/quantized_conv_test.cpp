@@ -1,4 +1,5 @@
 // The convolution of quantized maps. Its sums are integers and its float part is law 5: the reference is exact.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -128,6 +129,34 @@ TEST(QuantizedConv, RandomShapesAndLevels) {
                 random_map(&random, 1 + random.below(2), in, h, w));
           if (HasFatalFailure()) return;
         }
+}
+
+// Levels of all 16 bits against weights of one byte and of two, up to what the sums have room for and to the ends of
+// what splits into signed bytes; widths beyond what is split at once.
+TEST(QuantizedConv, BytesOfLevelsAndWeights) {
+  Random random(run_seed());
+  const std::vector<int> largest = {127, 128, -128, -129, 300, -3000, 32512, 32639, 32640, 32767, -32767, -32768};
+  for (const int in : {5, 6, 16, 20, 64, 67, 190, 200})
+    for (const int kernel_size : {1, 3})
+      for (int i = 0; i < 6; ++i) {
+        const int out = random.pick(std::vector<int>{3, 12, 48});
+        QuantizedConv conv = random_conv(&random, in, out, kernel_size, 32768, 32767);
+        conv.wide = true;
+        const size_t filter = conv.weight.size() / static_cast<size_t>(out);
+        int64_t most = 0;
+        for (size_t first = 0; first < conv.weight.size(); first += filter) {
+          int16_t* const weights = conv.weight.data() + first;
+          for (int turn = 0; turn < 3; ++turn)
+            weights[random.below(static_cast<int64_t>(filter))] = static_cast<int16_t>(random.pick(largest));
+          int64_t sum = 0;
+          for (size_t j = 0; j < filter; ++j) sum += std::abs(int64_t{weights[j]});
+          most = std::max(most, sum);
+        }
+        conv.positive = static_cast<int>(std::min<int64_t>(32767, std::numeric_limits<int32_t>::max() / most));
+        conv.negative = conv.positive;
+        check(conv, random_map(&random, 1, in, 1 + random.below(3), 1 + random.below(37)));
+        if (HasFatalFailure()) return;
+      }
 }
 
 TEST(QuantizedConv, ThinPictures) {

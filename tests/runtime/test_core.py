@@ -35,7 +35,9 @@ def arm64_program(native: Any) -> Path:
 
 
 # The parser has nothing of the processor in it; its longest tests would only be slow here.
-@pytest.mark.parametrize("processor", ["cortex-a53", "cortex-a76"])
-def test_arm64(native: Any, arm64_program: Path, processor: str) -> None:
+@pytest.mark.parametrize(
+    ("processor", "kernels"), [("cortex-a53", "neon portable"), ("cortex-a76", "dotprod neon portable")]
+)
+def test_arm64(native: Any, arm64_program: Path, processor: str, kernels: str) -> None:
     command = (native.emulator, "-L", "/usr/aarch64-linux-gnu", arm64_program, "--gtest_filter=-Blob.Every*")
-    assert "kernels: neon portable" in native.run(*command, QEMU_CPU=processor)
+    assert f"kernels: {kernels}\n" in native.run(*command, QEMU_CPU=processor)

@@ -67,10 +67,11 @@ def test_an_emulated_arm64_gives_the_same_bits(
     x = picture(17, 23)
     (tmp_path / "in.f32").write_bytes(x.tobytes())
     for path in alone_artifacts.values():
-        command = [emulator, "-cpu", "cortex-a53", "-L", sysroot, program, path, "--runtime", "core", "--threads", "2"]
-        command += ["--input", tmp_path / "in.f32", "--shape", "1,3,17,23", "--output", tmp_path / "out.f32"]
-        native.run(*command)
-        assert np.array_equal(np.fromfile(tmp_path / "out.f32", np.float32).reshape(1, 3, 34, 46), eager(x))
+        for processor in ("cortex-a53", "cortex-a76"):  # without and with dot products
+            command = [emulator, "-cpu", processor, "-L", sysroot, program, path, "--runtime", "core", "--threads", "2"]
+            command += ["--input", tmp_path / "in.f32", "--shape", "1,3,17,23", "--output", tmp_path / "out.f32"]
+            native.run(*command)
+            assert np.array_equal(np.fromfile(tmp_path / "out.f32", np.float32).reshape(1, 3, 34, 46), eager(x))
 
 
 def test_the_frameworks_give_the_same_bits(alone_artifacts: dict[str, Path]) -> None:

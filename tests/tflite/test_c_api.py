@@ -64,7 +64,7 @@ def test_the_c_api_gives_what_the_interpreter_gives(
     x = make_map(HEIGHT, WIDTH)
     y, facts = run(native, path, x, tmp_path)
     assert facts["model"]["format"] == "tflite"
-    assert facts["device"]["kernel"] in ("portable", "avx2", "avx512", "neon")
+    assert facts["device"]["kernel"] in ("portable", "avx2", "avx512", "dotprod", "neon")
     assert torch.equal(y, run_tensors(TfliteNetwork(path, threads=1), x))
 
 
@@ -130,5 +130,5 @@ def test_arm64_under_qemu(
         delegate,
     ]
     y, facts = run(emulated, path, x, tmp_path)
-    assert (facts["device"]["machine"], facts["device"]["kernel"]) == ("aarch64", "neon")
+    assert (facts["device"]["machine"], facts["device"]["kernel"]) == ("aarch64", "dotprod")
     assert torch.equal(y, run_tensors(TfliteNetwork(path), x))

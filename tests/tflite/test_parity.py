@@ -84,7 +84,7 @@ def test_threads_and_kernels_do_not_change_a_bit(
     x = make_map(37, 45, channels=8) - 0.5
     expected = run_tensors(TfliteNetwork(path, threads=1, options={"kernel": "portable"}), x)
     compared = []
-    for kernel in ("portable", "avx2", "avx512", "neon"):
+    for kernel in ("portable", "avx2", "avx512", "dotprod", "neon"):
         for threads in ("1", "2", "5"):
             try:
                 network = TfliteNetwork(path, options={"kernel": kernel, "threads": threads})

@@ -111,7 +111,7 @@ def test_the_command_counts_our_kernels(
     repository: Path, plugin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     toolchain = repository / "runtime" / "cmake" / "aarch64-linux-gnu.cmake"
-    program = _built(repository, "arm64", "bitsr_run_case", f"-DCMAKE_TOOLCHAIN_FILE={toolchain}") / "bitsr_run_case"
+    program = _built(repository, "gcc", "bitsr_run_case", f"-DCMAKE_TOOLCHAIN_FILE={toolchain}") / "bitsr_run_case"
     options = ["--program", str(program), "--plugin", str(plugin), "--output", str(tmp_path), "--side", "12"]
     assert main([*options, "--kernel", "neon", "--kernel", "portable", "binary", "tail"]) == 0
     assert "inner loop, for 2048 multiply-accumulates" in capsys.readouterr().out

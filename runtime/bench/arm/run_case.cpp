@@ -33,7 +33,7 @@ ProgramPointer load(const std::string& path, bitsr::Isa isa) {
 ProgramPointer make_case(const std::string& name, int64_t height, int64_t width, bitsr::Isa isa) {
   if (name == "binary" || name == "gated")
     return bitsr_bench::make_binary_layer({64, height, width, name == "gated"}, isa);
-  if (name == "head") return bitsr_bench::make_quantized_layer(3, 64, 0, 255, 32000, isa);
+  if (name == "head") return bitsr_bench::make_quantized_layer(3, 64, 0, 255, 32767, isa);
   if (name == "tail") return bitsr_bench::make_quantized_layer(64, 48, 32767, 32767, 200, isa);
   return load(name, isa);
 }

@@ -3,7 +3,7 @@
 
 namespace bitsr {
 
-enum class Isa { automatic, avx512, avx2, neon, wasm, portable };
+enum class Isa { automatic, avx512, avx2, dotprod, neon, wasm, portable };
 
 // As users write it: "auto", "avx2", ...
 const char* isa_name(Isa isa);
@@ -16,7 +16,7 @@ Isa best_isa();
 
 // The available ones, the fastest first, so that portable is the last.
 struct IsaList {
-  static constexpr int kMost = 5;
+  static constexpr int kMost = 6;
   Isa items[kMost];
   int count = 0;
   const Isa* begin() const { return items; }

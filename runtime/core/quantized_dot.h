@@ -1,0 +1,224 @@
+// The row functions of quantized_conv2d by dot products of bytes, where a layer's weights allow it.
+//
+// A level is x = 256 h + l + 128 and a weight w = 256 g + m, all of h, l, g, m signed bytes; a sum of products x * w is
+//   2^16 sum(h g) + 2^8 sum(h m + l g) + sum(l m) + 128 sum(w)
+// in integers modulo 2^32, and exact, because the sum itself fits. Without any weight beyond a byte the sums with g are
+// left out. Weights above 32639 have no such g, very many channels no room, and very few leave the instructions half
+// empty: these layers go by pairs of 16 bits.
+#pragma once
+
+#include <cstring>
+
+#include "lanes_neon.h"
+#include "row_kernels.h"
+
+namespace bitsr {
+namespace dotprod {
+namespace {
+
+struct QuantizedDot {
+  static constexpr int kPixels = 4;              // of a tile
+  static constexpr int kChannels = 4;            // output channels of a register of sums
+  static constexpr int kQuad = 4;                // numbers that an instruction multiplies for a channel
+  static constexpr int32_t kMostPixels = 16;     // whose levels are split at once
+  static constexpr int32_t kMostNumbers = 1152;  // of a kernel row in them: all rows stay in the L1 cache
+  static constexpr int32_t kSpare = 16;          // that a load of the last ones may read behind
+  static constexpr int32_t kHeader =
+      kLaneCount;  // 16-bit numbers in front of the weights; the first one: bytes a weight
+  enum Form : int16_t { kPairs = 0, kBytes = 1, kBytePairs = 2 };
+
+  static int32_t quads_of(int32_t channels, int32_t kernel_size) {
+    return (kernel_size * channels + kQuad - 1) / kQuad;
+  }
+
+  // Pixels that are split at once: a multiple of a tile's, 0 where there is room for none.
+  static int32_t strip_of(int32_t channels) {
+    const int32_t room = (kMostNumbers / channels - 2) / kPixels * kPixels;
+    return room < 0 ? 0 : room < kMostPixels ? room : kMostPixels;
+  }
+
+  static size_t weight_count(int32_t channels, int32_t out_stride, int32_t kernel_size) {
+    const size_t corrections = static_cast<size_t>(out_stride) * 2;
+    const size_t bytes = static_cast<size_t>(out_stride) * kernel_size * quads_of(channels, kernel_size) * kQuad * 2;
+    const size_t pairs = quantized_weight_count(channels, out_stride, kernel_size), dots = corrections + bytes / 2;
+    return kHeader + (dots > pairs ? dots : pairs);
+  }
+
+  static Form form_of(const int16_t* canonical, int32_t channels, int32_t out_channels, int32_t kernel_size) {
+    constexpr int kMostByte = 127, kMostWeight = 32639;
+    if (strip_of(channels) == 0 || kernel_size * channels < 4 * kQuad) return kPairs;
+    const size_t count = static_cast<size_t>(out_channels) * kernel_size * kernel_size * channels;
+    Form form = kBytes;
+    for (size_t i = 0; i < count; ++i) {
+      if (canonical[i] > kMostWeight) return kPairs;
+      if (canonical[i] > kMostByte || canonical[i] < -kMostByte - 1) form = kBytePairs;
+    }
+    return form;
+  }
+
+  // Behind the header: 128 sum(w) of each output channel, then [4 output channels][kernel row][quad][byte of a weight].
+  static void pack(const int16_t* canonical, int32_t channels, int32_t out_channels, int32_t out_stride,
+                   int32_t kernel_size, int16_t* packed) {
+    const Form form = form_of(canonical, channels, out_channels, kernel_size);
+    packed[0] = form;
+    packed += kHeader;
+    if (form == kPairs) {
+      pack_quantized_weights(canonical, channels, out_channels, out_stride, kernel_size, packed);
+      return;
+    }
+    int8_t* const bytes = reinterpret_cast<int8_t*>(packed + static_cast<size_t>(out_stride) * 2);
+    const int32_t row = kernel_size * channels, quads = quads_of(channels, kernel_size);
+    for (int32_t o = 0; o < out_channels; ++o) {
+      uint32_t sum = 0;
+      for (int32_t k = 0; k < kernel_size; ++k)
+        for (int32_t i = 0; i < row; ++i) {
+          const int32_t w = *canonical++;
+          const auto low = static_cast<int8_t>(w & 255);
+          const size_t step = (static_cast<size_t>(o / kChannels) * kernel_size + k) * quads + i / kQuad;
+          int8_t* at = bytes + step * form * 16 + o % kChannels * kQuad + i % kQuad;
+          at[0] = low;
+          if (form == kBytePairs) at[16] = static_cast<int8_t>((w - low) / 256);
+          sum += static_cast<uint32_t>(w) * 128u;
+        }
+      memcpy(packed + static_cast<size_t>(o) * 2, &sum, 4);
+    }
+  }
+
+  // h and l of the levels that `count` pixels and those beside them have, a row of the kernel behind the other.
+  struct Split {
+    alignas(16) int8_t low[3][kMostNumbers + kSpare];
+    alignas(16) int8_t high[3][kMostNumbers + kSpare];
+  };
+
+  static void split(const QuantizedConvRow& row, int64_t x, int32_t count, Split* to) {
+    const int32_t numbers = (count + row.kernel_size - 1) * row.channels;
+    const uint8x16_t sign = vdupq_n_u8(0x80);
+    for (int32_t k = 0; k < row.kernel_size; ++k) {
+      const int16_t* from = row.x[k] + x * row.channels;
+      int32_t i = 0;
+      for (; i + 16 <= numbers; i += 16) {
+        const uint8x16_t a = vreinterpretq_u8_s16(vld1q_s16(from + i)),
+                         b = vreinterpretq_u8_s16(vld1q_s16(from + i + 8));
+        vst1q_s8(to->low[k] + i, vreinterpretq_s8_u8(veorq_u8(vuzp1q_u8(a, b), sign)));
+        vst1q_s8(to->high[k] + i, vreinterpretq_s8_u8(vuzp2q_u8(a, b)));
+      }
+      for (; i < numbers; ++i) {
+        to->low[k][i] = static_cast<int8_t>((from[i] & 255) - 128);
+        to->high[k][i] = static_cast<int8_t>(from[i] >> 8);
+      }
+      memset(to->low[k] + numbers, 0, kSpare);
+      memset(to->high[k] + numbers, 0, kSpare);
+    }
+  }
+
+  template <int kCount, int kForm>
+  struct Sums {
+    int32x4_t units[kCount], middle[kCount], top[kCount];
+
+    Sums() {
+      for (int p = 0; p < kCount; ++p) units[p] = middle[p] = top[p] = vdupq_n_s32(0);
+    }
+    // Adds the products of quad kLane of each pixel's 16 numbers.
+    template <int kLane>
+    inline __attribute__((always_inline)) void add(const int8_t* w, const int8x16_t* low, const int8x16_t* high) {
+      const int8x16_t m = vld1q_s8(w);
+      for (int p = 0; p < kCount; ++p) units[p] = vdotq_laneq_s32(units[p], m, low[p], kLane);
+      for (int p = 0; p < kCount; ++p) middle[p] = vdotq_laneq_s32(middle[p], m, high[p], kLane);
+      if constexpr (kForm == kBytePairs) {
+        const int8x16_t g = vld1q_s8(w + 16);
+        for (int p = 0; p < kCount; ++p) top[p] = vdotq_laneq_s32(top[p], g, high[p], kLane);
+        for (int p = 0; p < kCount; ++p) middle[p] = vdotq_laneq_s32(middle[p], g, low[p], kLane);
+      }
+    }
+    int32x4_t total(int p, int32x4_t correction) const {
+      int32x4_t sum = vaddq_s32(vaddq_s32(units[p], correction), vshlq_n_s32(middle[p], 8));
+      if constexpr (kForm == kBytePairs) sum = vaddq_s32(sum, vshlq_n_s32(top[p], 16));
+      return sum;
+    }
+  };
+
+  // The sums of kCount pixels from the strip's pixel `first` on, of four output channels.
+  template <int kCount, int kForm>
+  static void tile(const Split& split, const QuantizedConvRow& row, int32_t first, const int8_t* w,
+                   int32x4_t correction, int32_t* dots) {
+    const int32_t quads = quads_of(row.channels, row.kernel_size);
+    Sums<kCount, kForm> sums;
+    for (int32_t k = 0; k < row.kernel_size; ++k) {
+      const int8_t* low = split.low[k] + static_cast<size_t>(first) * row.channels;
+      const int8_t* high = split.high[k] + static_cast<size_t>(first) * row.channels;
+      int32_t q = 0;
+      int8x16_t l[kCount], h[kCount];
+      for (; q + 4 <= quads; q += 4, low += 16, high += 16, w += 4 * kForm * 16) {
+        for (int p = 0; p < kCount; ++p) {
+          l[p] = vld1q_s8(low + p * row.channels);
+          h[p] = vld1q_s8(high + p * row.channels);
+        }
+        sums.template add<0>(w, l, h);
+        sums.template add<1>(w + kForm * 16, l, h);
+        sums.template add<2>(w + 2 * kForm * 16, l, h);
+        sums.template add<3>(w + 3 * kForm * 16, l, h);
+      }
+      for (; q < quads; ++q, low += kQuad, high += kQuad, w += kForm * 16) {
+        for (int p = 0; p < kCount; ++p) {
+          l[p] = vld1q_s8(low + p * row.channels);
+          h[p] = vld1q_s8(high + p * row.channels);
+        }
+        sums.template add<0>(w, l, h);
+      }
+    }
+    for (int p = 0; p < kCount; ++p) vst1q_s32(dots + p * kLaneCount, sums.total(p, correction));
+  }
+
+  template <int kForm>
+  static void strip(const Split& split, const QuantizedConvRow& row, int64_t x, int32_t count) {
+    const int16_t* const corrections = row.weights + kHeader;
+    const int8_t* w = reinterpret_cast<const int8_t*>(corrections + static_cast<size_t>(row.out_stride) * 2);
+    const size_t step = static_cast<size_t>(row.kernel_size) * quads_of(row.channels, row.kernel_size) * kForm * 16;
+    alignas(16) int32_t dots[kMostPixels * kLaneCount];
+    for (int32_t c = 0; c < row.out_stride; c += kLaneCount) {
+      for (int32_t v = 0; v < kLaneCount; v += kChannels, w += step) {
+        const int32x4_t correction = vreinterpretq_s32_s16(vld1q_s16(corrections + static_cast<size_t>(c + v) * 2));
+        if (count < kPixels) {
+          for (int32_t p = 0; p < count; ++p) tile<1, kForm>(split, row, p, w, correction, dots + p * kLaneCount + v);
+        } else {
+          // The last tile begins where it fits; what it computes again has the same value.
+          for (int32_t p = 0; p < count; p += kPixels) {
+            const int32_t first = p + kPixels <= count ? p : count - kPixels;
+            tile<kPixels, kForm>(split, row, first, w, correction, dots + first * kLaneCount + v);
+          }
+        }
+      }
+      for (int32_t p = 0; p < count; ++p) {
+        I32 sums;
+        for (int i = 0; i < 4; ++i) sums.v[i] = vld1q_s32(dots + p * kLaneCount + 4 * i);
+        finish_quantized(row, x + p, c, sums);
+      }
+    }
+  }
+
+  static void conv_row(const QuantizedConvRow& row) {
+    const int16_t form = row.weights[0];
+    if (form == kPairs) {
+      QuantizedConvRow pairs = row;
+      pairs.weights += kHeader;
+      quantized_conv_row(pairs);
+      return;
+    }
+    Split levels;
+    const int32_t most = strip_of(row.channels);
+    for (int64_t x = 0; x < row.width; x += most) {
+      // A rest that is narrower than a tile begins earlier.
+      const int64_t first = row.width - x >= kPixels || x == 0 ? x : row.width - kPixels;
+      const int32_t count = row.width - first < most ? static_cast<int32_t>(row.width - first) : most;
+      split(row, first, count, &levels);
+      if (form == kBytePairs)
+        strip<kBytePairs>(levels, row, first, count);
+      else
+        strip<kBytes>(levels, row, first, count);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace dotprod
+}  // namespace bitsr
