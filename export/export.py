@@ -30,8 +30,9 @@ STOCK_OPS = "tflite_stock"
 class ExportedFile:
     """One artifact: where it is, what its sidecar says, where its ops run.
 
-    ``arena_bytes`` is what the file plans for an input of ``max_pixels``, 0 for a .tflite, which leaves that to the
-    runtime; ``verification`` is ``None`` where the native library is not built, and ``not_verified`` then says so.
+    ``arena_bytes`` is what the file plans for an input of ``max_pixels``, without what our kernels hold, 0 for a
+    .tflite, which leaves that to the runtime; ``verification`` is ``None`` where the native library is not built, and
+    ``not_verified`` then says so.
     """
 
     path: Path
@@ -132,7 +133,7 @@ def export_model(
     if not given.diffusion:
         _check_scale(source.name, source.scale, given.check_inputs[0][0].shape, reference.outputs[0][0].shape)
     height, width = (side // (source.scale if given.diffusion else 1) for side in given.check_inputs[0][0].shape[2:])
-    memory = bytes_per_pixel(deployed, given.check_inputs[0], pixels=height * width)
+    memory = bytes_per_pixel(deployed, given.check_inputs[0], pixels=height * width, largest=given.max_pixels)
     # All are lowered and compared before the first is written, so that one that fails leaves nothing behind.
     checked: dict[str, tuple[Lowered, Verification | None, str]] = {}
     for item, path in paths.items():

@@ -2,7 +2,7 @@
 
 from bitsr.export.deploy import folds as _registered  # noqa: F401 - importing them registers them
 from bitsr.export.deploy.folds.common import fold_conv
-from bitsr.export.deploy.integer_ends import deploy_form, with_integer_ends
+from bitsr.export.deploy.integer_ends import deploy_form, ends_in_our_ops, with_integer_ends
 from bitsr.export.deploy.layers import (
     ChannelGate,
     ChannelShiftGate,
@@ -27,6 +27,7 @@ __all__ = [
     "ResidualBinaryConv2d",
     "SpatialGate",
     "deploy_form",
+    "ends_in_our_ops",
     "fold",
     "fold_conv",
     "folds",

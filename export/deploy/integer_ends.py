@@ -2,36 +2,38 @@
 
 Whoever sums floats rounds in an order of his own, and a value on a threshold falls to the other side of it: then two
 runtimes show two pictures. With integers at the ends every op of such a network is ours and exact, so that they all
-show the same one, and one partition holds the whole graph.
+show the same one, and one partition holds the whole graph, whose end our kernels run in strips: no map of the size of
+the result is ever whole.
 
 Nothing here depends on the machine: the head takes pixels, the body is exact, and the largest value of a map is the
 same in whatever order it is looked for. So the same weights give the same numbers everywhere.
 """
 
-import math
+import copy
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bitsr.export.deploy.layers import FoldedBackbone, FusedBinaryConv2d, PixelShuffle, QuantizedConv2d
+from bitsr.export.deploy.folds.backbones import AmplifiedHead, BilinearUpsample
+from bitsr.export.deploy.folds.common import negative_slope
+from bitsr.export.deploy.integer_layers import PIXEL_LEVELS, IntegerBilinear, of_maps, of_pixels
+from bitsr.export.deploy.layers import (
+    AddInput,
+    AddVector,
+    FoldedBackbone,
+    FusedBinaryConv2d,
+    PixelShuffle,
+    QuantizedConv2d,
+)
 from bitsr.export.deploy.registry import fold
-from bitsr.export.errors import ExportError
 
-PIXEL_LEVELS = 255
-# The largest weight of a filter is so many steps; it has as many of them as the sums have room for.
-_LEAST_WEIGHT_LEVELS, _MOST_WEIGHT_LEVELS = 127, (1 << 15) - 1
-_MOST_LEVELS = (1 << 15) - 1
-_MOST_SUM = (1 << 31) - 1
-# The largest value that the pictures below give a channel takes up to 2^12 of 2^15 levels: 12 bits, and eight times as
-# much fits.
-_RANGE_BITS, _LEAST_HEAD_ROOM_BITS = 12, 1
-# A channel that they leave dark is given the steps of one that is at least this small.
-_LEAST_RANGE = 2.0**-8
-# Sides of those pictures, and of the squares of one colour that they are sums of.
+# Sides of the pictures that ranges are measured on, and of the squares of one colour that they are sums of.
 _SIDE = 32
 _SQUARES = (1, 2, 4, 8, 16)
+_ACTIVATIONS = (nn.LeakyReLU, nn.PReLU, nn.ReLU)
 
 
 def deploy_form(module: nn.Module) -> nn.Module:
@@ -44,7 +46,7 @@ def deploy_form(module: nn.Module) -> nn.Module:
 
 
 def with_integer_ends(folded: nn.Module) -> nn.Module:
-    """A network of a binary body between float convolutions and a pixel shuffle, these in integers; any other as it is.
+    """A network of a binary body between float convolutions and pixel shuffles, these in integers; any other as it is.
 
     Args:
         folded: what :func:`bitsr.export.deploy.fold` gives; it is not changed.
@@ -55,30 +57,62 @@ def with_integer_ends(folded: nn.Module) -> nn.Module:
     if not _has_float_ends(folded):
         return folded
     assert isinstance(folded, FoldedBackbone)
-    assert isinstance(folded.head, nn.Conv2d)
-    assert isinstance(folded.tail, nn.Conv2d)
-    head = _quantized_head(folded.head, folded.mean)
+    head = _integer_head(folded.head, folded.mean)
+    body, added = _without_last_addition(folded.body)
     with torch.no_grad():
-        body = folded.body(head(range_pictures()).to(memory_format=torch.channels_last))
-    tail = _quantized_tail(folded.tail, body.abs().amax(dim=(0, 2, 3)))
+        values = body(head(range_pictures()).to(memory_format=torch.channels_last))
+    skip = folded.skip
+    if isinstance(skip, BilinearUpsample):
+        skip = IntegerBilinear(skip.weight, skip.shuffle.factor)
     made = FoldedBackbone(
-        head=head, body=folded.body, tail=tail, shuffle=folded.shuffle, nearest_skip=folded.nearest_skip
+        head=head,
+        body=body,
+        tail=_integer_tail(folded.tail, values, added=added),
+        shuffle=folded.shuffle,
+        nearest_skip=folded.nearest_skip,
+        skip=skip,
     )
     return made.eval().requires_grad_(False)
 
 
-def _has_float_ends(network: nn.Module) -> bool:
-    return (
+def ends_in_our_ops(network: nn.Module) -> bool:
+    """Whether the end of a network's artifact runs in our kernels, in strips: its ends are integers, or can be.
+
+    ``network`` is what :func:`bitsr.export.deploy.fold` or :func:`with_integer_ends` gives.
+    """
+    integers = (
         isinstance(network, FoldedBackbone)
-        and _fits(network.head)
-        and _fits(network.tail)
-        and isinstance(network.shuffle, PixelShuffle)
-        and network.skip is None
-        and any(isinstance(layer, FusedBinaryConv2d) for layer in network.body.modules())
+        and isinstance(network.head, QuantizedConv2d | AmplifiedHead)
+        and all(_is_ours(stage) or isinstance(stage, QuantizedConv2d) for stage in _stages(network.tail))
+    )
+    return integers or _has_float_ends(network)
+
+
+def _has_float_ends(network: nn.Module) -> bool:
+    if not isinstance(network, FoldedBackbone) or not _fits_head(network.head):
+        return False
+    stages = list(_stages(network.tail))
+    first = stages[0] if stages else None
+    return (
+        any(isinstance(layer, FusedBinaryConv2d) for layer in network.body.modules())
+        and all(_fits(stage) or _is_ours(stage) for stage in stages if not isinstance(stage, _ACTIVATIONS))
+        and all(_follows_convolution(stages, i) for i, stage in enumerate(stages) if isinstance(stage, _ACTIVATIONS))
+        and (_fits(first) or _without_last_addition(network.body)[1] is None)
+        and (network.skip is None or isinstance(network.skip, BilinearUpsample))
+        and (isinstance(network.shuffle, PixelShuffle) or _enlarges(stages))
     )
 
 
-def _fits(layer: nn.Module) -> bool:
+def _stages(module: nn.Module) -> Iterator[nn.Module]:
+    """What a sequence of layers, and of sequences, is made of, in order."""
+    if isinstance(module, nn.Sequential):
+        for part in module:
+            yield from _stages(part)
+    else:
+        yield module
+
+
+def _fits(layer: nn.Module | None) -> bool:
     """A convolution of a geometry that the kernels have."""
     return (
         isinstance(layer, nn.Conv2d)
@@ -86,6 +120,74 @@ def _fits(layer: nn.Module) -> bool:
         and layer.stride == layer.dilation == (1, 1)
         and layer.groups == 1
     )
+
+
+def _fits_head(head: nn.Module) -> bool:
+    if isinstance(head, AmplifiedHead):
+        return isinstance(head.repeat, nn.Conv2d)
+    first, *rest = _stages(head)
+    return _fits(first) and (not rest or (len(rest) == 1 and isinstance(rest[0], _ACTIVATIONS)))
+
+
+def _is_ours(stage: nn.Module) -> bool:
+    """Of our ops alone, which have buffers and no parameters."""
+    return any(isinstance(part, FusedBinaryConv2d | PixelShuffle) for part in stage.modules()) and not any(
+        True for _ in stage.parameters()
+    )
+
+
+def _follows_convolution(stages: list[nn.Module], place: int) -> bool:
+    return place > 0 and _fits(stages[place - 1])
+
+
+def _enlarges(stages: list[nn.Module]) -> bool:
+    return any(isinstance(part, PixelShuffle) for stage in stages for part in stage.modules())
+
+
+def _without_last_addition(body: nn.Module) -> tuple[nn.Module, Tensor | None]:
+    """A body without the vector that it adds at its very end, and that vector (C,)."""
+    if isinstance(body, AddInput):
+        inner, added = _without_last_addition(body.body)
+        return (body, None) if added is None else (AddInput(inner), added)
+    if isinstance(body, nn.Sequential) and len(body) > 1 and isinstance(body[-1], AddVector):
+        return body[:-1], body[-1].vector.flatten()
+    return body, None
+
+
+def _integer_head(head: nn.Module, mean: Tensor | None) -> nn.Module:
+    if isinstance(head, AmplifiedHead):
+        made = copy.deepcopy(head)
+        assert isinstance(head.repeat, nn.Conv2d)
+        made.repeat = of_pixels(head.repeat)
+        return made
+    conv, *rest = _stages(head)
+    assert isinstance(conv, nn.Conv2d)
+    return of_pixels(conv, mean=mean, slope=negative_slope(rest[0], channels=conv.out_channels) if rest else None)
+
+
+def _integer_tail(tail: nn.Module, values: Tensor, *, added: Tensor | None) -> nn.Module:
+    """The tail for maps like ``values``, which are the body's, without the vector that is ``added`` to them.
+
+    Each convolution has its range from what the layers before it make of them, in integers already.
+    """
+    stages = list(_stages(tail))
+    made: list[nn.Module] = []
+    for i, stage in enumerate(stages):
+        if isinstance(stage, _ACTIVATIONS):
+            continue
+        if isinstance(stage, nn.Conv2d):
+            after = stages[i + 1] if i + 1 < len(stages) else None
+            stage = of_maps(
+                stage,
+                values.abs().amax(dim=(0, 2, 3)),
+                added=added if i == 0 else None,
+                slope=negative_slope(after, channels=stage.out_channels) if isinstance(after, _ACTIVATIONS) else None,
+            )
+        made.append(stage)
+        if i + 1 < len(stages):
+            with torch.no_grad():
+                values = stage(values)
+    return made[0] if len(made) == 1 else nn.Sequential(*made)
 
 
 def range_pictures() -> Tensor:
@@ -112,81 +214,3 @@ def _noise(count: int, places: NDArray[np.uint32], *, seed: int) -> NDArray[np.u
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):  # a mixer of 32 bits
         mixed = (mixed ^ (mixed >> np.uint32(shift))) * np.uint32(factor)
     return mixed
-
-
-def _quantized_head(conv: nn.Conv2d, mean: Tensor | None) -> QuantizedConv2d:
-    """Of pixels in [0, 1], which are whole numbers of 1/255; the mean that is subtracted goes into the biases.
-
-    What the rounding of its weights changes flips signs in all layers behind: they have all 16 bits.
-    """
-    levels, step = _weight_levels(conv.weight.detach().double(), largest_sum=_MOST_SUM // PIXEL_LEVELS)
-    bias = _bias(conv)[None]
-    if mean is not None:
-        # Sums are exact. They are of the weights that are used, so that a picture of the mean gives the bias alone.
-        weighted = levels * mean.detach().double().reshape(-1, 1, 1)
-        bias = torch.stack([bias[0] - weighted[..., y, x].sum(dim=(1, 2, 3)) * step for y, x in _inside(conv)])
-    return QuantizedConv2d(
-        levels,
-        inverse_step=torch.full((conv.in_channels,), float(PIXEL_LEVELS)),
-        scale=step / PIXEL_LEVELS,
-        bias=bias,
-        negative=0,
-        positive=PIXEL_LEVELS,
-    )
-
-
-def _quantized_tail(conv: nn.Conv2d, largest: Tensor) -> QuantizedConv2d:
-    """Of maps whose channels reach ``largest`` (C,).
-
-    A channel's step is a power of two, so that multiplying by it rounds nothing, and part of the weights.
-    """
-    if not largest.isfinite().all():
-        raise ExportError("values of the network's body are not finite; train it on, or with a smaller learning rate")
-    top = max(largest.max().item(), torch.finfo(torch.float32).tiny)
-    # 2^exponent is the least power of two that is larger.
-    exponent = torch.frexp(largest.double().clamp_min(top * _LEAST_RANGE))[1]
-    ranges = torch.ldexp(torch.ones(len(exponent), dtype=torch.float64), exponent)
-    levels, step = _weight_levels(
-        conv.weight.detach().double() * ranges[:, None, None], largest_sum=_MOST_SUM // _MOST_LEVELS
-    )
-    most = min(_MOST_LEVELS, _MOST_SUM // int(levels.abs().sum(dim=(1, 2, 3)).max().clamp_min(1)))
-    bits = min(_RANGE_BITS, int(math.log2(most)) - _LEAST_HEAD_ROOM_BITS)
-    if bits < 1:
-        raise ExportError(f"{conv.in_channels} channels are too many for a tail of integers; keep it float")
-    return QuantizedConv2d(
-        levels,
-        inverse_step=2.0**bits / ranges,
-        scale=step / 2.0**bits,
-        bias=_bias(conv)[None],
-        negative=most,
-        positive=most,
-    )
-
-
-def _weight_levels(weight: Tensor, *, largest_sum: int) -> tuple[Tensor, Tensor]:
-    """Integers (Co, C, k, k) and the step (Co,) of each output channel.
-
-    The steps are the smallest that keep the sum of a filter's absolute integers below ``largest_sum``; those of many
-    weights are 1/127 of the largest one all the same.
-    """
-    magnitude = weight.abs().flatten(1)
-    largest = magnitude.amax(dim=1)
-    # Each integer is up to half a step larger than its weight. The sum is rounded once, in whatever order it is made.
-    room = max(1, largest_sum - magnitude.shape[1] // 2 - 1)
-    sums = torch.tensor([math.fsum(row) for row in magnitude.tolist()], dtype=torch.float64)
-    step = torch.minimum(largest / _LEAST_WEIGHT_LEVELS, torch.maximum(largest / _MOST_WEIGHT_LEVELS, sums / room))
-    step = torch.where(largest > 0, step, 1.0)
-    return (weight / step[:, None, None, None]).round(), step
-
-
-def _bias(conv: nn.Conv2d) -> Tensor:
-    return torch.zeros(conv.out_channels, dtype=torch.float64) if conv.bias is None else conv.bias.detach().double()
-
-
-def _inside(conv: nn.Conv2d) -> list[tuple[slice, slice]]:
-    """Rows and columns of the taps that lie inside the picture, for each border class that a pixel may have."""
-    size = conv.kernel_size[0]
-    if size == 1:
-        return [(slice(None), slice(None))]
-    lines = [slice(first, size - last) for last in (0, 1) for first in (0, 1)]
-    return [(rows, columns) for rows in lines for columns in lines]

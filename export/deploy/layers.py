@@ -305,6 +305,19 @@ class FoldedBackbone(nn.Module):
         return y if self.skip is None else y + self.skip(x)
 
 
+class AddVector(nn.Module):
+    """``x + vector`` for each channel. (N, C, H, W) -> (N, C, H, W)."""
+
+    vector: Tensor
+
+    def __init__(self, vector: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("vector", vector.reshape(1, -1, 1, 1).clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.vector
+
+
 class AddInput(nn.Module):
     """``body(x) + x``. (N, C, H, W) -> (N, C, H, W)."""
 

@@ -4,10 +4,14 @@ import hashlib
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bitsr.export.deploy import FoldedBackbone, QuantizedConv2d, deploy_form, fold, with_integer_ends
+from bitsr.export.deploy.folds.backbones import BilinearUpsample
 from bitsr.export.deploy.integer_ends import range_pictures
+from bitsr.export.deploy.integer_layers import IntegerBilinear
+from bitsr.export.deploy.layers import AddVector
 from bitsr.export.errors import ExportError
 from bitsr.export.parity.recording import record
 from bitsr.training.models import create_model
@@ -111,7 +115,64 @@ def test_every_op_is_exact() -> None:
     assert not record(deploy_form(create_model("test_srresnet_x2")), x).exact
 
 
-@pytest.mark.parametrize("model_id", ["test_srresnet_x2", "test_bbcu_l_x2", "test_binedsr_x2", "float_light_fast_x2"])
+UPSAMPLERS = [
+    "test_bbcu_l_x2",
+    "test_bbcu_m_x3",
+    "test_bbcu_m_x4",
+    "test_bbcu_ht_x2",
+    "test_frb_x2",
+    "test_binedsr_x2",
+    "test_reactnet_x2",
+]
+
+
+@pytest.mark.parametrize("model_id", UPSAMPLERS)
+@pytest.mark.parametrize("size", [(9, 12), (1, 3)], ids=str)
+def test_an_upsampler_is_the_float_one(model_id: str, size: tuple[int, int]) -> None:
+    """Behind the same body, at the border too, and all of it exact: what is left is the rounding of the levels."""
+    folded, made = both(model_id)
+    x = pixels(*size)
+    assert next(made.parameters(), None) is None
+    assert record(made, x).exact
+    with torch.no_grad():
+        features = made.features(x)
+        assert (features - folded.features(x)).abs().max() < 1e-3 * features.abs().max()
+        # Of the body the integer form leaves the vector that ReActNet adds at its end to the layer behind it.
+        expected, found = folded.tail(folded.body(features)), made.tail(made.body(features))
+        assert (found - expected).abs().max() < 0.01 * expected.abs().max()
+        if folded.skip is not None:
+            torch.testing.assert_close(made.skip(x), folded.skip(x), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("model_id", ["reactnet_x2", "reactnet_light_x2"])
+def test_a_vector_at_the_end_of_the_body_is_added_in_the_biases(model_id: str) -> None:
+    """Padding follows it: at the border it is missing in as many taps as lie outside."""
+    torch.manual_seed(5)
+    folded = fold(create_model(model_id, channels=8, blocks=1))
+    assert isinstance(folded, FoldedBackbone)
+    (added,) = [layer for layer in folded.body.modules() if isinstance(layer, AddVector)]
+    with torch.no_grad():
+        added.vector.copy_(torch.randn_like(added.vector))
+    made = with_integer_ends(folded)
+    assert isinstance(made, FoldedBackbone)
+    assert not any(isinstance(layer, AddVector) for layer in made.modules())
+    x = pixels(6, 7)
+    with torch.no_grad():
+        features = made.features(x)
+        expected, found = folded.tail(folded.body(features)), made.tail(made.body(features))
+    assert (found - expected).abs().max() < 0.01 * expected.abs().max()
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+@pytest.mark.parametrize("size", [(5, 6), (1, 4), (1, 1), (2, 1)], ids=str)
+def test_bilinear_enlargement_of_pixels(factor: int, size: tuple[int, int]) -> None:
+    x = pixels(*size)
+    expected = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+    enlarge = IntegerBilinear(BilinearUpsample(3, factor).weight, factor)
+    torch.testing.assert_close(enlarge(x), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("model_id", ["test_srresnet_x2", "test_msrresnet_x2", "float_light_fast_x2"])
 def test_other_networks_stay_as_they_are(model_id: str) -> None:
     folded = fold(create_model(model_id))
     assert with_integer_ends(folded) is folded

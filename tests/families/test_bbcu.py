@@ -114,18 +114,12 @@ def test_learns(model_id: str, train_shortly: Callable[..., object]) -> None:
     assert result.flipped > 0
 
 
-def test_binary_upsampler_stays_in_our_partition(check_artifacts: Callable[..., dict[str, dict[str, int]]]) -> None:
-    partitions = check_artifacts("test_bbcu_m_x4")
-    # .pte: body with both stages, and the shuffle of the bilinear enlargement.
-    assert partitions["pte"][OURS] == 2
-    assert partitions["tflite"][OURS] == 1
-
-
-def test_float_upsampler(check_artifacts: Callable[..., dict[str, dict[str, int]]]) -> None:
-    partitions = check_artifacts("test_bbcu_l_x2")
-    # .pte: body, and the shuffles of the stage and of the bilinear enlargement.
-    assert partitions["pte"][OURS] == 3
-    assert partitions["tflite"][OURS] == 1
+@pytest.mark.parametrize("model_id", ["test_bbcu_l_x2", "test_bbcu_m_x4"])
+def test_the_whole_network_is_one_partition(
+    model_id: str, check_artifacts: Callable[..., dict[str, dict[str, int]]]
+) -> None:
+    """With float and with binary upsampler: integers at the ends, the bilinear enlargement too."""
+    assert check_artifacts(model_id) == {"pte": {OURS: 1}, "tflite": {OURS: 1}}
 
 
 def test_activation_before_the_last_convolution_is_in_the_binary_layer() -> None:

@@ -15,7 +15,7 @@ import torch
 import bitsr.validation.bench as package
 from bitsr.cli import main
 from bitsr.common.errors import MissingExtraError, UsageError
-from bitsr.export.deploy import deploy_form
+from bitsr.export.deploy import deploy_form, fold
 from bitsr.export.errors import ExportError
 from bitsr.training.models import create_model
 from bitsr.validation.bench import Bench, Row, larq, lowering, networks, run, run_bench, timed
@@ -154,7 +154,7 @@ def test_the_core_is_timed_beside_the_frameworks() -> None:
 
 def test_the_core_takes_networks_of_our_ops_alone() -> None:
     x = torch.rand(1, 3, 64, 64)
-    mixed = deploy_form(create_model("test_bbcu_m_x4"))
+    mixed = fold(create_model("test_bbcu_m_x4"))
     assert bench_core.lowered(mixed, network="mixed", example=x, ours=True) is None
     whole = deploy_form(create_model("test_ebsr_plus_x2"))
     assert bench_core.lowered(whole, network="whole", example=x, ours=True) is not None

@@ -107,11 +107,9 @@ def export(
             f"{result.latent_bytes / size:.1f} times smaller"
         )
         pixels = file.info.sizes.max_pixels
-        if file.arena_bytes:
-            note(f"working memory: {file.arena_bytes / 2**20:.0f} MiB planned for {pixels} input pixels")
-        else:  # the runtime plans it, for the size that it is given
-            bound = file.info.bytes_per_pixel * pixels
-            note(f"working memory: at most {bound / 2**20:.0f} MiB for {pixels} input pixels")
+        bound = max(file.info.bytes_per_pixel * pixels, file.arena_bytes)
+        planned = f", {file.arena_bytes / 2**20:.0f} MiB of it planned in the file" if file.arena_bytes else ""
+        note(f"working memory: at most {bound / 2**20:.0f} MiB for {pixels} input pixels{planned}")
         if file.verification is None:
             note(f"not compared with the deploy form: {file.not_verified}")
         else:

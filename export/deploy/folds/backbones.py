@@ -79,11 +79,12 @@ class AmplifiedHead(nn.Module):
         assert self.conv.threshold is not None  # RSign's
         self.conv.threshold += mean / input_scale
         turn = torch.arange(self.conv.out_channels) % 3
-        self.repeat = nn.Conv2d(3, self.conv.out_channels, 1)
+        repeat = nn.Conv2d(3, self.conv.out_channels, 1)
         with torch.no_grad():
-            self.repeat.weight.copy_(input_scale * torch.eye(3)[turn][..., None, None])
-            assert self.repeat.bias is not None
-            self.repeat.bias.copy_(-mean[turn])
+            repeat.weight.copy_(input_scale * torch.eye(3)[turn][..., None, None])
+            assert repeat.bias is not None
+            repeat.bias.copy_(-mean[turn])
+        self.repeat: nn.Module = repeat
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x, residual=self.repeat(x))
@@ -105,16 +106,9 @@ def _with_leaky_relu(conv: nn.Module) -> nn.Module:
 
 
 @folds(FloatStage)
-class FoldedFloatStage(nn.Module):
-    """Convolution, our pixel shuffle, LeakyReLU."""
-
-    def __init__(self, module: FloatStage) -> None:
-        super().__init__()
-        self.conv = fold(module.conv)
-        self.shuffle = PixelShuffle(module.factor)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(self.shuffle(self.conv(x)), LEAKY_SLOPE)
+def fold_float_stage(module: FloatStage) -> nn.Sequential:
+    """The LeakyReLU before the pixel shuffle, which only moves elements."""
+    return nn.Sequential(fold(module.conv), nn.LeakyReLU(LEAKY_SLOPE), PixelShuffle(module.factor))
 
 
 @folds(LightBackbone)

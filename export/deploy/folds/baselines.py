@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from bitsr.export.deploy.folds.common import fold_conv
-from bitsr.export.deploy.layers import FusedBinaryConv2d, ResidualBinaryConv2d
+from bitsr.export.deploy.layers import AddVector, FusedBinaryConv2d, ResidualBinaryConv2d
 from bitsr.export.deploy.registry import folds
 from bitsr.export.errors import ExportError
 from bitsr.training.binarizers.baselines import filter_scale
@@ -51,19 +51,6 @@ def fold_btm(module: BtmBlock) -> TwoLayers:
 @folds(SkipUnit)
 def fold_skip_unit(module: SkipUnit) -> ResidualBinaryConv2d:
     return ResidualBinaryConv2d(fold_conv(module.conv, norm=module.norm))
-
-
-class AddVector(nn.Module):
-    """``x + vector`` for each channel. (N, C, H, W) -> (N, C, H, W)."""
-
-    vector: Tensor
-
-    def __init__(self, vector: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("vector", vector.reshape(1, -1, 1, 1).clone())
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.vector
 
 
 @folds(ReactnetBody)

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitsr.export.deploy.folds.baselines import AddVector
 from bitsr.export.deploy.folds.common import fold_all, fold_conv, with_weight
 from bitsr.export.deploy.folds.diffusion import (
     AttendPixels,
@@ -18,7 +17,7 @@ from bitsr.export.deploy.folds.diffusion import (
     pixel_conv,
     pixel_linear,
 )
-from bitsr.export.deploy.layers import FusedBinaryConv2d, PixelShuffle
+from bitsr.export.deploy.layers import AddVector, FusedBinaryConv2d, PixelShuffle
 from bitsr.export.deploy.registry import fold, folds
 from bitsr.export.errors import ExportError
 from bitsr.training.diffusion.unet import behind_fusion, levels, run_unet, without_context
