@@ -11,6 +11,7 @@ from bitsr.artifact.formats import FORMATS, sidecar_path
 from bitsr.artifact.info import ArtifactFacts, ArtifactInfo, Dtype, SizeRules
 from bitsr.artifact.weights import WeightsInfo
 from bitsr.common.errors import MissingExtraError, UsageError
+from bitsr.common.files import check_folder, make_folder
 from bitsr.common.progress import Progress
 from bitsr.common.quiet import quiet
 from bitsr.common.versions import package_version
@@ -91,6 +92,7 @@ def export_model(
 
     Raises:
         UsageError: unknown format, contradicting arguments, or an artifact that exists.
+        BitsrError: the folder can not be created or written.
         ExportError: the model can not be folded, captured or wholly lowered, or the artifact disagrees with it.
         WeightsError, UnknownNameError: see :func:`bitsr.training.weights.load_model`.
         MissingExtraError: the format's framework is not installed.
@@ -160,6 +162,7 @@ def export_model(
         )
         checked[item] = (lowered, *found)
 
+    make_folder(folder)
     known = source.weights or WeightsInfo(model=source.name)
     digest = weights_digest(source.module.state_dict())
     files = {}
@@ -220,10 +223,7 @@ class _Steps:
 
 def _check_paths(folder: Path, paths: list[Path], *, overwrite: bool) -> None:
     """Refuse before the work is done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot create the folder {folder}: {error.strerror or error}; choose another") from error
+    check_folder(folder)
     for path in paths:
         if path.exists() and not overwrite:
             raise UsageError(f"{path} exists; choose another folder, or overwrite it (--overwrite)")

@@ -55,7 +55,8 @@ class ArtifactSession(Session):
     def _run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         self._artifact.info.sizes.check(height=x.shape[2], width=x.shape[3])
         assert self._network is not None  # a closed session does not run
-        scaled = x * (self._high - self._low) + self._low
+        pixels = self._low == 0 and self._high == 1  # as the network takes them: not a copy more than it needs
+        scaled = x if pixels else x * (self._high - self._low) + self._low
         pictures = [self._network.run(np.ascontiguousarray(picture[None])) for picture in scaled]
         y = pictures[0] if len(pictures) == 1 else np.concatenate(pictures)
         expected = (len(x), 3, x.shape[2] * self.info.scale, x.shape[3] * self.info.scale)
@@ -64,7 +65,7 @@ class ArtifactSession(Session):
                 f"{self._artifact.path} says x{self.info.scale}, so {expected} was expected from "
                 f"{x.shape[3]}x{x.shape[2]} pixels, but it gave {y.shape}; export it again"
             )
-        return np.asarray((y - self._low) / (self._high - self._low), dtype=np.float32)
+        return np.asarray(y if pixels else (y - self._low) / (self._high - self._low), dtype=np.float32)
 
     def close(self) -> None:
         """Refuse to run from now on, and let go of the network's memory."""

@@ -13,6 +13,9 @@ from bitsr.common.tiler import DEFAULT_TILE_PIXELS, Tile, filled, tiles_within
 from bitsr.inference.checks import check_rgb
 from bitsr.inference.session_info import SessionInfo
 
+# Rows that are rounded at a time.
+_ROWS = 64
+
 
 class Runs(Protocol):
     """What tiles are run on: a :class:`bitsr.inference.session.Session`."""
@@ -58,13 +61,15 @@ def upscale_blocks(
         top, left = tile.keep_top * info.scale, tile.keep_left * info.scale
         bottom, right = tile.keep_bottom * info.scale, tile.keep_right * info.scale
         y = session.run(x)[0]
-        if np.isnan(y).any():
+        if np.isnan(y.min()):
             raise BitsrError(
                 f"{info.model} gives values that are not numbers, expected finite ones; its weights are broken, "
                 "use others"
             )
         offset_y, offset_x = tile.top * info.scale, tile.left * info.scale
-        yield Block(top, left, to_8bit(y[:, top - offset_y : bottom - offset_y, left - offset_x : right - offset_x]))
+        kept = to_8bit(y[:, top - offset_y : bottom - offset_y, left - offset_x : right - offset_x])
+        del x, y  # a tile's floats are most of what an enlargement holds
+        yield Block(top, left, kept)
         if progress is not None:
             done += (tile.keep_bottom - tile.keep_top) * (tile.keep_right - tile.keep_left)
             progress.advance(done, rgb.shape[0] * rgb.shape[1])
@@ -90,12 +95,14 @@ def _fill(rgb: NDArray[np.uint8], *, min_side: int, multiple: int) -> NDArray[np
 
 def to_8bit(y: NDArray[np.float32]) -> NDArray[np.uint8]:
     """(3, H, W) float32 in [0, 1] -> (H, W, 3) uint8: clipped, rounded half up, as the evaluation rounds."""
-    # In one copy: a map of the largest tile is the most that an enlargement holds.
-    scaled = np.clip(y, 0, 1)
-    scaled *= np.float32(255)
-    scaled += np.float32(0.5)
-    np.floor(scaled, out=scaled)
-    return np.ascontiguousarray(scaled.astype(np.uint8).transpose(1, 2, 0))
+    result = np.empty((*y.shape[1:], len(y)), np.uint8)
+    # A few rows at a time: floats of the largest tile are not held twice.
+    for top in range(0, y.shape[1], _ROWS):
+        scaled = np.clip(y[:, top : top + _ROWS], 0, 1)
+        scaled *= np.float32(255)
+        scaled += np.float32(0.5)
+        result[top : top + _ROWS] = np.floor(scaled, out=scaled).transpose(1, 2, 0)
+    return result
 
 
 def upscale_pixels(

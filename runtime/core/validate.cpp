@@ -1,4 +1,5 @@
 // Every rule that the executor relies on, so that it never has to ask again.
+#include <cmath>
 #include <cstdarg>
 #include <cstdio>
 
@@ -222,7 +223,12 @@ Status Checker::channel_norm() const {
   BITSR_CHECK(output(0, x.channels, x));
   BITSR_CHECK(constant(kWeight, static_cast<uint64_t>(x.channels)));
   BITSR_CHECK(constant(kBias, static_cast<uint64_t>(x.channels)));
-  return constant(kEpsilon, 1);
+  BITSR_CHECK(constant(kEpsilon, 1));
+  float epsilon;
+  memcpy(&epsilon, op().constants[kEpsilon].data, sizeof(epsilon));
+  if (!(epsilon > 0.0f) || !(epsilon < INFINITY))
+    return bad("epsilon %g, expected a positive number", static_cast<double>(epsilon));
+  return {};
 }
 
 Status Checker::pixel_gate() const {

@@ -66,6 +66,23 @@ class CoreNetwork final : public Network {
     return {};
   }
 
+  // The program reads and writes the caller's maps where they lie as it takes them.
+  Outcome run(const std::string& path, const float* nchw, const Shape& shape, float* out, size_t out_count, Shape* made,
+              const RunHooks& hooks) override {
+    Shape result{};
+    BITSR_TRY(output_for(path, shape, &result));
+    const bool fits = out != nullptr && out_count == static_cast<size_t>(value_count(result));
+    if (!fits || form_of(shape.c).nhwc || form_of(result.c).nhwc || hooks.profile != nullptr || hooks.result != nullptr)
+      return Network::run(path, nchw, shape, out, out_count, made, hooks);
+    output = {};
+    if (stopped(hooks)) return cancelled();
+    const TensorView from = view(const_cast<float*>(nchw), shape), to = view(out, result);  // an input is only read
+    BITSR_TRY(from_status(program_->run(&from, &to, {pool_.parallel(), {}, {}, {hooks.context, hooks.proceed}})));
+    if (stopped(hooks)) return cancelled();
+    *made = result;
+    return {};
+  }
+
   Outcome get_output(float* nchw) const override {
     take_map(output_.data(), output, form_of(output.c), nchw);
     return {};

@@ -2,6 +2,20 @@
 
 namespace bitsr {
 
+Outcome Network::run(const std::string&, const float* nchw, const Shape& shape, float* out, size_t out_count,
+                     Shape* made, const RunHooks& hooks) {
+  RunTime time;
+  BITSR_TRY(set_input(nchw, shape));
+  BITSR_TRY(execute(hooks, &time));
+  *made = output;
+  const auto needed = static_cast<size_t>(value_count(output));
+  if (out == nullptr || out_count != needed)
+    return failed(ErrorKind::argument, "the output has %zu values (%lldx%lldx%lldx%lld), got memory for %zu", needed,
+                  static_cast<long long>(output.n), static_cast<long long>(output.c), static_cast<long long>(output.h),
+                  static_cast<long long>(output.w), out == nullptr ? 0 : out_count);
+  return get_output(out);
+}
+
 Outcome Network::output_for(const std::string& path, const Shape&, Shape*) const {
   return failed(ErrorKind::unsupported, "%s runs in %s, which says the size of its output after a run alone",
                 path.c_str(), runtime);

@@ -22,6 +22,10 @@ class Network {
   virtual Outcome set_input(const float* nchw, const Shape& shape) = 0;
   virtual Outcome execute(const RunHooks& hooks, RunTime* time) = 0;
   virtual Outcome get_output(float* nchw) const = 0;
+  // The steps above in one, for which a network may do without maps of its own; `output` may be none then. `*made` says
+  // what was computed, also where `out_count` values are not what it takes.
+  virtual Outcome run(const std::string& path, const float* nchw, const Shape& shape, float* out, size_t out_count,
+                      Shape* made, const RunHooks& hooks);
 
   // Session::output_for.
   virtual Outcome output_for(const std::string& path, const Shape& map, Shape* shape) const;

@@ -53,8 +53,9 @@ struct Session::Impl {
   Outcome step(Body body);
 
   Outcome check_map(const float* nchw, const Shape& shape) const;
-  Outcome run_map(const float* nchw, const Shape& shape, const RunHooks& hooks);
-  Outcome expect_output(const Shape& expected) const;
+  Outcome run_map(const float* nchw, const Shape& shape, float* out, size_t out_count, Shape* made,
+                  const RunHooks& hooks);
+  Outcome expect_output(const Shape& got, const Shape& expected) const;
 };
 
 Outcome Session::Impl::open(Bytes content, const std::string& sidecar_text, const std::string& sidecar_source,
@@ -158,16 +159,14 @@ Outcome Session::Impl::check_map(const float* nchw, const Shape& shape) const {
                 static_cast<long long>(shape.c), static_cast<long long>(shape.h), static_cast<long long>(shape.w));
 }
 
-Outcome Session::Impl::run_map(const float* nchw, const Shape& shape, const RunHooks& hooks) {
+Outcome Session::Impl::run_map(const float* nchw, const Shape& shape, float* out, size_t out_count, Shape* made,
+                               const RunHooks& hooks) {
   turns.own_steps();
-  RunTime time;
   BITSR_TRY(check_map(nchw, shape));
-  BITSR_TRY(network->set_input(nchw, shape));
-  return network->execute(hooks, &time);
+  return network->run(name, nchw, shape, out, out_count, made, hooks);
 }
 
-Outcome Session::Impl::expect_output(const Shape& expected) const {
-  const Shape& got = network->output;
+Outcome Session::Impl::expect_output(const Shape& got, const Shape& expected) const {
   if (got.n == expected.n && got.c == expected.c && got.h == expected.h && got.w == expected.w) return {};
   return failed(ErrorKind::model, "%s gives %lldx%lldx%lldx%lld, its metadata says %lldx%lldx%lldx%lld", name.c_str(),
                 static_cast<long long>(got.n), static_cast<long long>(got.c), static_cast<long long>(got.h),
@@ -245,15 +244,7 @@ Outcome Session::run(const float* nchw, const Shape& shape, const OtherValues* o
                     1 + other_count);
     for (int32_t i = 0; i < other_count; ++i)
       BITSR_TRY(network.set_other(impl_->name, i, others[i].type, others[i].values, others[i].count));
-    BITSR_TRY(impl_->run_map(nchw, shape, hooks));
-    *out_shape = network.output;
-    const auto needed = static_cast<size_t>(value_count(network.output));
-    if (out == nullptr || out_count != needed)
-      return failed(ErrorKind::argument, "the output has %zu values (%lldx%lldx%lldx%lld), got memory for %zu", needed,
-                    static_cast<long long>(network.output.n), static_cast<long long>(network.output.c),
-                    static_cast<long long>(network.output.h), static_cast<long long>(network.output.w),
-                    out == nullptr ? 0 : out_count);
-    return network.get_output(out);
+    return impl_->run_map(nchw, shape, out, out_count, out_shape, hooks);
   });
 }
 
@@ -263,11 +254,14 @@ Outcome Session::upscale(const Pixels& picture, const OutputPixels& output, cons
     Impl* impl;
     RunHooks hooks;
     Outcome run(const std::vector<float>& map, int64_t height, int64_t width, std::vector<float>* result) override {
-      BITSR_TRY(impl->run_map(map.data(), {1, 3, height, width}, hooks));
       const int64_t scale = impl->metadata.scale;
-      BITSR_TRY(impl->expect_output({1, 3, height * scale, width * scale}));
-      result->resize(static_cast<size_t>(value_count(impl->network->output)));
-      return impl->network->get_output(result->data());
+      const Shape expected = {1, 3, height * scale, width * scale};
+      Shape made{};
+      result->resize(static_cast<size_t>(value_count(expected)));
+      const Outcome done =
+          impl->run_map(map.data(), {1, 3, height, width}, result->data(), result->size(), &made, hooks);
+      if (made.n > 0) BITSR_TRY(impl->expect_output(made, expected));
+      return done;
     }
   };
   struct Asked {
@@ -356,11 +350,13 @@ Outcome Session::run_picture(const uint8_t* rgb, int64_t height, int64_t width, 
                     rgb == nullptr || out == nullptr ? ", and a null pointer" : "");
     std::vector<float> maps(static_cast<size_t>(3 * pixels));
     from_pixels(rgb, pixels, impl_->metadata.range, maps.data());
-    BITSR_TRY(impl_->run_map(maps.data(), {1, 3, height, width}, hooks));
-    BITSR_TRY(impl_->expect_output({1, 3, out_height, out_width}));
-    maps.resize(static_cast<size_t>(3 * count));
-    BITSR_TRY(impl_->network->get_output(maps.data()));
-    to_pixels(maps.data(), count, impl_->metadata.range, out);
+    const Shape expected = {1, 3, out_height, out_width};
+    std::vector<float> result(static_cast<size_t>(3 * count));
+    Shape made{};
+    const Outcome done = impl_->run_map(maps.data(), {1, 3, height, width}, result.data(), result.size(), &made, hooks);
+    if (made.n > 0) BITSR_TRY(impl_->expect_output(made, expected));
+    BITSR_TRY(done);
+    to_pixels(result.data(), count, impl_->metadata.range, out);
     return {};
   });
 }

@@ -39,7 +39,8 @@ Net every_op() {
   const int normed = net.value(ValueKind::map, 8), gain = net.value(ValueKind::map, 8);
   const int rescaled = net.value(ValueKind::map, 8);
   const auto reals = [&](size_t count) { return to_bytes(random.reals(count)); };
-  net.ops.push_back({OpKind::channel_norm, {x}, {normed}, {reals(8), reals(8), reals(1)}, {}});
+  net.ops.push_back(
+      {OpKind::channel_norm, {x}, {normed}, {reals(8), reals(8), to_bytes(std::vector<float>{1e-5f})}, {}});
   net.ops.push_back({OpKind::pixel_gate, {x}, {gain}, {reals(64), reals(8)}, {8}});
   net.ops.push_back({OpKind::rescale, {normed, kNone, kNone, gain, x}, {rescaled}, {reals(8)}, {}});
   net.outputs = {large, sum, quantized, rescaled};

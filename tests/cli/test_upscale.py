@@ -188,6 +188,7 @@ def test_options_without_effect_are_named(upscale: Run) -> None:
         (["a.png", "-f", "gif"], "'.gif' names no format"),
         (["a.png", "-j", "none"], "'none' is no number of threads"),
         (["a.png", "-j", "0"], "'0' is no number of threads"),
+        (["a.png", "-j", "257"], "'257' is too many threads; expected at most 256"),
         (["a.png", "--quality", "0"], "--quality"),
         (["a.heic"], "is a HEIC file, which is not supported; convert"),
         (["d"], "no picture in d"),

@@ -108,8 +108,11 @@ def test_requests_that_are_wrong(
         export_model(nn.Identity(), output=tmp_path)
     with pytest.raises(UsageError, match="has 2 binary layers, which only run in our kernels; export it with them"):
         export_model(baseline, output=tmp_path, kernels=False)
-    with pytest.raises(UsageError, match="cannot create the folder"):
+    with pytest.raises(UsageError, match="cannot write into"):
         export_model(baseline, output=weights / "folder")
+    # A refused export leaves no folder behind.
+    with pytest.raises(UsageError, match="which only run in our kernels"):
+        export_model(baseline, output=tmp_path / "new" / "folder", kernels=False)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["weights.safetensors"]
 
 

@@ -70,7 +70,7 @@ def example() -> Program:
             (np.full((12, 3, 3, 70), 5, np.int8), floats(70), floats(12), floats(16, 12), None),
             (12, 3, 16, 2047, 2047),
         ),
-        Op(OpKind.CHANNEL_NORM, (x,), (normed,), (floats(70), floats(70), floats(1)), ()),
+        Op(OpKind.CHANNEL_NORM, (x,), (normed,), (floats(70), floats(70), np.full(1, 1e-5, np.float32)), ()),
         Op(OpKind.PIXEL_GATE, (normed,), (gains,), (floats(12, 70), floats(12)), (12,)),
         Op(OpKind.RESCALE, (y, gain, plane, gains, y), (rescaled,), (floats(12),), ()),
     ]
@@ -188,6 +188,10 @@ BROKEN = {
         attributes=(12, 3, 16, 32768, 32767),
     ),
     "an integer layer without its bias": lambda p: change(p, 6, constants=(*p.ops[6].constants[:3], None, None)),
+    "a norm without epsilon": lambda p: change(p, 7, constants=(*p.ops[7].constants[:2], np.zeros(1, np.float32))),
+    "a norm of infinite epsilon": lambda p: change(
+        p, 7, constants=(*p.ops[7].constants[:2], np.full(1, np.inf, np.float32))
+    ),
     "an input as an output": lambda p: dataclasses.replace(p, outputs=[0]),
     "an output twice": lambda p: dataclasses.replace(p, outputs=[6, 6]),
     "weight bits beyond the channels": lambda p: change(
@@ -221,6 +225,7 @@ def test_inconsistent_programs_are_not_written(name: str) -> None:
         ("two thresholds", "op 2: two thresholds, expected exactly one"),
         ("a shuffle by another factor", "op 4: 12 to 3 channels, expected 0.75"),
         ("sums beyond 32 bits", "op 6: sums up to 2642411520, expected below 2147483648"),
+        ("a norm without epsilon", "op 7: epsilon 0, expected a positive number"),
         ("border classes of a 1x1 layer", "op 6: 16 border classes, expected 1, or 16 of a kernel of 3"),
     ],
 )

@@ -12,13 +12,15 @@ from bitsr.export.export import export_model
 from bitsr.export.parity.recording import record
 from bitsr.export.verification import run_tensors
 from bitsr.runtime import KERNEL_VARIABLE, isa_names
+from bitsr.runtime.core import CoreNetwork
 from bitsr.runtime.litert import TfliteNetwork
 from bitsr.runtime.network import Network
 from bitsr.runtime.pte import PteNetwork
 from bitsr.training.weights import load_model
 
 SHIPPED = "ebsr_light_plus_tiny_x4"
-FRESH = ["test_ebsr_plus_x3", "test_e2fif_x2"]
+# The light frame, and upsamplers of float and of binary convolutions.
+FRESH = ["test_ebsr_plus_x3", "test_e2fif_x2", "test_bbcu_l_x2", "test_bbcu_m_x4", "test_bbcu_ht_x2"]
 PICTURES = 6
 MAX_SIDE = 40
 SEED = 11
@@ -40,6 +42,7 @@ def _check(model: torch.nn.Module, pte: Path, tflite: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(KERNEL_VARIABLE, isa)
             networks[f".pte, {isa}"], networks[f".tflite, {isa}"] = PteNetwork(pte), TfliteNetwork(tflite)
+        networks[f"core, {isa}"] = CoreNetwork(tflite, threads=2, kernel=isa)
     for number in range(PICTURES):
         height, width = torch.randint(1, MAX_SIDE, (2,), generator=generator).tolist()
         x = torch.rand(1, 3, height, width, generator=generator)

@@ -68,7 +68,7 @@ def example() -> Program:
             (None, bits, floats(1, 4), floats(4), None, None, floats(4)),
             (4, 1, 1),
         ),
-        Op(OpKind.CHANNEL_NORM, (y,), (normed,), (floats(4), floats(4), floats(1)), ()),
+        Op(OpKind.CHANNEL_NORM, (y,), (normed,), (floats(4), floats(4), np.full(1, 1e-5, np.float32)), ()),
         Op(OpKind.PIXEL_GATE, (normed,), (gain,), (floats(4, 4), floats(4)), (4,)),
         Op(OpKind.RESCALE, (x, sigmoid, plane, gain, y), (rescaled,), (floats(4),), ()),
         Op(OpKind.ADD, (y, x), (total,)),

@@ -1,5 +1,6 @@
 """Every rule that the format sets on values, references, attributes and constants."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -175,6 +176,10 @@ class _Rules:
 
     def channel_norm(self, x: Value) -> None:
         self._check_map(x, self._op.outputs[0], x.channels, "y")
+        constant = self._op.constants[2]
+        assert constant is not None  # no optional one
+        epsilon = float(constant[0])
+        self._require(0 < epsilon < math.inf, f"epsilon {epsilon:g}, expected a positive number")
 
     def pixel_gate(self, x: Value) -> None:
         self._check_map(x, self._op.outputs[0], self._op.attributes[0], "gain")

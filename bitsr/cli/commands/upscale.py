@@ -136,6 +136,10 @@ def _threads(text: str) -> int:
     number = parts[1] if len(parts) == 3 else text
     if not number.isascii() or not number.isdigit() or int(number) < 1:
         raise UsageError(f"'{text}' is no number of threads; expected one from 1 on, as in -j 4")
+    from bitsr.runtime.capi import MAX_THREADS
+
+    if len(number) > len(str(MAX_THREADS)) or int(number) > MAX_THREADS:
+        raise UsageError(f"'{text}' is too many threads; expected at most {MAX_THREADS}, as in -j 4")
     return int(number)
 
 
