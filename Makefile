@@ -138,6 +138,8 @@ $(ARM_BENCH)/models/%.tflite: training/weights/%.safetensors | build
 	$(BIN)/bitsr export $* --format tflite --output $(@D) --overwrite >/dev/null
 
 ARM_KERNELS ?= auto
+# By the emulator's name: without matrix products cortex-a76, without dot products cortex-a53.
+ARM_PROCESSOR ?= max
 # As for phones: clang. As for arm64 Linux: gcc.
 ARM_COMPILER ?= clang
 ARM_BENCH_BUILD := $(ARM_BENCH)/$(ARM_COMPILER)
@@ -147,14 +149,14 @@ ARM_BENCH_gcc := -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/runtime/cmake/aarch64-linux-gn
 ARM_BENCH_VERSION_clang := clang++ --version
 ARM_BENCH_VERSION_gcc := aarch64-linux-gnu-g++ --version
 .PHONY: bench-arm
-bench-arm: build $(STAMP)/debian-arm $(ARM_BENCH_MODELS:%=$(ARM_BENCH)/models/%.tflite)  ## counted instructions and modelled cycles of the arm64 kernels, no times; JSON in build/bench-arm; ARM_KERNELS="auto neon", ARM_COMPILER=gcc
+bench-arm: build $(STAMP)/debian-arm $(ARM_BENCH_MODELS:%=$(ARM_BENCH)/models/%.tflite)  ## counted instructions and modelled cycles of the arm64 kernels, no times; JSON in build/bench-arm; ARM_KERNELS="auto neon", ARM_COMPILER=gcc, ARM_PROCESSOR=cortex-a76
 	$(CMAKE) -S runtime -B $(ARM_BENCH)/host $(ARM_BENCH_OPTIONS)
 	$(CMAKE) --build $(ARM_BENCH)/host --target bitsr_block_counter
 	$(CMAKE) -S runtime -B $(ARM_BENCH_BUILD) $(ARM_BENCH_OPTIONS) $(ARM_BENCH_$(ARM_COMPILER))
 	$(CMAKE) --build $(ARM_BENCH_BUILD) --target bitsr_run_case
 	$(BIN)/python -m bitsr.validation.arm --program $(ARM_BENCH_BUILD)/bench/bitsr_run_case \
 	  --plugin $(ARM_BENCH)/host/bench/libbitsr_block_counter.so --compiler "$$($(ARM_BENCH_VERSION_$(ARM_COMPILER)) | head -1)" \
-	  $(ARM_KERNELS:%=--kernel %) --output $(ARM_BENCH_BUILD) binary gated head tail $(ARM_BENCH_MODELS:%=$(ARM_BENCH)/models/%.tflite)
+	  $(ARM_KERNELS:%=--kernel %) --processor $(ARM_PROCESSOR) --output $(ARM_BENCH_BUILD) binary gated head tail $(ARM_BENCH_MODELS:%=$(ARM_BENCH)/models/%.tflite)
 
 .PHONY: lint
 lint: $(STAMP)/packages  ## ruff, mypy and clang-format

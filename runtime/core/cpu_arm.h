@@ -4,7 +4,8 @@
 namespace bitsr {
 
 struct ArmFeatures {
-  bool dot_product = false;  // FEAT_DotProd: SDOT and UDOT, in most processors since 2018
+  bool dot_product = false;     // FEAT_DotProd: SDOT and UDOT, in most processors since 2018
+  bool matrix_product = false;  // FEAT_I8MM: SMMLA, in most since 2021
 };
 
 ArmFeatures arm_features();

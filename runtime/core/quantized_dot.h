@@ -4,12 +4,14 @@
 //   2^16 sum(h g) + 2^8 sum(h m + l g) + sum(l m) + 128 sum(w)
 // in integers modulo 2^32, and exact, because the sum itself fits. Without any weight beyond a byte the sums with g are
 // left out. Weights above 32639 have no such g, very many channels no room, and very few leave the instructions half
-// empty: these layers go by pairs of 16 bits.
+// empty: these layers go by pairs of 16 bits. Where the processor multiplies matrices of bytes, it does so here.
 #pragma once
 
 #include <cstring>
 
+#include "cpu_arm.h"
 #include "lanes_neon.h"
+#include "quantized_matrix.h"
 #include "row_kernels.h"
 
 namespace bitsr {
@@ -23,8 +25,9 @@ struct QuantizedDot {
   static constexpr int32_t kMostPixels = 16;     // whose levels are split at once
   static constexpr int32_t kMostNumbers = 1152;  // of a kernel row in them: all rows stay in the L1 cache
   static constexpr int32_t kSpare = 16;          // that a load of the last ones may read behind
-  static constexpr int32_t kHeader =
-      kLaneCount;  // 16-bit numbers in front of the weights; the first one: bytes a weight
+  // 16-bit numbers in front of the weights; the first one: bytes of a weight; the second: whether they lie for
+  // matrices.
+  static constexpr int32_t kHeader = kLaneCount;
   enum Form : int16_t { kPairs = 0, kBytes = 1, kBytePairs = 2 };
 
   static int32_t quads_of(int32_t channels, int32_t kernel_size) {
@@ -39,7 +42,9 @@ struct QuantizedDot {
 
   static size_t weight_count(int32_t channels, int32_t out_stride, int32_t kernel_size) {
     const size_t corrections = static_cast<size_t>(out_stride) * 2;
-    const size_t bytes = static_cast<size_t>(out_stride) * kernel_size * quads_of(channels, kernel_size) * kQuad * 2;
+    // Those of matrices, whose rows end on more numbers.
+    const size_t bytes =
+        out_stride / MatrixWeights::kChannels * MatrixWeights::group_bytes(channels, kernel_size, kBytePairs);
     const size_t pairs = quantized_weight_count(channels, out_stride, kernel_size), dots = corrections + bytes / 2;
     return kHeader + (dots > pairs ? dots : pairs);
   }
@@ -56,11 +61,14 @@ struct QuantizedDot {
     return form;
   }
 
-  // Behind the header: 128 sum(w) of each output channel, then [4 output channels][kernel row][quad][byte of a weight].
+  // Behind the header: 128 sum(w) of each output channel, then [4 output channels][kernel row][quad][byte of a weight],
+  // or as MatrixWeights has it.
   static void pack(const int16_t* canonical, int32_t channels, int32_t out_channels, int32_t out_stride,
                    int32_t kernel_size, int16_t* packed) {
     const Form form = form_of(canonical, channels, out_channels, kernel_size);
+    const bool matrices = arm_features().matrix_product;
     packed[0] = form;
+    packed[1] = matrices;
     packed += kHeader;
     if (form == kPairs) {
       pack_quantized_weights(canonical, channels, out_channels, out_stride, kernel_size, packed);
@@ -74,8 +82,13 @@ struct QuantizedDot {
         for (int32_t i = 0; i < row; ++i) {
           const int32_t w = *canonical++;
           const auto low = static_cast<int8_t>(w & 255);
-          const size_t step = (static_cast<size_t>(o / kChannels) * kernel_size + k) * quads + i / kQuad;
-          int8_t* at = bytes + step * form * 16 + o % kChannels * kQuad + i % kQuad;
+          int8_t* at = bytes;
+          if (matrices) {
+            at += MatrixWeights::place(channels, kernel_size, form, o, k, i);
+          } else {
+            const size_t step = (static_cast<size_t>(o / kChannels) * kernel_size + k) * quads + i / kQuad;
+            at += step * form * 16 + o % kChannels * kQuad + i % kQuad;
+          }
           at[0] = low;
           if (form == kBytePairs) at[16] = static_cast<int8_t>((w - low) / 256);
           sum += static_cast<uint32_t>(w) * 128u;
@@ -118,16 +131,26 @@ struct QuantizedDot {
     Sums() {
       for (int p = 0; p < kCount; ++p) units[p] = middle[p] = top[p] = vdupq_n_s32(0);
     }
+    template <int kLane>
+    static inline __attribute__((always_inline)) void dot(int32x4_t* sum, int8x16_t w, int8x16_t x) {
+#if defined(__clang__)
+      *sum = vdotq_laneq_s32(*sum, w, x, kLane);
+#else
+      // GCC 12 sets those of one sum side by side, for which an in-order processor waits; this way they keep their
+      // order.
+      asm volatile("sdot %0.4s, %1.16b, %2.4b[%3]" : "+w"(*sum) : "w"(w), "w"(x), "i"(kLane));
+#endif
+    }
     // Adds the products of quad kLane of each pixel's 16 numbers.
     template <int kLane>
     inline __attribute__((always_inline)) void add(const int8_t* w, const int8x16_t* low, const int8x16_t* high) {
       const int8x16_t m = vld1q_s8(w);
-      for (int p = 0; p < kCount; ++p) units[p] = vdotq_laneq_s32(units[p], m, low[p], kLane);
-      for (int p = 0; p < kCount; ++p) middle[p] = vdotq_laneq_s32(middle[p], m, high[p], kLane);
+      for (int p = 0; p < kCount; ++p) dot<kLane>(&units[p], m, low[p]);
+      for (int p = 0; p < kCount; ++p) dot<kLane>(&middle[p], m, high[p]);
       if constexpr (kForm == kBytePairs) {
         const int8x16_t g = vld1q_s8(w + 16);
-        for (int p = 0; p < kCount; ++p) top[p] = vdotq_laneq_s32(top[p], g, high[p], kLane);
-        for (int p = 0; p < kCount; ++p) middle[p] = vdotq_laneq_s32(middle[p], g, low[p], kLane);
+        for (int p = 0; p < kCount; ++p) dot<kLane>(&top[p], g, high[p]);
+        for (int p = 0; p < kCount; ++p) dot<kLane>(&middle[p], g, low[p]);
       }
     }
     int32x4_t total(int p, int32x4_t correction) const {
@@ -169,24 +192,49 @@ struct QuantizedDot {
     for (int p = 0; p < kCount; ++p) vst1q_s32(dots + p * kLaneCount, sums.total(p, correction));
   }
 
+  // The sums of `count` pixels, of four output channels.
+  template <int kForm>
+  static void dots_of_4(const Split& split, const QuantizedConvRow& row, int32_t count, const int8_t* w,
+                        const int16_t* correction, int32_t* dots) {
+    const int32x4_t added = vreinterpretq_s32_s16(vld1q_s16(correction));
+    if (count < kPixels) {
+      for (int32_t p = 0; p < count; ++p) tile<1, kForm>(split, row, p, w, added, dots + p * kLaneCount);
+      return;
+    }
+    // The last tile begins where it fits; what it computes again has the same value.
+    for (int32_t p = 0; p < count; p += kPixels) {
+      const int32_t first = p + kPixels <= count ? p : count - kPixels;
+      tile<kPixels, kForm>(split, row, first, w, added, dots + first * kLaneCount);
+    }
+  }
+
+  // `count` pixels from x on.
   template <int kForm>
   static void strip(const Split& split, const QuantizedConvRow& row, int64_t x, int32_t count) {
+    const bool matrices = row.weights[1] != 0;
     const int16_t* const corrections = row.weights + kHeader;
     const int8_t* w = reinterpret_cast<const int8_t*>(corrections + static_cast<size_t>(row.out_stride) * 2);
-    const size_t step = static_cast<size_t>(row.kernel_size) * quads_of(row.channels, row.kernel_size) * kForm * 16;
+    const int32_t step = matrices ? MatrixWeights::kChannels : kChannels;  // output channels
+    const size_t step_bytes =
+        matrices ? MatrixWeights::group_bytes(row.channels, row.kernel_size, kForm)
+                 : static_cast<size_t>(row.kernel_size) * quads_of(row.channels, row.kernel_size) * kForm * 16;
     alignas(16) int32_t dots[kMostPixels * kLaneCount];
     for (int32_t c = 0; c < row.out_stride; c += kLaneCount) {
-      for (int32_t v = 0; v < kLaneCount; v += kChannels, w += step) {
-        const int32x4_t correction = vreinterpretq_s32_s16(vld1q_s16(corrections + static_cast<size_t>(c + v) * 2));
-        if (count < kPixels) {
-          for (int32_t p = 0; p < count; ++p) tile<1, kForm>(split, row, p, w, correction, dots + p * kLaneCount + v);
-        } else {
-          // The last tile begins where it fits; what it computes again has the same value.
-          for (int32_t p = 0; p < count; p += kPixels) {
-            const int32_t first = p + kPixels <= count ? p : count - kPixels;
-            tile<kPixels, kForm>(split, row, first, w, correction, dots + first * kLaneCount + v);
-          }
-        }
+      for (int32_t v = 0; v < kLaneCount; v += step, w += step_bytes) {
+        const int16_t* const correction = corrections + static_cast<size_t>(c + v) * 2;
+        if (matrices)
+          matrix_dots({{split.low[0], split.low[1], split.low[2]},
+                       {split.high[0], split.high[1], split.high[2]},
+                       row.channels,
+                       row.kernel_size,
+                       count,
+                       kForm,
+                       w,
+                       correction,
+                       dots + v,
+                       kLaneCount});
+        else
+          dots_of_4<kForm>(split, row, count, w, correction, dots + v);
       }
       for (int32_t p = 0; p < count; ++p) {
         I32 sums;

@@ -41,3 +41,8 @@ def arm64_program(native: Any) -> Path:
 def test_arm64(native: Any, arm64_program: Path, processor: str, kernels: str) -> None:
     command = (native.emulator, "-L", "/usr/aarch64-linux-gnu", arm64_program, "--gtest_filter=-Blob.Every*")
     assert f"kernels: {kernels}\n" in native.run(*command, QEMU_CPU=processor)
+
+
+def test_arm64_with_matrix_products(native: Any, arm64_program: Path) -> None:
+    command = (native.emulator, "-L", "/usr/aarch64-linux-gnu", arm64_program, "--gtest_filter=QuantizedConv.*")
+    assert "[  PASSED  ]" in native.run(*command, QEMU_CPU="max")

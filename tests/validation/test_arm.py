@@ -100,6 +100,10 @@ def test_models_differ_by_their_pipes() -> None:
             "void bitsr::neon::(anonymous namespace)::finish_strip<24>(bitsr::ConvRow const&, long)",
             "neon::finish_strip<24>",
         ),
+        (
+            "void bitsr::dotprod::(anonymous namespace)::tile<2, 2>(bitsr::dotprod::MatrixStrip const&, int)",
+            "dotprod::tile<2, 2>",
+        ),
         ("main", "main"),
     ],
 )

@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plugin", type=Path, required=True, help="libbitsr_block_counter.so for this machine")
     parser.add_argument("--compiler", default="unknown", help="what compiled the program, for results.json")
     parser.add_argument("--kernel", action="append", help="our kernel; may be repeated; default: auto")
+    parser.add_argument("--processor", default="max", help="that is emulated: what it lacks is not used; default: max")
     parser.add_argument("--side", type=int, default=_SIDE, help="height and width in pixels")
     parser.add_argument("--output", type=Path, default=Path("build/bench-arm"), help="folder of results.json")
     parser.add_argument("cases", nargs="*", default=list(LAYERS), help="layers and .tflite files")
@@ -56,13 +57,24 @@ def _report(asked: argparse.Namespace) -> dict[str, Any]:
     for kernel in asked.kernel or ["auto"]:
         for case in asked.cases:
             name = Path(case).stem
-            counts.append(count_case(program, case, name=name, kernel=kernel, height=asked.side, width=asked.side))
+            counts.append(
+                count_case(
+                    program,
+                    case,
+                    name=name,
+                    kernel=kernel,
+                    height=asked.side,
+                    width=asked.side,
+                    processor=asked.processor,
+                )
+            )
             print(_table(counts[-1]), flush=True)
     return {
         "schema": 1,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "compiler": asked.compiler,
         "emulator": tool_version(EMULATOR),
+        "processor": asked.processor,
         "model": tool_version(MODEL),
         "cases": [asdict(count) for count in counts],
     }

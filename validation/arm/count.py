@@ -43,7 +43,7 @@ class CaseCount:
 
 
 def count_case(
-    program: ArmProgram, case: str, *, name: str, kernel: str, height: int, width: int, processor: str = "max"
+    program: ArmProgram, case: str, *, name: str, kernel: str, height: int, width: int, processor: str
 ) -> CaseCount:
     """Count a layer of :data:`LAYERS` or a .tflite.
 
@@ -52,7 +52,7 @@ def count_case(
         case: the layer, or the path of the artifact.
         name: of the case, in the result.
         kernel: instruction set, as users name it, or "auto".
-        processor: that the emulator shall be.
+        processor: that the emulator shall be, by its name of it; "max" can all.
 
     Raises:
         EnvironmentMissingError: a tool is not installed.

@@ -29,7 +29,7 @@ def cycles_per_run(regions: Sequence[Region], *, processor: str) -> list[float]:
         MODEL,
         "-mtriple=aarch64-linux-gnu",
         f"-mcpu={processor}",
-        "-mattr=+dotprod",
+        "-mattr=+dotprod,+i8mm",
         f"-iterations={_ITERATIONS}",
         "-json",
         text="\n".join(lines) + "\n",

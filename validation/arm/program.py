@@ -90,7 +90,7 @@ def short_name(symbol: str) -> str:
     """The name of a C++ function without return type, arguments and our namespaces."""
     name = re.sub(r"\(anonymous namespace\)::", "", symbol)
     name = re.sub(r"\(.*", "", name)
-    return re.sub(r"^.* ", "", name).removeprefix("bitsr::")
+    return re.sub(r"^[^<]* ", "", name).removeprefix("bitsr::")
 
 
 def _disassembled(path: Path) -> dict[int, str]:
