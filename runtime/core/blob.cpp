@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "bitsr/builder.h"
+#include "graph.h"
 #include "status.h"
 
 namespace bitsr {
@@ -94,6 +95,15 @@ Status read_op(Reader* in, OpSpec* op, int32_t index) {
   return in->ok ? Status{} : truncated("ops");
 }
 
+// Whether an op has weights of 16 bits: twice as many bytes as its attributes and its steps of float32 ask for.
+bool has_wide_weights(const OpSpec& op) {
+  if (op.kind != OpKind::quantized_conv2d) return false;
+  const auto out = static_cast<uint64_t>(op.attributes[quantized_conv2d::kOutChannels]);
+  const auto side = static_cast<uint64_t>(op.attributes[quantized_conv2d::kKernelSize]);
+  const uint64_t channels = op.constants[quantized_conv2d::kInverseStep].bytes / sizeof(float);
+  return op.constants[quantized_conv2d::kWeight].bytes == sizeof(int16_t) * out * side * side * channels;
+}
+
 Status build(const uint8_t* data, size_t size, ProgramBuilder* builder) {
   if (size < kHeaderBytes || memcmp(data, kMagic, 4) != 0)
     return failure(StatusCode::invalid_program,
@@ -142,6 +152,9 @@ Status build(const uint8_t* data, size_t size, ProgramBuilder* builder) {
     OpSpec op;
     const Status status = read_op(&in, &op, static_cast<int32_t>(i));
     if (!status.ok()) return status;
+    if (version < kPixelsVersion && has_wide_weights(op))
+      return failure(StatusCode::invalid_program,
+                     "op %u has weights of 16 bits, which programs of version %u do not have", i, version);
     if (!builder->add_op(op)) return no_memory;
   }
   if (inputs_at != in.offset) return apart("inputs");

@@ -263,6 +263,10 @@ def test_levels_of_16_bits_are_of_the_second_version() -> None:
     assert again is not None
     assert again.dtype == np.int16
     assert np.array_equal(again, wide[0])
+    older = bytearray(blob)
+    struct.pack_into("<I", older, 4, FIRST_VERSION)
+    with pytest.raises(ProgramError, match=f"op {place} has weights of 16 bits, which programs of version 1"):
+        read_program(bytes(older))
 
 
 def test_pixels_are_ends_alone() -> None:

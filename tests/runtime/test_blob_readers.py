@@ -77,15 +77,27 @@ def example() -> Program:
     return program
 
 
-def of_version_2() -> Program:
-    """The same with an input and an output in 8 bits, and weights of 16."""
+def of_wide_weights() -> Program:
+    """The same with weights of 16 bits."""
     program = example()
     place = next(i for i, op in enumerate(program.ops) if op.kind is OpKind.QUANTIZED_CONV2D)
     op = program.ops[place]
     program.ops[place] = replace(op, constants=(np.full((2, 3, 3, 4), -300, np.int16), *op.constants[1:]))
+    return program
+
+
+def of_version_2() -> Program:
+    """The same with an input and an output in 8 bits beside them."""
+    program = of_wide_weights()
     for end in (program.inputs[1], program.outputs[0]):
         program.values[end] = replace(program.values[end], kind=ValueKind.PIXELS)
     return program
+
+
+def wide_weights_in_version_1() -> bytes:
+    blob = bytearray(write(of_wide_weights()))
+    struct.pack_into("<I", blob, 4, 1)
+    return bytes(blob)
 
 
 def limit_of_sums(last: int) -> bytes:
@@ -148,6 +160,7 @@ def checker(native: Any) -> Path:
 def test_both_readers_accept_the_same_blobs(checker: Path) -> None:
     blobs = mutants(write(example())) + mutants(write(of_version_2()))
     blobs += [sealed(bytearray(limit_of_sums(last))) for last in (3, 4, -3, -4)]
+    blobs.append(wide_weights_in_version_1())
     stream = b"".join(struct.pack("<I", len(blob)) + blob for blob in blobs)
     done = subprocess.run([str(checker)], input=stream, capture_output=True, check=True)
     ours = [letter == ord("1") for letter in done.stdout]
@@ -158,5 +171,5 @@ def test_both_readers_accept_the_same_blobs(checker: Path) -> None:
     assert not parted, (
         f"seed {SEED}: C++ says {ours[parted[0]]}, Python {python[parted[0]]} of {blobs[parted[0]].hex()}"
     )
-    assert python[-4:] == [True, False, True, False]
+    assert python[-5:] == [True, False, True, False, False]
     assert sum(python) > 50, "the mutants must contain blobs that are still good"

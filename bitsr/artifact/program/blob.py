@@ -141,6 +141,8 @@ def read_program(blob: bytes) -> Program:
     cursor = ops_offset
     for index in range(op_count):
         op, cursor = _read_op(blob, cursor, program.values, index)
+        old = _is_wide(op) and version == FIRST_VERSION
+        require(not old, f"op {index} has weights of 16 bits, which programs of version {version} do not have")
         program.ops.append(op)
     require(inputs_offset == cursor, "the input list does not follow the ops")
     require(outputs_offset == inputs_offset + 4 * input_count, "the output list does not follow the input list")
