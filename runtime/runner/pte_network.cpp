@@ -153,7 +153,7 @@ class PteNetwork final : public Network {
   Outcome load(EventRecorder* recorder, std::unique_ptr<LoadedMethod>* loaded) const;
   Outcome read_inputs(const et::MethodMeta& meta);
   Outcome give_inputs(et::Method* method);
-  Outcome run(LoadedMethod* loaded, const RunHooks& hooks, RunTime* time);
+  Outcome run_loaded(LoadedMethod* loaded, const RunHooks& hooks, RunTime* time);
   Outcome rewind();
   Outcome read_output_shape();
   Outcome observe(const RunHooks& hooks);
@@ -277,7 +277,7 @@ Outcome PteNetwork::give_inputs(et::Method* method) {
   return {};
 }
 
-Outcome PteNetwork::run(LoadedMethod* loaded, const RunHooks& hooks, RunTime* time) {
+Outcome PteNetwork::run_loaded(LoadedMethod* loaded, const RunHooks& hooks, RunTime* time) {
   et::Method* method = &*loaded->method;
   const OneThread alone(!in_pool_);
   BITSR_TRY(give_inputs(method));
@@ -325,9 +325,9 @@ Outcome PteNetwork::observe(const RunHooks& hooks) {
   std::unique_ptr<LoadedMethod> traced;
   BITSR_TRY(load(&recorder, &traced));
   RunTime time;
-  BITSR_TRY(run(traced.get(), {}, &time));  // it allocates
+  BITSR_TRY(run_loaded(traced.get(), {}, &time));  // it allocates
   recorder.record(&hooks);
-  BITSR_TRY(run(traced.get(), {}, &time));
+  BITSR_TRY(run_loaded(traced.get(), {}, &time));
   if (hooks.profile != nullptr) recorder.report(hooks);
   return {};
 }
@@ -339,7 +339,7 @@ Outcome PteNetwork::run_method(const RunHooks& hooks, RunTime* time) {
   output = {};  // stays so if the run does not succeed: the tensor then has another size, or no result
   if (hooks.profile != nullptr || hooks.result != nullptr) BITSR_TRY(observe(hooks));
   BITSR_TRY(rewind());
-  BITSR_TRY(run(loaded_.get(), hooks, time));
+  BITSR_TRY(run_loaded(loaded_.get(), hooks, time));
   return read_output_shape();
 }
 
