@@ -17,7 +17,7 @@ Rgb = NDArray[np.uint8]
 
 # Filters of resizing, all of them antialiased, and how often each is taken: bicubic is what most programs do.
 _FILTERS = (Image.Resampling.BICUBIC, Image.Resampling.BILINEAR, Image.Resampling.BOX, Image.Resampling.LANCZOS)
-_FILTER_SHARES = (0.55, 0.15, 0.15, 0.15)
+_FILTER_SHARES = (0.7, 0.1, 0.1, 0.1)
 # How many of the noises are the same in all channels, as those of a raw sensor behind its grey balance are not.
 _GREY_NOISE = 0.4
 # Coordinates of a low-resolution picture up to which a degradation mixes pixels: 8 of a JPEG block, and a filter.

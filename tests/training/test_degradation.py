@@ -96,7 +96,7 @@ def test_measured_after_jpeg(pictures: Path) -> None:
 
 def test_settings_are_checked() -> None:
     recipe = find_recipe("ebsr_light_plus_fast_photo_x4")
-    assert load_recipe(recipe).data.degradation.share == 0.8
+    assert load_recipe(recipe).data.degradation.share == 0.5
     for wrong in ("data.degradation.quality=[95, 30]", "data.degradation.share=2", "data.validation_jpeg=0"):
         with pytest.raises(UsageError, match=wrong.partition("=")[0].rpartition(".")[2]):
             load_recipe(recipe, [wrong])

@@ -6,6 +6,7 @@ minutes.
 """
 
 import logging
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -135,4 +136,6 @@ def _device(threads: int) -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     count = threads or torch.get_num_threads()
-    return f"CPU with {torch.backends.cpu.get_cpu_capability()}, {count} thread{'s' if count > 1 else ''}"
+    # More work than the training and its threads that cut pictures make: its seconds a step are no measure of the code.
+    shared = ", shared" if os.getloadavg()[2] > count + 0.5 else ""
+    return f"CPU with {torch.backends.cpu.get_cpu_capability()}, {count} thread{'s' if count > 1 else ''}{shared}"
