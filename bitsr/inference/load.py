@@ -1,12 +1,14 @@
 """From what the user names (nothing, a model id, weights, an artifact) to a session."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from bitsr.artifact.artifact import Artifact
 from bitsr.artifact.formats import FORMATS, format_of
 from bitsr.artifact.weights import embedded_weights, names_file, pretrained_models, read_weights_info
 from bitsr.common.errors import UsageError
+from bitsr.common.pictures import jpeg_quality
 from bitsr.inference.artifact_session import ArtifactSession
 from bitsr.inference.cache import cached_artifact
 from bitsr.inference.pretrained import pretrained_artifact
@@ -18,8 +20,11 @@ log = logging.getLogger(__name__)
 DEFAULT_SCALE = 4
 EAGER = "eager"
 RUNTIMES = (CORE, *FORMATS, EAGER)
-# The families whose trained weights come with bitsr, best first.
+# The families whose trained weights come with bitsr, best first; that for photos goes before them where it is wanted.
 DEFAULT_FAMILIES = ("ebsr_light_plus", "ebsr_light")
+PHOTO_FAMILY = "ebsr_light_plus_fast_photo"
+# The highest quality of JPEG at which the weights for photos give more than the best ones (docs/zoo.md).
+PHOTO_QUALITY = 90
 
 
 def load(
@@ -88,14 +93,16 @@ def stated_scale(name_or_path: str | Path | None, *, scale: int | None = None) -
     return int(number) if number.isascii() and number.isdigit() else None
 
 
-def default_model(scale: int) -> str:
-    """Id of the built-in model of a scale.
+def default_model(scale: int, *, pictures: Sequence[Path] = ()) -> str:
+    """Id of the built-in model of a scale for ``pictures``: that for photos where JPEG has harmed all of them.
 
     Raises:
         UsageError: no weights of this scale come with bitsr.
     """
     have = pretrained_models()
-    for family in DEFAULT_FAMILIES:
+    qualities = [jpeg_quality(picture) for picture in pictures]
+    photos = bool(qualities) and all(quality is not None and quality <= PHOTO_QUALITY for quality in qualities)
+    for family in (*((PHOTO_FAMILY,) if photos else ()), *DEFAULT_FAMILIES):
         if f"{family}_x{scale}" in have:
             return f"{family}_x{scale}"
     scales = sorted({f"x{name.rpartition('_x')[2]}" for name in have})

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bitsr.common.errors import BitsrError, UsageError
-from bitsr.common.pictures import picture_from_image
+from bitsr.common.pictures import picture_from_image, survey
 from bitsr.common.progress import Progress
 from bitsr.inference.batch import Failure, upscale_jobs
 from bitsr.inference.checks import describe
-from bitsr.inference.load import load
+from bitsr.inference.load import DEFAULT_SCALE, default_model, load
 from bitsr.inference.plan import default_target, plan_file, plan_folder
 from bitsr.inference.session import Session
 from bitsr.inference.upscale import upscale_file, upscale_rows
@@ -80,7 +80,8 @@ def upscale(
         source: a file or a folder, whose result is written; RGB (H, W, 3) uint8 or a PIL image of any mode, whose
             result is returned as the same, (scale * H, scale * W, 3) or an image with its transparency.
         target: file or folder of the result; by default beside the source, as ``photo_x4.png`` or ``photos_x4``.
-        model: an open session, or what :func:`bitsr.load` opens.
+        model: an open session, or what :func:`bitsr.load` opens; None is the built-in model for clean pictures, or that
+            for photos where all pictures are JPEGs of a quality at which it gives more.
         scale, runtime, threads: as in :func:`bitsr.load`, for a model that is not open yet.
         overwrite: replace results that exist.
         progress: told of the input pixels that became final, of all.
@@ -105,6 +106,10 @@ def upscale(
             raise UsageError(f"the session is open as {opened}; leave scale, runtime and threads out")
         return _upscale(source, target, session=model, overwrite=overwrite, progress=progress)
     _check_source(source, target)
+    if model is None and isinstance(source, str | Path):
+        path = Path(source)
+        pictures = survey(path).pictures if path.is_dir() else [path]
+        model = default_model(scale or DEFAULT_SCALE, pictures=pictures)
     with load(model, scale=scale, runtime=runtime, threads=threads) as session:
         return _upscale(source, target, session=session, overwrite=overwrite, progress=progress)
 

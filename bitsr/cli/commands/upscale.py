@@ -109,6 +109,7 @@ def upscale(
         from bitsr.inference.session_info import Sampling
 
         sampling = Sampling.asked(steps=steps, seed=seed)
+        model = _built_in(plan, scale=scale) if model is None else model
         session = _open(model, runtime=runtime, scale=scale, threads=count, sampling=sampling, ensemble=ensemble)
         _note_tile(tile, session.info)
     written, failures, untried = _run(session, plan, tile=tile) if plan.jobs else (0, [], 0)
@@ -192,8 +193,18 @@ def _plan(
     return plan, target
 
 
+def _built_in(plan: "Plan", *, scale: int | None) -> str:
+    from bitsr.inference.load import DEFAULT_SCALE, PHOTO_FAMILY, default_model
+
+    scale = scale or DEFAULT_SCALE
+    model = default_model(scale, pictures=[job.source for job in plan.jobs])
+    if model.startswith(PHOTO_FAMILY):
+        note(f"saved as JPEG with losses: {model}, for photos (for clean pictures: -m {default_model(scale)})")
+    return model
+
+
 def _open(
-    model: str | None,
+    model: str,
     *,
     runtime: Runtime | None,
     scale: int | None,

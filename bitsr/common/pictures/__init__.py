@@ -3,7 +3,7 @@
 from bitsr.common.pictures.formats import FORMATS, Format, check_extension, output_format
 from bitsr.common.pictures.listing import EARLIER_RESULT, Listing, check_found, list_pictures, survey
 from bitsr.common.pictures.picture import Metadata, Picture
-from bitsr.common.pictures.reading import READ_BYTES, picture_from_image, picture_size, read_picture
+from bitsr.common.pictures.reading import READ_BYTES, jpeg_quality, picture_from_image, picture_size, read_picture
 from bitsr.common.pictures.writing import write_image, write_picture, write_rows
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Picture",
     "check_extension",
     "check_found",
+    "jpeg_quality",
     "list_pictures",
     "output_format",
     "picture_from_image",

@@ -60,6 +60,9 @@ _NO_PAGE = 0b101  # a reduced copy of another page, or the mask of one
 # into buffers of its own.
 READ_BYTES = 10
 _WEBP_READ_BYTES = 17
+_JPEG_FORMATS = {"JPEG", "MPO"}
+# The sum of the standard's table for luminance (ITU-T T.81, table K.1).
+_STANDARD_LUMINANCE = 3688
 # Smaller pictures than this need no look at their file's size; it is Pillow's own limit.
 _HARMLESS_PIXELS = 2 * 89_478_485
 # Deflate, the densest coding of the usual formats, packs at most 1032 bytes into one, and a byte holds up to 8 pixels.
@@ -86,6 +89,25 @@ def picture_size(path: Path | str) -> tuple[int, int]:
     """
     with _open(Path(path)).image as image:
         return image.size
+
+
+def jpeg_quality(path: Path | str) -> int | None:
+    """The quality that a JPEG was saved with, 1 to 100, from its table for luminance; None for what is no JPEG.
+
+    That of libjpeg whose table has the same mean, which is near what other programs mean by their numbers. A file that
+    can not be read has none; what is wrong with it :func:`read_picture` says.
+    """
+    try:
+        with _open(Path(path)).image as image:
+            tables = getattr(image, "quantization", None) if image.format in _JPEG_FORMATS else None
+    except BitsrError:
+        return None
+    if not tables or 0 not in tables:
+        return None
+    # libjpeg: a table is the standard's times (200 - 2 quality) %, or (5000 / quality) % for qualities below 50.
+    percent = 100 * sum(tables[0]) / _STANDARD_LUMINANCE
+    quality = (200 - percent) / 2 if percent <= 100 else 5000 / percent
+    return min(max(round(quality), 1), 100)
 
 
 def read_picture(path: Path | str, *, keep_gps: bool = False) -> Picture:
