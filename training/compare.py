@@ -89,9 +89,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--run-dir", type=Path, default=Path("runs/comparison"))
     options = parser.parse_intermixed_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    # A list of folders or models ends at the next option only, so that changes behind it are among its items.
+    changes = [item for item in (*options.overrides, *options.models, *map(str, options.sets)) if "=" in item]
+    models = [model for model in options.models if "=" not in model]
+    sets = [folder for folder in options.sets if "=" not in str(folder)]
     try:
-        recipe = load_recipe(find_recipe(options.recipe), options.overrides)
-        results = compare(recipe, options.models, folder=options.run_dir, sets=options.sets)
+        recipe = load_recipe(find_recipe(options.recipe), changes)
+        results = compare(recipe, models, folder=options.run_dir, sets=sets)
     except BitsrError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -46,6 +46,15 @@ def test_models_are_trained_measured_and_not_trained_again(
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*/best.safetensors")} == written
 
 
+@pytest.mark.parametrize("behind", ["recipe", "models", "sets"])
+def test_changes_count_wherever_they_stand(behind: str, recipe: Path, pictures: Path, tmp_path: Path) -> None:
+    parts = {"recipe": [str(recipe)], "models": ["--models", "test_ebsr_plus_x2"], "sets": ["--sets", str(pictures)]}
+    parts[behind].append("steps=1")
+    assert main([item for part in parts.values() for item in part] + ["--run-dir", str(tmp_path / "runs")]) == 0
+    (kept,) = (tmp_path / "runs").glob("*/recipe.yaml")
+    assert yaml.safe_load(kept.read_text())["steps"] == 1
+
+
 def test_scales_are_not_mixed(recipe: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     models = ["test_ebsr_plus_x2", "ebsr_light_x4"]
     assert main([str(recipe), "--models", *models, "--sets", str(pictures), "--run-dir", str(tmp_path / "runs")]) == 2
