@@ -23,7 +23,7 @@ RUNTIMES = (CORE, *FORMATS, EAGER)
 # The families whose trained weights come with bitsr, best first; that for photos goes before them where it is wanted.
 DEFAULT_FAMILIES = ("ebsr_light_plus", "ebsr_light")
 PHOTO_FAMILY = "ebsr_light_plus_fast_photo"
-# The highest quality of JPEG at which the weights for photos give more than the best ones (docs/zoo.md).
+# The highest quality of JPEG at which the weights for photos give as much as the best ones (docs/zoo.md).
 PHOTO_QUALITY = 90
 
 

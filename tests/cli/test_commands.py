@@ -113,8 +113,8 @@ def test_summary(bitsr: Bitsr) -> None:
     assert outcome.code == 0
     assert "body.15.conv2.conv" in outcome.out
     assert "parameters:    1,179,648 weights of few bits, 76,784 floats" in outcome.out
-    # Four maps of 64 channels in float32.
-    assert "memory:        at most 56 MiB for the maps of an artifact, 180x320 pixels or their tiles" in outcome.out
+    # Four maps of 64 channels and the enlarged picture, in float32, and strips of the network's end.
+    assert "memory:        at most 67 MiB for the maps of an artifact, 180x320 pixels or their tiles" in outcome.out
     counted = bitsr("summary", "ebsr_light_x4", "--size", "1x3x128x128", "--convention", "ebsr")
     assert "total:         2.24 G FLOPs, 0.114 M parameters" in counted.out
     assert bitsr("summary", "ebsr_light_x4", "--convention", "thop").code == 2
