@@ -106,6 +106,11 @@ def test_the_page_shows_the_pixels_of_python(found: dict[str, bytes], photo: NDA
         assert (pixels[..., 3] == 255).all()
 
 
+def test_the_site_is_small() -> None:
+    """A visitor's phone loads all of it, but for the networks that nobody chose."""
+    assert sum(file.stat().st_size for file in SITE.iterdir()) < 1.5e6
+
+
 def test_the_kernels_are_those_of_webassembly(found: dict[str, bytes]) -> None:
     assert b"(wasm)" in found["status"]
 
