@@ -15,14 +15,17 @@ struct DestroyProgram {
   void operator()(Program* program) const { Program::destroy(program); }
 };
 
+using OwnedProgram = std::unique_ptr<Program, DestroyProgram>;
+
 struct CoreProgram {
   // From one map to one map; null where the network needs its framework, because of what `foreign` names.
-  std::unique_ptr<Program, DestroyProgram> program;
+  OwnedProgram program;
   std::string foreign;
   Shape input{};  // that the file says; sides are 0 where any will do
 };
 
-// Failure: the file is damaged, of another version than this library reads, or its program is no valid one.
+// Failure: the file is damaged, of another version than this library reads, or its program is no valid one; `*found` is
+// empty then.
 Status load_tflite_program(const uint8_t* file, size_t size, Isa isa, CoreProgram* found);
 Status load_pte_program(const uint8_t* file, size_t size, Isa isa, CoreProgram* found);
 

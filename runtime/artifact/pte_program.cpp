@@ -1,6 +1,7 @@
 // A .pte whose method is one call of our delegate.
 #include <cstring>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core_program.h"
@@ -205,16 +206,17 @@ Status Method::find_data(size_t delegate) {
 }
 
 Status Method::load(Isa isa, CoreProgram* found) const {
-  Program* program = nullptr;
-  const Status status = Program::load(blob_, blob_bytes_, isa, &program);
-  found->program.reset(program);
+  Program* loaded = nullptr;
+  const Status status = Program::load(blob_, blob_bytes_, isa, &loaded);
   if (!status.ok()) return status;
+  OwnedProgram program(loaded);
   const int64_t* sides = input_.sides;
   Shape in{};
   if (program->input_count() != 1 || program->output_count() != 1 || sides[0] < 1 ||
       !program->input_shape(0, sides[0], 1, 1, &in).ok() || in.c != sides[1] ||
       program->input_is_pixels(0) != input_.is_pixels || program->output_is_pixels(0) != output_.is_pixels)
     return damaged("delegate's arguments");
+  found->program = std::move(program);
   found->input = {sides[0], sides[1], input_.is_static ? sides[2] : 0, input_.is_static ? sides[3] : 0};
   return {};
 }

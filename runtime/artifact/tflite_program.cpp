@@ -228,12 +228,13 @@ Status Graph::load(Isa isa, CoreProgram* found) const {
   if (!builder.add_output(translation.value_of(output_))) return failure(StatusCode::out_of_memory, "out of memory");
   Program* program = nullptr;
   const Status status = builder.finish(isa, &program);
+  if (!status.ok()) return status;
   found->program.reset(program);
   tflite::GraphTensor in;
   find(input_, &in);
   const auto fixed = [](int32_t side) { return side > 0 ? side : 0; };
   found->input = {std::max(1, in.signature[0]), in.channels, fixed(in.signature[1]), fixed(in.signature[2])};
-  return status;
+  return {};
 }
 
 }  // namespace
