@@ -13,10 +13,10 @@ import torch
 from bitsr.common.errors import BitsrError, UsageError
 from bitsr.common.files import atomic_write
 from bitsr.training.evaluate import evaluate
-from bitsr.training.models import create_model, model_info
+from bitsr.training.models import model_info
 from bitsr.training.recipe import Recipe, find_recipe, load_recipe
 from bitsr.training.trainer import train
-from bitsr.training.weights import load_weights
+from bitsr.training.weights import load_model
 
 Result = dict[str, Any]
 RESULTS = "comparison.json"
@@ -51,8 +51,7 @@ def compare(recipe: Recipe, models: list[str], *, folder: Path, sets: list[Path]
         best = _trained(
             recipe.model_copy(update={"model": name, "data": data, "validate_every": recipe.steps}), folder / name
         )
-        model = create_model(name)
-        load_weights(model, best)
+        model = load_model(best)
         figures = {path.name: evaluate(model, folder=path, scale=model.info.scale, bicubic=False).psnr for path in sets}
         results.append({"model": name, "steps": recipe.steps, "PSNR": figures})
         with atomic_write(folder / RESULTS) as temporary:

@@ -54,6 +54,11 @@ def publish(
     """
     best = run_dir / "best.safetensors"
     info = read_weights_info(best)
+    if info.settings:
+        raise UsageError(
+            f"the settings of '{info.model}' were changed ({', '.join(info.settings)}), expected none; "
+            "register the network under an id of its own (docs/new_block.md)"
+        )
     model = create_model(info.model)
     load_weights(model, best)
     content = yaml.safe_load(info.recipe)

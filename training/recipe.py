@@ -7,6 +7,7 @@ from typing import Any, Literal, Self, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from bitsr.artifact.fields import Setting
 from bitsr.common.errors import UsageError
 from bitsr.common.files import atomic_write
 
@@ -142,6 +143,9 @@ class Recipe(_Strict):
     """Everything that decides a training's result."""
 
     model: str
+    settings: dict[str, Setting] = Field(
+        default={}, description="fields of the model's configuration that differ, such as blocks: 4 (create_model)"
+    )
     data: Data
     steps: int = Field(ge=1)
     batch_size: int = Field(default=16, ge=1, description="pictures per step, over all devices together")

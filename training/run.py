@@ -98,6 +98,7 @@ class RunFolder:
         """Store the averaged weights in full precision."""
         info = WeightsInfo(
             model=self.recipe.model,
+            settings=self.recipe.settings,
             steps=step,
             recipe=self.recipe.to_yaml(),
             data=[folder.name for folder in self.recipe.data.train],

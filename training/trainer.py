@@ -20,7 +20,7 @@ from bitsr.training.evaluate import check_set, evaluate
 from bitsr.training.event_files import event_logger
 from bitsr.training.interrupt import StopRequest
 from bitsr.training.layers import BinaryConv2d
-from bitsr.training.models import SuperResolutionModel, create_model
+from bitsr.training.models import SuperResolutionModel, configured_model
 from bitsr.training.optimizers import make_optimizers
 from bitsr.training.progress import TrainingProgress
 from bitsr.training.ranks import end_others, on_any, share_of_batch
@@ -79,7 +79,7 @@ def train(recipe: Recipe, *, run_dir: Path, resume: bool = False, minutes: float
 
     data = PairFolder(
         recipe.data.train,
-        scale=create_model(recipe.model).info.scale,
+        scale=configured_model(recipe.model, recipe.settings).info.scale,
         patch=recipe.data.patch,
         cache=recipe.data.cache,
         on_broken=recipe.data.on_broken,
@@ -213,7 +213,7 @@ def _fabric(recipe: Recipe, folder: Path) -> Fabric:
 
 
 def _initial_model(recipe: Recipe, *, transfer: bool) -> SuperResolutionModel:
-    model = create_model(recipe.model)
+    model = configured_model(recipe.model, recipe.settings)
     if recipe.init_from and transfer:
         result = transfer_weights(model, recipe.init_from)
         log.info("%d tensors taken from %s", len(result.taken), recipe.init_from)

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 # Returns the value as it is kept; raises ProblemError for another one.
 Check = Callable[[Any], Any]
+# A value of JSON that holds no others.
+Setting = bool | int | float | str | None
 _Fields = TypeVar("_Fields", bound="CheckedFields")
 _CHECK = "check"
 _LONGEST = 80
@@ -133,6 +135,13 @@ def text(value: Any) -> str:
     if any("\ud800" <= char <= "\udfff" for char in value):
         raise ProblemError(f"is {shown(value)}, expected a text in Unicode, without halves of characters")
     return value
+
+
+def plain(value: Any) -> Setting:
+    """A number, a text, true or false, or null."""
+    if value is None or isinstance(value, bool):
+        return value
+    return text(value) if isinstance(value, str) else value if type(value) is int else number(value)
 
 
 def one_of(*choices: Any) -> Check:

@@ -5,10 +5,22 @@ Nothing here needs torch, nor safetensors: a file of that format begins with the
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from bitsr.artifact.fields import (
+    CheckedFields,
+    Setting,
+    checked,
+    dict_of,
+    from_object,
+    list_of,
+    number,
+    plain,
+    text,
+    whole,
+)
 from bitsr.common.errors import WeightsError
 
 FORMAT = "bitsr-weights-1"
@@ -22,18 +34,20 @@ CHECKSUMS = "SHA256SUMS"
 
 
 @dataclass(frozen=True)
-class WeightsInfo:
+class WeightsInfo(CheckedFields):
     """What is known about trained weights.
 
+    ``settings`` are the fields of the model's configuration that differ from those of its id.
     ``figures`` maps a set's name to ``{"psnr", "ssim", "bicubic_psnr", "bicubic_ssim"}``; ``data`` names the training
     sets; ``recipe`` is the YAML text.
     """
 
-    model: str
-    steps: int = 0
-    data: list[str] = field(default_factory=list)
-    recipe: str = ""
-    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+    model: str = checked(text)
+    steps: int = checked(whole(least=0), default=0)
+    data: list[str] = checked(list_of(text), default_factory=list)
+    recipe: str = checked(text, default="")
+    figures: dict[str, dict[str, float]] = checked(dict_of(dict_of(number)), default_factory=dict)
+    settings: dict[str, Setting] = checked(dict_of(plain), default_factory=dict)
 
 
 def weights_folder() -> Path:
@@ -143,7 +157,7 @@ def parse_header(metadata: dict[str, str] | None, *, path: Path) -> WeightsInfo:
             f"found {metadata.get('format', 'none')}; {_how_to_import(path)}"
         )
     try:
-        return WeightsInfo(**json.loads(metadata["info"]))
+        return from_object(WeightsInfo, json.loads(metadata["info"]))
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
             f"the description in the weights file {path} is broken ({error}); expected one written by this version of "

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bitsr.common.errors import UsageError
 from bitsr.training.compare import main, table
+from bitsr.training.publish import publish
+from bitsr.training.weights import load_model
 
 
 @pytest.fixture
@@ -53,6 +56,24 @@ def test_changes_count_wherever_they_stand(behind: str, recipe: Path, pictures: 
     assert main([item for part in parts.values() for item in part] + ["--run-dir", str(tmp_path / "runs")]) == 0
     (kept,) = (tmp_path / "runs").glob("*/recipe.yaml")
     assert yaml.safe_load(kept.read_text())["steps"] == 1
+
+
+def test_settings_of_the_models_are_those_of_the_recipe(recipe: Path, pictures: Path, tmp_path: Path) -> None:
+    command = [str(recipe), "settings.blocks=2", "--models", "test_e2fif_x2", "--sets", str(pictures)]
+    assert main([*command, "--run-dir", str(tmp_path / "runs")]) == 0
+    best = tmp_path / "runs" / "test_e2fif_x2" / "best.safetensors"
+    assert load_model(best).info.config["blocks"] == 2
+    with pytest.raises(UsageError, match=r"the settings of 'test_e2fif_x2' were changed \(blocks\)"):
+        publish(best.parent, folder=tmp_path)
+
+
+def test_a_setting_that_the_model_has_not(
+    recipe: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [str(recipe), "settings.block=2", "--models", "test_e2fif_x2", "--sets", str(pictures)]
+    assert main([*command, "--run-dir", str(tmp_path / "runs")]) == 2
+    assert "'test_e2fif_x2' has no setting 'block'; did you mean blocks" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_scales_are_not_mixed(recipe: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

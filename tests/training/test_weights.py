@@ -120,6 +120,11 @@ def test_a_broken_description_and_values_that_are_not_finite(tmp_path: Path) -> 
         {"info": "{"},
         {"info": "[]"},
         {"info": '{"model": "x", "new": 1}'},
+        {"info": '{"model": 1}'},
+        {"info": '{"model": "x", "steps": -1}'},
+        {"info": '{"model": "x", "figures": {"Set5": 30}}'},
+        {"info": '{"model": "x", "settings": 5}'},
+        {"info": '{"model": "x", "settings": {"blocks": [2]}}'},
     ):
         save_file({"a": torch.zeros(1)}, path, metadata={"format": "bitsr-weights-1", **info})
         with pytest.raises(WeightsError, match="the description in the weights file"):
@@ -130,6 +135,22 @@ def test_a_broken_description_and_values_that_are_not_finite(tmp_path: Path) -> 
     save_weights(path, state, WeightsInfo(model="test_ebsr_plus_x2"))
     with pytest.raises(WeightsError, match=r"not finite in 1 tensors, the first is head\.weight"):
         load_weights(model, path)
+
+
+def test_weights_carry_the_settings_of_their_model(tmp_path: Path) -> None:
+    """A file of an id whose configuration was changed makes that network again, and fits no other."""
+    path = tmp_path / "a.safetensors"
+    model = create_model("test_ebsr_plus_x2", blocks=3)
+    info = WeightsInfo(model="test_ebsr_plus_x2", settings={"blocks": 3})
+    save_weights(path, model.state_dict(), info)
+    assert load_model(path).info.config["blocks"] == 3
+    assert read_weights_info(path) == info
+    with pytest.raises(WeightsError, match=r"with blocks=3, got a model whose blocks is 2; create it with the same"):
+        load_weights(create_model("test_ebsr_plus_x2"), path)
+    for settings in ({"pretrained": True}, {"model_id": "x"}):
+        save_weights(path, model.state_dict(), WeightsInfo(model="test_ebsr_plus_x2", settings=settings))
+        with pytest.raises(UsageError, match=f"has no setting '{next(iter(settings))}'"):
+            load_model(path)
 
 
 def test_transfer_takes_the_body_and_says_what_it_left(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_wrong_arguments() -> None:
         run_bench(kernels=["fast"])
     with pytest.raises(UsageError, match="thread count is 0, expected 1 to 256"):
         run_bench(threads=(1, 0))
-    with pytest.raises(UsageError, match="case is 'body', expected some of: layer, network, families"):
+    with pytest.raises(UsageError, match="case is 'body', expected some of: layer, network, families, diffusion"):
         run_bench(cases=("layer", "body"))
     with pytest.raises(UsageError, match="runtime is 'onnx', expected some of: pte, tflite, core"):
         run_bench(runtimes=("onnx",))
@@ -160,6 +160,37 @@ def test_the_core_takes_networks_of_our_ops_alone() -> None:
     assert bench_core.lowered(whole, network="whole", example=x, ours=True) is not None
     with pytest.raises(ExportError, match="our kernels alone"):
         bench_core.lowered(whole, network="whole", example=x, ours=False)
+
+
+def test_a_step_of_a_diffusion_model_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("executorch")
+    pytest.importorskip("ai_edge_litert")
+    monkeypatch.setattr(networks, "DIFFUSION_NETWORK", "test_bidiffsr_x2")
+    monkeypatch.setattr(networks, "DIFFUSION_FLOAT", "test_sr3_x2")
+    monkeypatch.setitem(networks.SHAPES, "diffusion", (1, 6, 32, 32))
+    bench = bench_a_layer(cases=("diffusion",), runtimes=("pte", "tflite"))
+    assert bench.report()["failed"] == []
+    in_python = {(item.network, item.runtime, item.ours) for item in bench.rows if item.host == "python"}
+    assert in_python == {
+        (network, runtime, ours)
+        for runtime in (EXECUTORCH, LITERT)
+        for network, ours in (
+            ("test_bidiffsr_x2, a step", True),
+            (networks.FLOAT_GEOMETRY, False),
+            ("test_sr3_x2, a step", False),
+        )
+    }
+
+
+def test_a_step_takes_its_timestep_along() -> None:
+    """What is timed is the step at its timestep, not a graph that a constant has emptied."""
+    model = create_model("test_bidiffsr_x2")
+    step = networks.Step(deploy_form(model)).eval()
+    x = torch.rand(1, 6, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(step(x), step.step(x, step.timestep))
+        x[0, 0, 0, 0] = 3.0
+        assert torch.equal(step(x), step.step(x, step.timestep + 1))
 
 
 def test_a_candidate_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

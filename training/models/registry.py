@@ -6,7 +6,7 @@ A network knows nothing of its registration; :func:`create_model` adds ``info`` 
 import dataclasses
 import difflib
 import fnmatch
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -80,8 +80,23 @@ def create_model(model_id: str, *, pretrained: bool = False, **overrides: Any) -
         UsageError: the builder of the id fails, or gives no network.
         WeightsError: ``pretrained``, and no weights of this model come with bitsr, or they do not fit the overrides.
     """
+    model = configured_model(model_id, overrides)
+    if pretrained:
+        # Weights are above models: they are read into one.
+        from bitsr.artifact.weights import embedded_weights
+        from bitsr.training.weights import load_weights
+
+        load_weights(model, embedded_weights(model_id))
+    return model
+
+
+def configured_model(model_id: str, settings: Mapping[str, Any]) -> SuperResolutionModel:
+    """A registered model with fresh weights, its configuration changed by ``settings``; errors as :func:`create_model`.
+
+    For settings that come from a file: whatever their names, they are fields of the configuration and nothing else.
+    """
     registration = _lookup(model_id)
-    config = _overridden(model_id, registration.config, overrides)
+    config = _overridden(model_id, registration.config, settings)
     model = _built(model_id, registration, config)
     model.info = ModelInfo(
         id=model_id,
@@ -93,12 +108,6 @@ def create_model(model_id: str, *, pretrained: bool = False, **overrides: Any) -
         fixed_size=model.fixed_size,
         config={} if config is None else dataclasses.asdict(config),
     )
-    if pretrained:
-        # Weights are above models: they are read into one.
-        from bitsr.artifact.weights import embedded_weights
-        from bitsr.training.weights import load_weights
-
-        load_weights(model, embedded_weights(model_id))
     return model
 
 
@@ -144,7 +153,7 @@ def _lookup(model_id: str) -> _Registration:
         raise UnknownNameError(f"there is no model '{model_id}'; {hint}") from None
 
 
-def _overridden(model_id: str, config: Any, overrides: dict[str, Any]) -> Any:
+def _overridden(model_id: str, config: Any, overrides: Mapping[str, Any]) -> Any:
     names = [] if config is None else [field.name for field in dataclasses.fields(config)]
     for name in overrides:
         if name not in names:

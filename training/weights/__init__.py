@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from bitsr.artifact.fields import Setting
 from bitsr.artifact.weights import (
     CHECKSUMS,
     FORMAT,
@@ -25,7 +26,7 @@ from bitsr.artifact.weights import (
 )
 from bitsr.common.errors import UsageError, WeightsError
 from bitsr.common.files import atomic_write
-from bitsr.training.models import SuperResolutionModel, create_model, list_models
+from bitsr.training.models import SuperResolutionModel, configured_model, create_model, list_models
 from bitsr.training.weights.packing import packed_tensors, unpacked
 
 
@@ -91,6 +92,12 @@ def load_weights(model: SuperResolutionModel, path: Path | str) -> WeightsInfo:
             f"{path} holds weights of '{info.model}', expected '{model.info.id}'; "
             f"use the model '{info.model}' or other weights"
         )
+    other = [name for name, value in info.settings.items() if model.info.config.get(name) != value]
+    if other:
+        raise WeightsError(
+            f"{path} holds weights of '{info.model}' with {_shown(info.settings)}, got a model whose {other[0]} is "
+            f"{model.info.config.get(other[0])!r}; create it with the same settings"
+        )
     broken = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if broken:
         raise WeightsError(
@@ -104,6 +111,10 @@ def load_weights(model: SuperResolutionModel, path: Path | str) -> WeightsInfo:
             f"the tensors of {path} do not fit '{info.model}': {' '.join(str(error).split())}"
         ) from error
     return info
+
+
+def _shown(settings: dict[str, Setting]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in settings.items())
 
 
 def load_model(id_or_path: str | Path, *, scale: int | None = None) -> SuperResolutionModel:
@@ -120,7 +131,8 @@ def load_model(id_or_path: str | Path, *, scale: int | None = None) -> SuperReso
         path = embedded_weights(name)
     elif not names_file(name):
         create_model(name)  # Raises the error that suggests the nearest id.
-    model = create_model(read_weights_info(path).model)
+    info = read_weights_info(path)
+    model = configured_model(info.model, info.settings)
     load_weights(model, path)
     if scale is not None and scale != model.info.scale:
         raise UsageError(f"{name} is a x{model.info.scale} model, but scale {scale} was asked for")

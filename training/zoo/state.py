@@ -16,7 +16,7 @@ from torch import Tensor
 from bitsr.common.errors import TrainingError
 from bitsr.common.files import atomic_write, make_folder
 from bitsr.training.layers import BinaryConv2d
-from bitsr.training.models import SuperResolutionModel, create_model
+from bitsr.training.models import SuperResolutionModel, configured_model
 from bitsr.training.optimizers import make_optimizers
 from bitsr.training.recipe import Recipe
 from bitsr.training.run import Position, RunFolder, read_checkpoint
@@ -35,7 +35,7 @@ def save_state(checkpoint: Path, target: Path, recipe: Recipe) -> None:
         TrainingError: the checkpoint is broken.
     """
     content = read_checkpoint(checkpoint)
-    model = create_model(recipe.model)
+    model = configured_model(recipe.model, recipe.settings)
     latent = {f"{name}.weight" for name, layer in model.named_modules() if isinstance(layer, BinaryConv2d)}
     tensors = {MODEL + name: t.half() if name in latent else t for name, t in content["model"].items()}
     optimizers = make_optimizers(model, recipe.optimizer)
@@ -66,7 +66,7 @@ def restore_state(path: Path, run: RunFolder) -> None:
     """
     position, model_id, tensors = _read(path)
     # The layout of the trainer's model: a fused optimizer walks weights and moments side by side through memory.
-    model = create_model(run.recipe.model)
+    model = configured_model(run.recipe.model, run.recipe.settings)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     try:
         model.load_state_dict(

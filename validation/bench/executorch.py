@@ -12,8 +12,17 @@ from bitsr.runtime import KERNEL_VARIABLE
 from bitsr.validation.bench.candidates import EXECUTORCH, FLOAT_KERNEL, INT8_KERNEL, Call, Candidate
 
 
-def lowered(module: nn.Module, *, network: str, example: Tensor, ours: bool) -> Candidate:
-    """For the example's size. The input stays where the caller has it: nobody pays for a copy of it."""
+def lowered(module: nn.Module, *, network: str, example: Tensor, ours: bool, fixed: bool = False) -> Candidate:
+    """For the example's size. The input stays where the caller has it: nobody pays for a copy of it.
+
+    One that is ``fixed`` is lowered as `bitsr export` does it, whose passes a larger graph needs; its input is copied,
+    and pixel shuffles of a float network are ours, in its favour: ExecuTorch's own are slower.
+    """
+    if fixed:
+        from bitsr.export.executorch.lower import lower
+
+        content = lower(module.eval(), channels=example.shape[1], max_pixels=0, example_inputs=(example,)).content
+        return Candidate(network, EXECUTORCH, None if ours else FLOAT_KERNEL, content)
     with quiet():
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower

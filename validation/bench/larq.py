@@ -11,6 +11,8 @@ from types import TracebackType
 from bitsr.common.errors import BitsrError, UsageError
 
 RUNTIME, KERNEL = "Larq Compute Engine", "indirect BGEMM"
+# What its worker builds.
+CASES = ("layer", "network")
 _REMEDY = (
     "create an environment with `pip install larq larq-compute-engine tensorflow-cpu==2.15.1 'numpy<2'` on Python 3.11 "
     "and name its python by --larq-python, or leave it out"
@@ -44,7 +46,7 @@ def check(python: Path) -> None:
 class Larq:
     """One network in a process of its own; a call takes the round trip of a line through a pipe with it.
 
-    ``case`` is "layer" or "network". Use it as a context: leaving ends the process. ``processor`` has the milliseconds
+    ``case`` is one of :data:`CASES`. Use it as a context: leaving ends the process. ``processor`` has the milliseconds
     of processor time of each call.
     """
 

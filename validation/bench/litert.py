@@ -10,16 +10,17 @@ from bitsr.runtime.litert import TfliteNetwork
 from bitsr.validation.bench.candidates import FLOAT_KERNEL, INT8_KERNEL, LITERT, Call, Candidate
 
 
-def lowered(module: nn.Module, *, network: str, example: Tensor, ours: bool) -> Candidate:
-    """For any size up to the example's, compared with the module on the pictures of an export's check.
+def lowered(module: nn.Module, *, network: str, example: Tensor, ours: bool, fixed: bool = False) -> Candidate:
+    """For any size up to the example's or for it alone, compared with the module as an export is.
 
     Raises:
         ExportError: it can not be converted, or computes something else.
         RuntimeLibraryError: ``ours``, and the native library is missing.
     """
     _, channels, height, width = example.shape
-    content = lower(module.eval(), channels=channels, max_pixels=height * width, ours=ours).content
-    checks: list[tuple[Tensor, ...]] = [(x,) for x in check_pictures(channels)]
+    only = (example,) if fixed else None
+    content = lower(module.eval(), channels=channels, max_pixels=height * width, ours=ours, example_inputs=only).content
+    checks: list[tuple[Tensor, ...]] = [(x,) for x in check_pictures(channels)] if only is None else [only]
     reference = Reference.of(module, checks)
     done, reason = verify(content, reference, kind="tflite", ours=ours, name=f"{network} in {LITERT}")
     if done is None:

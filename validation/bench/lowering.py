@@ -12,7 +12,7 @@ from bitsr.validation.bench import networks
 from bitsr.validation.bench.candidates import CORE, EXECUTORCH, FLOAT_KERNEL, INT8_KERNEL, LITERT, Candidate
 from bitsr.validation.bench.journal import Journal
 
-CASES = ("layer", "network", "families")
+CASES = tuple(networks.SHAPES)
 # By the words of `--runtime`: each framework is called by the format that it runs.
 RUNTIMES = {"pte": EXECUTORCH, "tflite": LITERT, "core": CORE}
 # By their names in an import, so that a missing one is said before minutes are spent on the other runtime.
@@ -40,29 +40,34 @@ class Lowered:
 
 def lower_case(case: str, *, runtimes: tuple[str, ...], samples: list[Tensor] | None, journal: Journal) -> Lowered:
     """Lower what takes part in ``case``; ``samples`` are pictures that calibrate int8, ``None`` leaves int8 out."""
-    x = torch.rand(1, 3, networks.SIDE, networks.SIDE)
+    x = torch.rand(networks.SHAPES[case])
     binary: Networks = networks.binary_networks
     opponents: Networks = networks.float_networks
     if case == "layer":
         # Channels last, as the runtimes' kernels want it: no transpose is part of any time.
-        x = torch.randn(1, networks.CHANNELS, *x.shape[2:]).to(memory_format=torch.channels_last)
+        x = torch.randn(x.shape).to(memory_format=torch.channels_last)
         samples = None if samples is None else networks.feature_maps(samples)
         binary, opponents = networks.binary_layers, networks.float_layers
     elif case == "families":
         binary, opponents = networks.families, dict  # those of the networks are theirs too
+    elif case == "diffusion":
+        binary, opponents = networks.diffusion_steps, networks.float_diffusion_steps
+        samples = None  # a step is calibrated by what lies on the way to a picture, which no photo is
+    # A step of a diffusion model has one size.
+    fixed = case == "diffusion"
     found: list[Candidate] = []
     for runtime in runtimes:
         backend, called = _backend(runtime), RUNTIMES[runtime]
         for name, network in binary().items():
             with journal.step(f"lower {name}, {called}, our kernels"):
-                candidate = backend.lowered(network, network=name, example=x, ours=True)
+                candidate = backend.lowered(network, network=name, example=x, ours=True, fixed=fixed)
                 # The core takes networks of our ops alone.
                 found += [] if candidate is None else [candidate]
         if called == CORE:
             continue
         for name, network in opponents().items():
             with journal.step(f"lower {name}, {called} {FLOAT_KERNEL}"):
-                found.append(backend.lowered(network, network=name, example=x, ours=False))
+                found.append(backend.lowered(network, network=name, example=x, ours=False, fixed=fixed))
             if samples is not None:
                 with journal.step(f"lower {name}, {called} {INT8_KERNEL}"):
                     found.append(backend.quantized(network, network=name, example=x, samples=samples))

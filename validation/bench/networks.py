@@ -23,8 +23,18 @@ BINARY_NETWORKS = (BINARY_NETWORK, "ebsr_light_plus_fast_x4", "ebsr_light_plus_t
 FAMILIES = ("bbcu_m_x4", "frbc_x4", "binedsr_res_pixel_bin_pixel_x4")
 FLOAT_GEOMETRY = "float convolutions of its geometry"
 FLOAT_NETWORK = "srresnet_x4"
+# One step of a diffusion model, and of the float one that its paper compares it with.
+DIFFUSION_NETWORK, DIFFUSION_FLOAT = "bidiffsr_x4", "sr3_x4"
+# What is timed, and the input of each case's candidates.
+SHAPES = {
+    "layer": (1, CHANNELS, SIDE, SIDE),
+    "network": (1, 3, SIDE, SIDE),
+    "families": (1, 3, SIDE, SIDE),
+    "diffusion": (1, 6, SIDE, SIDE),
+}
 BINARY_LAYER, FLOAT_LAYER = "binary layer", "float layer"
 _MAX_CROPS = 2
+_MIDDLE_TIMESTEP = 1000
 
 
 class BinaryLayer(nn.Module):
@@ -42,6 +52,23 @@ class BinaryLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x, residual=x)
+
+
+class Step(nn.Module):
+    """A diffusion model's step in the middle of its timesteps: (1, 6, 128, 128), enlarged picture and x_t -> noise."""
+
+    timestep: Tensor
+
+    def __init__(self, step: nn.Module) -> None:
+        super().__init__()
+        self.step = step
+        self.register_buffer("timestep", torch.tensor([_MIDDLE_TIMESTEP]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Of a constant timestep nothing would be left to time; a step further is for values that no picture has.
+        further = (x[:, 0, 0, 0] > 2).to(torch.int64)
+        y: Tensor = self.step(x, self.timestep + further)
+        return y
 
 
 def binary_layers() -> dict[str, nn.Module]:
@@ -67,6 +94,18 @@ def binary_networks() -> dict[str, nn.Module]:
 
 def families() -> dict[str, nn.Module]:
     return {name: deploy_form(create_model(name)) for name in FAMILIES}
+
+
+def diffusion_steps() -> dict[str, nn.Module]:
+    return {f"{DIFFUSION_NETWORK}, a step": Step(deploy_form(create_model(DIFFUSION_NETWORK))).eval()}
+
+
+def float_diffusion_steps() -> dict[str, nn.Module]:
+    """Opponents of the step, as those of the networks."""
+    return {
+        FLOAT_GEOMETRY: Step(float_twin(fold(create_model(DIFFUSION_NETWORK)))).eval(),
+        f"{DIFFUSION_FLOAT}, a step": Step(fold(create_model(DIFFUSION_FLOAT))).eval(),
+    }
 
 
 def calibration_pictures(paths: list[Path]) -> list[Tensor]:

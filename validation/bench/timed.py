@@ -82,7 +82,7 @@ class Stopwatch:
                 with self._journal.guard(f"load {_called(run)}"):
                     calls[str(number)] = _loaded(candidate, kernel, x, threads)
                     loaded[str(number)] = run
-            if self._larq_python is not None and case != "families":
+            if self._larq_python is not None and case in larq.CASES:
                 with self._journal.step(f"build the {case} in {larq.RUNTIME}"):
                     worker = stack.enter_context(larq.Larq(self._larq_python, case=case, threads=threads))
                     self.larq_version = worker.version

@@ -38,7 +38,7 @@ def bench(
     threads: Annotated[
         str | None, Option(help="Thread counts, separated by commas.", show_default="1, and all processors")
     ] = None,
-    case: Annotated[str, Option(help="Cases, separated by commas.")] = "layer,network,families",
+    case: Annotated[str, Option(help="Cases, separated by commas.")] = "layer,network,families,diffusion",
     runtime: Annotated[
         str,
         Option(help="Runtimes, separated by commas: pte (ExecuTorch), tflite (LiteRT), core (no framework)."),
