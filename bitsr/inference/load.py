@@ -23,8 +23,8 @@ RUNTIMES = (CORE, *FORMATS, EAGER)
 # The families whose trained weights come with bitsr, best first; that for photos goes before them where it is wanted.
 DEFAULT_FAMILIES = ("ebsr_light_plus", "ebsr_light")
 PHOTO_FAMILY = "ebsr_light_plus_fast_photo"
-# The highest quality of JPEG at which the weights for photos give as much as the best ones (docs/zoo.md).
-PHOTO_QUALITY = 90
+# By scale, the highest quality of JPEG at which the weights for photos give as much as the best ones (docs/zoo.md).
+PHOTO_QUALITY = {2: 95, 4: 90}
 
 
 def load(
@@ -101,7 +101,8 @@ def default_model(scale: int, *, pictures: Sequence[Path] = ()) -> str:
     """
     have = pretrained_models()
     qualities = [jpeg_quality(picture) for picture in pictures]
-    photos = bool(qualities) and all(quality is not None and quality <= PHOTO_QUALITY for quality in qualities)
+    most = PHOTO_QUALITY.get(scale, 0)
+    photos = bool(qualities) and all(quality is not None and quality <= most for quality in qualities)
     for family in (*((PHOTO_FAMILY,) if photos else ()), *DEFAULT_FAMILIES):
         if f"{family}_x{scale}" in have:
             return f"{family}_x{scale}"
