@@ -13,7 +13,7 @@ from bitsr.common.errors import UsageError
 from bitsr.training.evaluate import evaluate
 from bitsr.training.models import create_model
 from bitsr.training.weights import save_weights
-from bitsr.validation.figures.drawing import Box, Line
+from bitsr.validation.figures.drawing import Box, Line, Text
 from bitsr.validation.figures.front import Point, best, draw_front, front
 from bitsr.validation.timing.interleave import Timing
 
@@ -53,6 +53,20 @@ def test_the_drawing_has_each_point_and_the_front_as_a_line() -> None:
     xs, ys = zip(*line.points, strict=True)
     assert list(xs) == sorted(xs)  # slower further right
     assert list(ys) == sorted(ys, reverse=True)  # better further up
+
+
+def test_names_stand_apart_and_what_is_far_below_says_so() -> None:
+    close = [point("first", "1-bit", 30.0, 10.0), point("second", "int8", 30.0, 10.5), point("far", "int8", 25.5, 9.0)]
+    drawing = draw_front(close, title="t", set_name="Set5")
+    names = {
+        shape.text: shape
+        for shape in drawing.shapes
+        if isinstance(shape, Text) and shape.text.startswith(("first", "second", "far"))
+    }
+    assert set(names) == {"first", "second", "far, 25.5 dB ↓"}
+    assert names["first"].y != names["second"].y
+    marks = [shape for shape in drawing.shapes if isinstance(shape, Box) and shape.width == 8]
+    assert max(mark.y for mark in marks) < 460 - 80
 
 
 def test_networks_are_measured_as_they_run(pictures: Path) -> None:

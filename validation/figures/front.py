@@ -26,6 +26,8 @@ TIMED_SIDE = 128
 MAX_PIXELS = 512 * 512
 KINDS = ("1-bit", "float32", "int8")
 _WIDTH, _HEIGHT = 800, 460
+_SHOWN_DB = 2.0
+_LETTER = 6.2  # pixels of a name's letter, about
 
 
 @dataclass(frozen=True)
@@ -121,12 +123,16 @@ def best(points: Sequence[Point]) -> list[Point]:
 
 
 def draw_front(points: Sequence[Point], *, title: str, set_name: str) -> Drawing:
-    """PSNR of the first set over milliseconds; each point named, the front as a line. Further right is slower."""
+    """PSNR of the first set over milliseconds; each point named, the front as a line. Further right is slower.
+
+    What is more than 2 dB below the best sits on the lower edge, with its PSNR beside the name.
+    """
     drawing = Drawing(_WIDTH, _HEIGHT)
     slowest = max(point.time.median for point in points)
     values = [point.psnr[0] for point in points]
-    margin = 0.1 * (max(values) - min(values)) or 0.1
-    frame = Frame(66, 30, 776, _HEIGHT - 80, 0.0, slowest * 1.25, min(values) - margin, max(values) + margin)
+    lowest = max(min(values), max(values) - _SHOWN_DB)
+    margin = 0.1 * (max(values) - lowest) or 0.1
+    frame = Frame(66, 30, 776, _HEIGHT - 80, 0.0, slowest * 1.25, lowest - margin, max(values) + margin)
     frame.draw(
         drawing,
         title=title,
@@ -134,12 +140,43 @@ def draw_front(points: Sequence[Point], *, title: str, set_name: str) -> Drawing
         y_title=f"PSNR on {set_name}, dB",
         x_ticks=[(value, f"{value:g}") for value in round_numbers(0.0, slowest * 1.25)],
     )
-    line = tuple((frame.x(point.time.median), frame.y(point.psnr[0])) for point in best(points))
-    drawing.add(Line(line, "#bbbbbb", 1.5))
-    for point in points:
-        x, y = frame.x(point.time.median), frame.y(point.psnr[0])
-        drawing.add(
-            Box(x - 4, y - 4, 8, 8, COLOURS[KINDS.index(point.kind)]), Text(x + 7, y + 4, point.network, size=11)
+
+    def place(point: Point) -> tuple[float, float]:
+        return frame.x(point.time.median), frame.y(max(point.psnr[0], lowest))
+
+    drawing.add(Line(tuple(map(place, best(points))), "#bbbbbb", 1.5))
+    places = list(map(place, points))
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in places]
+    for point, (x, y) in zip(points, places, strict=True):
+        drawing.add(Box(x - 4, y - 4, 8, 8, COLOURS[KINDS.index(point.kind)]))
+        name = (
+            point.network if point.psnr[0] >= lowest else f"{point.network}, {point.psnr[0]:.1f} dB \N{DOWNWARDS ARROW}"
         )
+        area = _free_area(x, y, width=_LETTER * len(name), taken=taken)
+        taken.append(area)
+        drawing.add(Text(area[0], area[3] - 2, name, size=11))
     legend(drawing, KINDS, x=66, y=_HEIGHT - 14)
     return drawing
+
+
+# Left, top, right and bottom of what is drawn.
+_Area = tuple[float, float, float, float]
+
+
+def _free_area(x: float, y: float, *, width: float, taken: Sequence[_Area]) -> _Area:
+    """Where a point's name stands: beside it, or above, below or left of it where something else is there."""
+    corners = [
+        (x + 7, y - 6),
+        (x + 4, y - 18),
+        (x + 4, y + 7),
+        (x - 7 - width, y - 6),
+        (x + 4, y - 30),
+        (x + 4, y + 19),
+    ]
+    areas = [(left, top, left + width, top + 12) for left, top in corners]
+    free = (
+        area
+        for area in areas
+        if not any(area[0] < b[2] and b[0] < area[2] and area[1] < b[3] and b[1] < area[3] for b in taken)
+    )
+    return next(free, areas[0])
