@@ -30,10 +30,11 @@ def compare(recipe: Recipe, models: list[str], *, folder: Path, sets: list[Path]
     ``folder/comparison.json`` after each model.
 
     Raises:
-        UsageError: no model, models of different scales, or sets whose folders have the same name.
+        UsageError: no model, models of different scales or without the recipe's settings, or sets whose folders have
+            the same name.
         TrainingError: a training fails or is interrupted; those before it are kept.
     """
-    scales = {model_info(name).scale for name in models}
+    scales = {model_info(name, recipe.settings).scale for name in models}
     if len(scales) != 1:
         raise UsageError(
             f"the models have scales {sorted(scales)}, expected one scale, because PSNR differs by it; "

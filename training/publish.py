@@ -1,6 +1,7 @@
 """Turn the best weights of a run into the weights that come with the package, with a model card of measured figures."""
 
 import argparse
+import math
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,7 +50,7 @@ def publish(
     weights stay where their mean PSNR over the same sets is not lower.
 
     Raises:
-        UsageError: no sets are given and none found, or a picture folder is missing.
+        UsageError: no sets are given and none found, a picture folder is missing, or a PSNR is infinite.
         WeightsError: no weights in the run, or storing them loses more than 0.01 dB on the first set.
     """
     best = run_dir / "best.safetensors"
@@ -80,6 +81,12 @@ def publish(
             f"{LARGEST_PSNR_LOSS}; train on, or raise the limit on purpose"
         )
     figures = {result.folder: _figures(result) for result in results}
+    endless = [name for name, values in figures.items() if not all(map(math.isfinite, values.values()))]
+    if endless:
+        raise UsageError(
+            f"a PSNR on {endless[0]} is not finite: a picture is met exactly, as one of a single colour is; measure on "
+            "photos"
+        )
     info = replace(info, figures=figures)
     if only_if_better and target.is_file():
         current = read_weights_info(target)

@@ -235,7 +235,8 @@ def resumed(stored: dict[str, Any], recipe: Recipe) -> Recipe:
         recipe = recipe.model_copy(update={"init_from": stored["init_from"]})
     if "low" not in stored.get("data", {}):  # older trainings always made the low resolution
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"low": "made"})})
-    before, now = _flat(stored), _flat(recipe.model_dump(mode="json"))
+    stored = {**stored, "settings": str(stored.get("settings", {}))}
+    before, now = _flat(stored), _flat({**recipe.model_dump(mode="json"), "settings": str(recipe.settings)})
     different = [
         f"{key} was {before[key]!r} and is {value!r} now"
         for key, value in now.items()

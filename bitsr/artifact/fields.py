@@ -139,9 +139,11 @@ def text(value: Any) -> str:
 
 def plain(value: Any) -> Setting:
     """A number, a text, true or false, or null."""
-    if value is None or isinstance(value, bool):
+    if value is None or isinstance(value, bool) or type(value) is int:
         return value
-    return text(value) if isinstance(value, str) else value if type(value) is int else number(value)
+    if isinstance(value, str):
+        return text(value)
+    return number(value)
 
 
 def one_of(*choices: Any) -> Check:

@@ -101,8 +101,8 @@ def default_model(scale: int, *, pictures: Sequence[Path] = ()) -> str:
     """
     have = pretrained_models()
     qualities = [jpeg_quality(picture) for picture in pictures]
-    most = PHOTO_QUALITY.get(scale, 0)
-    photos = bool(qualities) and all(quality is not None and quality <= most for quality in qualities)
+    highest = PHOTO_QUALITY.get(scale, 0)
+    photos = bool(qualities) and all(quality is not None and quality <= highest for quality in qualities)
     for family in (*((PHOTO_FAMILY,) if photos else ()), *DEFAULT_FAMILIES):
         if f"{family}_x{scale}" in have:
             return f"{family}_x{scale}"

@@ -10,6 +10,7 @@ from bitsr.common.errors import UsageError
 from bitsr.training.compare import main, table
 from bitsr.training.publish import publish
 from bitsr.training.weights import load_model
+from bitsr.training.weights.importing import import_weights
 
 
 @pytest.fixture
@@ -63,6 +64,8 @@ def test_settings_of_the_models_are_those_of_the_recipe(recipe: Path, pictures: 
     assert main([*command, "--run-dir", str(tmp_path / "runs")]) == 0
     best = tmp_path / "runs" / "test_e2fif_x2" / "best.safetensors"
     assert load_model(best).info.config["blocks"] == 2
+    imported = import_weights(best.parent / "last.pt", tmp_path / "imported.safetensors")
+    assert load_model(imported.path).info.config["blocks"] == 2
     with pytest.raises(UsageError, match=r"the settings of 'test_e2fif_x2' were changed \(blocks\)"):
         publish(best.parent, folder=tmp_path)
 
@@ -70,9 +73,10 @@ def test_settings_of_the_models_are_those_of_the_recipe(recipe: Path, pictures: 
 def test_a_setting_that_the_model_has_not(
     recipe: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = [str(recipe), "settings.block=2", "--models", "test_e2fif_x2", "--sets", str(pictures)]
+    models = ["test_ebsr_plus_x2", "test_e2fif_x2"]  # the first one has it
+    command = [str(recipe), "settings.nearest_skip=true", "--models", *models, "--sets", str(pictures)]
     assert main([*command, "--run-dir", str(tmp_path / "runs")]) == 2
-    assert "'test_e2fif_x2' has no setting 'block'; did you mean blocks" in capsys.readouterr().err
+    assert "'test_e2fif_x2' has no setting 'nearest_skip'" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 

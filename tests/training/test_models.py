@@ -70,6 +70,27 @@ def test_settings_of_an_id_can_be_overridden() -> None:
     assert model_info("test_ebsr_plus_x2").config["blocks"] == 2
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"blocks": "three"}, "'blocks' of 'test_ebsr_plus_x2' is 'three', expected int"),
+        ({"blocks": True}, "is True, expected int"),
+        ({"blocks": 2.5}, "is 2.5, expected int"),
+        ({"input_scale": "wide"}, "is 'wide', expected a finite number"),
+        ({"input_scale": float("nan")}, "is nan, expected a finite number"),
+        ({"input_scale": False}, "is False, expected a finite number"),
+    ],
+)
+def test_a_setting_of_another_type_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        create_model("test_ebsr_plus_x2", **settings)
+
+
+def test_numbers_as_yaml_reads_them() -> None:
+    """1e-3 is a text in YAML."""
+    assert create_model("test_ebsr_plus_x2", input_scale="1e-3").info.config["input_scale"] == 1e-3
+
+
 def test_an_unknown_setting_names_the_nearest() -> None:
     with pytest.raises(UsageError, match="'e2fif_x2' has no setting 'block'; did you mean blocks"):
         create_model("e2fif_x2", block=3)

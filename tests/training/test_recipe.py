@@ -146,6 +146,15 @@ def test_missing_folders_are_named_with_their_key(tmp_path: Path) -> None:
     load_recipe(SHIPPED[0], [f"data.train=[{tmp_path}]", "data.validation=null"]).check_folders()
 
 
+@pytest.mark.parametrize(("before", "now"), [({}, {"blocks": 3}), ({"blocks": 3}, {}), ({"blocks": 3}, {"blocks": 4})])
+def test_settings_are_those_of_the_checkpoint(before: dict[str, int], now: dict[str, int]) -> None:
+    recipe = load_recipe(find_recipe("ebsr_light_x2"))
+    stored = recipe.model_copy(update={"settings": before}).model_dump(mode="json")
+    with pytest.raises(UsageError, match=r"settings was .* and is .* now"):
+        resumed(stored, recipe.model_copy(update={"settings": now}))
+    assert resumed(stored, recipe.model_copy(update={"settings": before})).settings == before
+
+
 def test_recipes_of_before_are_read(tmp_path: Path) -> None:
     """Cards and run folders bounded a memory of pictures, and always made the low resolution."""
     recipe = load_recipe(SHIPPED[0], ["data.cache_mb=4096"])

@@ -145,11 +145,18 @@ def test_weights_carry_the_settings_of_their_model(tmp_path: Path) -> None:
     save_weights(path, model.state_dict(), info)
     assert load_model(path).info.config["blocks"] == 3
     assert read_weights_info(path) == info
-    with pytest.raises(WeightsError, match=r"with blocks=3, got a model whose blocks is 2; create it with the same"):
+    with pytest.raises(WeightsError, match="whose blocks is 3, got a model whose blocks is 2; create it"):
         load_weights(create_model("test_ebsr_plus_x2"), path)
-    for settings in ({"pretrained": True}, {"model_id": "x"}):
+    plain = stored(tmp_path, "test_ebsr_plus_x2")
+    with pytest.raises(WeightsError, match=r"whose input_scale is .*, got a model whose input_scale is 3.0"):
+        load_weights(create_model("test_ebsr_plus_x2", input_scale=3.0), plain)
+    for settings, problem in (
+        ({"pretrained": True}, "has no setting 'pretrained'"),
+        ({"model_id": "x"}, "has no setting 'model_id'"),
+        ({"blocks": "many"}, "'blocks' of 'test_ebsr_plus_x2' is 'many', expected int"),
+    ):
         save_weights(path, model.state_dict(), WeightsInfo(model="test_ebsr_plus_x2", settings=settings))
-        with pytest.raises(UsageError, match=f"has no setting '{next(iter(settings))}'"):
+        with pytest.raises(WeightsError, match=rf"a\.safetensors are not valid: .*{problem}"):
             load_model(path)
 
 

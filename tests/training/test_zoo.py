@@ -182,6 +182,8 @@ def test_plans(tmp_path: Path) -> None:
     assert at(ebsr_light_x4=5, ebsr_light_x2=1) == ("ebsr_light_x2_cycle1", 0, 1, 3)
     assert at(ebsr_light_x4=6, ebsr_light_x2=3) == ("ebsr_light_x4_cycle2", 5, 1, 2)
     assert at(ebsr_light_x4=7, ebsr_light_x2=3) is None
+    with pytest.raises(UsageError, match=r"the settings of 'ebsr_light_x4' were changed \(blocks\), expected none"):
+        next_cycle(entries, [], folder=tmp_path, data=tmp_path, overrides=["settings.blocks=4"])
 
 
 def test_the_page_of_the_zoo_has_the_table_of_its_legs(repository: Path, tmp_path: Path) -> None:

@@ -182,6 +182,12 @@ def test_a_step_of_a_diffusion_model_is_timed(monkeypatch: pytest.MonkeyPatch) -
     }
 
 
+def test_what_can_not_be_timed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "DIFFUSION_NETWORK", "test_bidiffsr_x2")
+    with pytest.raises(UsageError, match=r"cases diffusion can be timed: .*test_bidiffsr_x2, a step in the core"):
+        bench_a_layer(cases=("diffusion",), runtimes=("core",))
+
+
 def test_a_step_takes_its_timestep_along() -> None:
     """What is timed is the step at its timestep, not a graph that a constant has emptied."""
     model = create_model("test_bidiffsr_x2")

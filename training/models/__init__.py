@@ -16,11 +16,19 @@ from bitsr.training.models import (  # noqa: F401 - importing a family registers
     swinir,
 )
 from bitsr.training.models.network import ModelInfo, SuperResolutionModel
-from bitsr.training.models.registry import configured_model, create_model, list_models, model_info, register_model
+from bitsr.training.models.registry import (
+    configuration,
+    configured_model,
+    create_model,
+    list_models,
+    model_info,
+    register_model,
+)
 
 __all__ = [
     "ModelInfo",
     "SuperResolutionModel",
+    "configuration",
     "configured_model",
     "create_model",
     "list_models",

@@ -6,9 +6,10 @@ A network knows nothing of its registration; :func:`create_model` adds ``info`` 
 import dataclasses
 import difflib
 import fnmatch
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 
@@ -68,19 +69,19 @@ def list_models(glob: str = "*", *, kind: Kind | None = None) -> list[str]:
     return sorted(name for name in fnmatch.filter(_REGISTRY, glob) if kind in (None, _REGISTRY[name].kind))
 
 
-def create_model(model_id: str, *, pretrained: bool = False, **overrides: Any) -> SuperResolutionModel:
+def create_model(model_id: str, *, pretrained: bool = False, **settings: Any) -> SuperResolutionModel:
     """Build a registered model, with fresh weights or, ``pretrained``, with those that come with bitsr.
 
     Args:
         model_id: such as ``"ebsr_light_plus_x4"``.
-        overrides: fields of the model's configuration that are to differ, such as ``blocks=4``.
+        settings: fields of the model's configuration that are to differ, such as ``blocks=4``.
 
     Raises:
         UnknownNameError: no such id, or no such field of its configuration; the nearest one is named.
-        UsageError: the builder of the id fails, or gives no network.
-        WeightsError: ``pretrained``, and no weights of this model come with bitsr, or they do not fit the overrides.
+        UsageError: a setting of another type than its field; the builder of the id fails, or gives no network.
+        WeightsError: ``pretrained``, and no weights of this model come with bitsr, or they do not fit the settings.
     """
-    model = configured_model(model_id, overrides)
+    model = configured_model(model_id, settings)
     if pretrained:
         # Weights are above models: they are read into one.
         from bitsr.artifact.weights import embedded_weights
@@ -96,7 +97,7 @@ def configured_model(model_id: str, settings: Mapping[str, Any]) -> SuperResolut
     For settings that come from a file: whatever their names, they are fields of the configuration and nothing else.
     """
     registration = _lookup(model_id)
-    config = _overridden(model_id, registration.config, settings)
+    config = _configured(model_id, registration.config, settings)
     model = _built(model_id, registration, config)
     model.info = ModelInfo(
         id=model_id,
@@ -111,14 +112,20 @@ def configured_model(model_id: str, settings: Mapping[str, Any]) -> SuperResolut
     return model
 
 
-def model_info(model_id: str) -> ModelInfo:
+def configuration(model_id: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Every field of a model's configuration, changed by ``settings``; errors as :func:`create_model`."""
+    config = _configured(model_id, _lookup(model_id).config, settings)
+    return {} if config is None else dataclasses.asdict(config)
+
+
+def model_info(model_id: str, settings: Mapping[str, Any] | None = None) -> ModelInfo:
     """Facts of a model, without allocating its weights. Errors as :func:`create_model`."""
     with torch.device("meta"):
-        return create_model(model_id).info
+        return configured_model(model_id, settings or {}).info
 
 
 def _built(model_id: str, registration: _Registration, config: Any) -> SuperResolutionModel:
-    """What the builder gives; a builder that fails is a mistake of its file's author, or of the overrides."""
+    """What the builder gives; a builder that fails is a mistake of its file's author, or of the settings."""
     builder = registration.builder
     code = getattr(builder, "__code__", None)
     where = f"the builder '{getattr(builder, '__name__', builder)}' of '{model_id}'" + (
@@ -153,13 +160,40 @@ def _lookup(model_id: str) -> _Registration:
         raise UnknownNameError(f"there is no model '{model_id}'; {hint}") from None
 
 
-def _overridden(model_id: str, config: Any, overrides: Mapping[str, Any]) -> Any:
+def _configured(model_id: str, config: Any, settings: Mapping[str, Any]) -> Any:
     names = [] if config is None else [field.name for field in dataclasses.fields(config)]
-    for name in overrides:
+    for name in settings:
         if name not in names:
             expected = f"it has: {', '.join(names)}" if names else "it has no configuration"
             raise UnknownNameError(f"'{model_id}' has no setting '{name}'; {_nearest(name, names) or expected}")
-    return dataclasses.replace(config, **overrides) if overrides else config
+    if not settings:
+        return config
+    types = get_type_hints(type(config))
+    changed = {name: _setting(f"'{model_id}'", name, types[name], value) for name, value in settings.items()}
+    return dataclasses.replace(config, **changed)
+
+
+def _setting(model: str, name: str, kind: Any, value: Any) -> Any:
+    """A setting as its field has it. Text is taken for a number, as YAML reads 1e-3; other types are not mixed."""
+    wanted = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
+    if kind is float:
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if math.isfinite(number):
+            return number
+        wanted = "a finite number"
+    elif get_origin(kind) is Literal:
+        if any(type(value) is type(choice) and value == choice for choice in get_args(kind)):
+            return value
+        wanted = " or ".join(map(repr, get_args(kind)))
+    elif kind in (bool, int, str):
+        if type(value) is kind:
+            return value
+    else:
+        return value
+    raise UsageError(f"the setting '{name}' of {model} is {value!r}, expected {wanted}; correct it")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -13,7 +13,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bitsr.artifact.fields import Setting
 from bitsr.artifact.weights import (
     CHECKSUMS,
     FORMAT,
@@ -26,7 +25,7 @@ from bitsr.artifact.weights import (
 )
 from bitsr.common.errors import UsageError, WeightsError
 from bitsr.common.files import atomic_write
-from bitsr.training.models import SuperResolutionModel, configured_model, create_model, list_models
+from bitsr.training.models import SuperResolutionModel, configuration, configured_model, create_model, list_models
 from bitsr.training.weights.packing import packed_tensors, unpacked
 
 
@@ -92,11 +91,12 @@ def load_weights(model: SuperResolutionModel, path: Path | str) -> WeightsInfo:
             f"{path} holds weights of '{info.model}', expected '{model.info.id}'; "
             f"use the model '{info.model}' or other weights"
         )
-    other = [name for name, value in info.settings.items() if model.info.config.get(name) != value]
+    theirs = _configuration(info, path=path)
+    other = [name for name, value in theirs.items() if model.info.config.get(name) != value]
     if other:
         raise WeightsError(
-            f"{path} holds weights of '{info.model}' with {_shown(info.settings)}, got a model whose {other[0]} is "
-            f"{model.info.config.get(other[0])!r}; create it with the same settings"
+            f"{path} holds weights of '{info.model}' whose {other[0]} is {theirs[other[0]]!r}, got a model whose "
+            f"{other[0]} is {model.info.config.get(other[0])!r}; create it with the same settings"
         )
     broken = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if broken:
@@ -113,8 +113,12 @@ def load_weights(model: SuperResolutionModel, path: Path | str) -> WeightsInfo:
     return info
 
 
-def _shown(settings: dict[str, Setting]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in settings.items())
+def _configuration(info: WeightsInfo, *, path: Path | str) -> dict[str, Any]:
+    """The configuration of the network that weights are of."""
+    try:
+        return configuration(info.model, info.settings)
+    except UsageError as error:
+        raise WeightsError(f"the settings in the weights file {path} are not valid: {error}") from error
 
 
 def load_model(id_or_path: str | Path, *, scale: int | None = None) -> SuperResolutionModel:
@@ -132,6 +136,8 @@ def load_model(id_or_path: str | Path, *, scale: int | None = None) -> SuperReso
     elif not names_file(name):
         create_model(name)  # Raises the error that suggests the nearest id.
     info = read_weights_info(path)
+    if info.settings:
+        _configuration(info, path=path)
     model = configured_model(info.model, info.settings)
     load_weights(model, path)
     if scale is not None and scale != model.info.scale:

@@ -4,14 +4,16 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from bitsr.artifact.fields import Setting
 from bitsr.artifact.weights import FORMAT, SUFFIX, WeightsInfo, read_weights_info
 from bitsr.common.errors import UsageError, WeightsError
 from bitsr.training.layers import BinaryConv2d
-from bitsr.training.models import SuperResolutionModel, create_model, list_models, model_info
+from bitsr.training.models import SuperResolutionModel, configured_model, list_models, model_info
 from bitsr.training.recipe import make_recipe
 from bitsr.training.weights import load_weights, save_weights
 from bitsr.training.weights.checkpoint import Checkpoint, read_checkpoint
@@ -82,7 +84,7 @@ def import_weights(
     info = _description(checkpoint, found.model)
     save_weights(target, found.state, info)
     try:
-        network = create_model(found.model)
+        network = configured_model(found.model, info.settings)
         load_weights(network, target)
     except WeightsError:
         target.unlink()
@@ -124,7 +126,7 @@ def _identify(checkpoint: Checkpoint, model: str | None) -> _Match:
                 f"{checkpoint.path} has the names of {layout.name}, but {reason}; it can not be imported"
             )
     candidates = [model] if model is not None else _candidates(checkpoint.tensors, layout)
-    matches = [match for one in candidates if (match := _match(checkpoint.tensors, one, layout)) is not None]
+    matches = [match for one in candidates if (match := _match(checkpoint, one, layout)) is not None]
     fitting = [match for match in matches if not match.problems]
     if len(fitting) > 1:
         raise WeightsError(
@@ -143,15 +145,29 @@ def _candidates(tensors: State, layout: Layout | None) -> list[str]:
     return list_models() if "head.weight" in tensors else []
 
 
-def _skeleton(model_id: str) -> SuperResolutionModel:
+def _is_training(content: Any) -> bool:
+    """Whether a checkpoint is one of our trainings."""
+    return isinstance(content, dict) and {"id", "recipe", "position"} <= content.keys()
+
+
+def _settings(checkpoint: Checkpoint, model_id: str) -> dict[str, Setting]:
+    """What a training of ours changed in the configuration of its model."""
+    content = checkpoint.content
+    if not _is_training(content) or content["id"] != model_id:
+        return {}
+    return make_recipe(content["recipe"], source=str(checkpoint.path)).settings
+
+
+def _skeleton(model_id: str, settings: dict[str, Setting]) -> SuperResolutionModel:
     """A model without values."""
     with torch.device("meta"):
-        return create_model(model_id)
+        return configured_model(model_id, settings)
 
 
-def _match(tensors: State, model_id: str, layout: Layout | None) -> _Match | None:
+def _match(checkpoint: Checkpoint, model_id: str, layout: Layout | None) -> _Match | None:
     """How the tensors fit a model, by the names of ``layout`` or ours; None where it is of another kind altogether."""
-    skeleton = _skeleton(model_id)
+    tensors = checkpoint.tensors
+    skeleton = _skeleton(model_id, _settings(checkpoint, model_id))
     wanted = skeleton.state_dict()
     own = tensors.keys() & wanted.keys()
     if layout is None or (own and len(own) == len(tensors)):
@@ -212,11 +228,12 @@ def _listed(names: list[str]) -> str:
 def _description(checkpoint: Checkpoint, model_id: str) -> WeightsInfo:
     """Of a training of ours what its checkpoint tells; of another the name alone."""
     content = checkpoint.content
-    if not isinstance(content, dict) or not {"id", "recipe", "position"} <= content.keys():
+    if not _is_training(content):
         return WeightsInfo(model=model_id)
     recipe = make_recipe(content["recipe"], source=str(checkpoint.path))
     return WeightsInfo(
         model=model_id,
+        settings=_settings(checkpoint, model_id),
         steps=int(content["position"]["step"]),
         recipe=recipe.to_yaml(),
         data=[folder.name for folder in recipe.data.train],

@@ -76,6 +76,11 @@ def next_cycle(
         cycles[entry.model] += 1
         if done < planned[entry.model]:
             recipe = load_recipe(find_recipe(entry.model), [*overrides, f"steps={entry.steps}"])
+            if recipe.settings:
+                raise UsageError(
+                    f"the settings of '{entry.model}' were changed ({', '.join(recipe.settings)}), expected none: the "
+                    "shipped weights are those of its id; train it by `bitsr train RECIPE`"
+                )
             name = f"{entry.model}_cycle{cycles[entry.model]}"
             return Cycle(_placed(recipe, entry, folder=folder, data=data), name, before=before, done=done - before)
     return None

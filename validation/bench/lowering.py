@@ -1,7 +1,7 @@
 """The candidates of a case, lowered one after the other, so that one that fails leaves the others."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -31,11 +31,12 @@ Networks = Callable[[], dict[str, nn.Module]]
 
 @dataclass(frozen=True)
 class Lowered:
-    """Candidates of one case, and the input (1, C, 128, 128) that all of them take."""
+    """Candidates of one case, the input (1, C, H, W) that all of them take, and what takes no part, with the reason."""
 
     case: str
     candidates: list[Candidate]
     x: Tensor
+    left_out: list[str] = field(default_factory=list)
 
 
 def lower_case(case: str, *, runtimes: tuple[str, ...], samples: list[Tensor] | None, journal: Journal) -> Lowered:
@@ -56,13 +57,16 @@ def lower_case(case: str, *, runtimes: tuple[str, ...], samples: list[Tensor] | 
     # A step of a diffusion model has one size.
     fixed = case == "diffusion"
     found: list[Candidate] = []
+    left_out: list[str] = []
     for runtime in runtimes:
         backend, called = _backend(runtime), RUNTIMES[runtime]
         for name, network in binary().items():
             with journal.step(f"lower {name}, {called}, our kernels"):
                 candidate = backend.lowered(network, network=name, example=x, ours=True, fixed=fixed)
-                # The core takes networks of our ops alone.
-                found += [] if candidate is None else [candidate]
+                if candidate is not None:
+                    found.append(candidate)
+                else:
+                    left_out.append(f"{name} in the {called}: not all of its ops are ours")
         if called == CORE:
             continue
         for name, network in opponents().items():
@@ -71,7 +75,7 @@ def lower_case(case: str, *, runtimes: tuple[str, ...], samples: list[Tensor] | 
             if samples is not None:
                 with journal.step(f"lower {name}, {called} {INT8_KERNEL}"):
                     found.append(backend.quantized(network, network=name, example=x, samples=samples))
-    return Lowered(case, found, x)
+    return Lowered(case, found, x, left_out)
 
 
 def _backend(runtime: str) -> Any:

@@ -122,7 +122,7 @@ def run_bench(
         rounds: timed rounds of the networks; a layer has five times as many.
 
     Raises:
-        UsageError: an argument that is not among those, or a kernel that does not run on this processor.
+        UsageError: an argument that is not among those, a kernel that does not run here, or nothing to time.
         MissingExtraError: a package of a runtime is not installed.
         BitsrError: the native library or a picture is missing.
         KeyboardInterrupt: Ctrl-C before there was a row.
@@ -146,6 +146,7 @@ def run_bench(
     try:
         for case in cases:
             lowered = lower_case(case, runtimes=runtimes, samples=samples, journal=journal)
+            bench.left_out += lowered.left_out
             for count in threads:
                 bench.rows += watch.time(lowered, threads=count)
                 bench.larq_version = watch.larq_version
@@ -153,6 +154,8 @@ def run_bench(
         if not bench.rows:
             raise
         bench.interrupted = True
+    if not bench.rows and not bench.failures:
+        raise UsageError(f"nothing of the cases {', '.join(cases)} can be timed: {'; '.join(bench.left_out)}")
     return bench
 
 

@@ -1,8 +1,10 @@
 """The front of quality over time: PSNR and milliseconds of several networks, 1-bit, float32 and int8, measured here."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -26,6 +28,8 @@ TIMED_SIDE = 128
 MAX_PIXELS = 512 * 512
 KINDS = ("1-bit", "float32", "int8")
 _WIDTH, _HEIGHT = 800, 460
+# Left, top, right and bottom of what is drawn.
+_Area = tuple[float, float, float, float]
 _SHOWN_DB = 2.0
 _LETTER = 6.2  # pixels of a name's letter, about
 
@@ -144,9 +148,10 @@ def draw_front(points: Sequence[Point], *, title: str, set_name: str) -> Drawing
     def place(point: Point) -> tuple[float, float]:
         return frame.x(point.time.median), frame.y(max(point.psnr[0], lowest))
 
-    drawing.add(Line(tuple(map(place, best(points))), "#bbbbbb", 1.5))
+    front_line = tuple(map(place, best(points)))
+    drawing.add(Line(front_line, "#bbbbbb", 1.5))
     places = list(map(place, points))
-    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in places]
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in (*places, *_along(front_line))]
     for point, (x, y) in zip(points, places, strict=True):
         drawing.add(Box(x - 4, y - 4, 8, 8, COLOURS[KINDS.index(point.kind)]))
         name = (
@@ -159,8 +164,12 @@ def draw_front(points: Sequence[Point], *, title: str, set_name: str) -> Drawing
     return drawing
 
 
-# Left, top, right and bottom of what is drawn.
-_Area = tuple[float, float, float, float]
+def _along(line: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
+    """Places on a line, some pixels apart."""
+    for (x, y), (next_x, next_y) in pairwise(line):
+        count = int(math.hypot(next_x - x, next_y - y) / 6) + 1
+        for part in (number / count for number in range(count)):
+            yield x + part * (next_x - x), y + part * (next_y - y)
 
 
 def _free_area(x: float, y: float, *, width: float, taken: Sequence[_Area]) -> _Area:

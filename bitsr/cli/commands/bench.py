@@ -58,7 +58,7 @@ def bench(
     in_app: Annotated[bool, Option("--app", help="Time --model in the Android app there.")] = False,
     model: Annotated[str | None, Option(help="With --app: id of a model that the app holds.")] = None,
 ) -> None:
-    """Time our kernels against float32 and int8 in the stock runtimes: one layer and whole networks, in one run.
+    """Time our kernels against float32 and int8 in the stock runtimes: a layer, networks, a diffusion step.
 
     Exit codes: 0 all was timed, 1 something failed, 130 Ctrl-C; the rows that are there are written to
     results.partial.json then, so that an earlier complete results.json stays.
