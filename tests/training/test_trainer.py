@@ -224,6 +224,16 @@ def test_bf16_trains(pictures: Path, tmp_path: Path) -> None:
     assert all(t.dtype == torch.float32 for t in load_model(best).state_dict().values() if t.is_floating_point())
 
 
+def test_a_set_that_is_met_exactly_is_not_published(pictures: Path, tmp_path: Path) -> None:
+    """Of one colour bicubic enlargement is right in every pixel, and no figure of a card."""
+    train(recipe(pictures, steps=2), run_dir=tmp_path / "run")
+    (tmp_path / "flat").mkdir()
+    Image.new("RGB", (40, 40), (90, 120, 60)).save(tmp_path / "flat" / "a.png")
+    with pytest.raises(UsageError, match="a PSNR on flat is not finite"):
+        publish(tmp_path / "run", folder=tmp_path, sets=[tmp_path / "flat"])
+    assert not (tmp_path / "test_ebsr_plus_x2.safetensors").exists()
+
+
 def test_average_warm_up_and_decay() -> None:
     model = create_model("test_srresnet_x2")
     average = Average(model, decay=0.5)
