@@ -1,6 +1,7 @@
 """Float convolutions, and the bilinear enlargement of a picture, as convolutions of integers."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +13,32 @@ from bitsr.export.errors import ExportError
 PIXEL_LEVELS = 255
 # The largest weight of a filter is so many steps; it has as many of them as the sums have room for.
 _LEAST_WEIGHT_LEVELS, _MOST_WEIGHT_LEVELS = 127, (1 << 15) - 1
-_MOST_LEVELS = (1 << 15) - 1
 _MOST_SUM = (1 << 31) - 1
-# The largest value that the pictures of the ranges give a channel takes up to 2^12 of 2^15 levels: 12 bits, and eight
-# times as much fits.
-_RANGE_BITS, _LEAST_HEAD_ROOM_BITS = 12, 1
-# A channel that they leave dark is given the steps of one that is at least this small.
+# A channel that the pictures of the ranges leave dark is given the steps of one that is at least this small.
 _LEAST_RANGE = 2.0**-8
+
+
+@dataclass(frozen=True)
+class MapLevels:
+    """How finely maps and the weights behind them are cut into steps.
+
+    Args:
+        in_range: levels that the largest value of a channel takes.
+        most: what larger values go up to, as far as the sums have room for them.
+        weight: steps of a filter's largest weight, at most.
+    """
+
+    in_range: int
+    most: int
+    weight: int
+
+
+# Kernels multiply bytes several times as fast as 16 bits: all weights are such, and all levels in most parts of a
+# photo. Larger ones are not cut off. 32639 = 256 * 127 + 127 is the largest that two signed bytes make.
+BYTES = MapLevels(in_range=127, most=32639, weight=127)
+FINE_BYTES = MapLevels(in_range=255, most=32639, weight=127)
+# 12 bits, and eight times as much fits.
+WORDS = MapLevels(in_range=1 << 12, most=(1 << 15) - 1, weight=_MOST_WEIGHT_LEVELS)
 
 
 def of_pixels(conv: nn.Conv2d, *, mean: Tensor | None = None, slope: Tensor | None = None) -> QuantizedConv2d:
@@ -28,7 +48,9 @@ def of_pixels(conv: nn.Conv2d, *, mean: Tensor | None = None, slope: Tensor | No
 
     What the rounding of its weights changes flips signs in all layers behind: they have all 16 bits.
     """
-    levels, step = _weight_levels(conv.weight.detach().double(), largest_sum=_MOST_SUM // PIXEL_LEVELS)
+    levels, step = _weight_levels(
+        conv.weight.detach().double(), most=_MOST_WEIGHT_LEVELS, largest_sum=_MOST_SUM // PIXEL_LEVELS
+    )
     bias = _bias(conv)[None]
     if mean is not None:
         # Sums are exact. They are of the weights that are used, so that a picture of the mean gives the bias alone.
@@ -45,12 +67,17 @@ def of_pixels(conv: nn.Conv2d, *, mean: Tensor | None = None, slope: Tensor | No
 
 
 def of_maps(
-    conv: nn.Conv2d, largest: Tensor, *, added: Tensor | None = None, slope: Tensor | None = None
+    conv: nn.Conv2d,
+    largest: Tensor,
+    levels: MapLevels,
+    *,
+    added: Tensor | None = None,
+    slope: Tensor | None = None,
 ) -> QuantizedConv2d:
     """``activation(conv(x + added))`` of maps x whose channels reach ``largest`` (C,).
 
-    A channel's step is a power of two, so that multiplying by it rounds nothing, and part of the weights. ``added``
-    (C,) goes into the biases; ``slope`` (Co,) is that of an activation's negative values.
+    A channel's step is part of the weights. ``added`` (C,) goes into the biases; ``slope`` (Co,) is that of an
+    activation's negative values.
 
     Raises:
         ExportError: the values are not finite, or the channels so many that their sums leave 32 bits.
@@ -58,23 +85,21 @@ def of_maps(
     if not largest.isfinite().all():
         raise ExportError("values of the network's body are not finite; train it on, or with a smaller learning rate")
     top = max(largest.max().item(), torch.finfo(torch.float32).tiny)
-    # 2^exponent is the least power of two that is larger.
-    exponent = torch.frexp(largest.double().clamp_min(top * _LEAST_RANGE))[1]
-    ranges = torch.ldexp(torch.ones(len(exponent), dtype=torch.float64), exponent)
-    levels, step = _weight_levels(
-        conv.weight.detach().double() * ranges[:, None, None], largest_sum=_MOST_SUM // _MOST_LEVELS
+    ranges = largest.double().clamp_min(top * _LEAST_RANGE)
+    weights, step = _weight_levels(
+        conv.weight.detach().double() * ranges[:, None, None], most=levels.weight, largest_sum=_MOST_SUM // levels.most
     )
-    most = min(_MOST_LEVELS, _MOST_SUM // int(levels.abs().sum(dim=(1, 2, 3)).max().clamp_min(1)))
-    bits = min(_RANGE_BITS, int(math.log2(most)) - _LEAST_HEAD_ROOM_BITS)
-    if bits < 1:
+    most = min(levels.most, _MOST_SUM // int(weights.abs().sum(dim=(1, 2, 3)).max().clamp_min(1)))
+    in_range = min(levels.in_range, most // 2)
+    if in_range < 1:
         raise ExportError(f"{conv.in_channels} channels are too many for a tail of integers; keep it float")
     bias = _bias(conv)[None]
     if added is not None:
-        bias = _with_sum_inside(bias, levels * (added.detach().double() / ranges)[:, None, None], step)
+        bias = _with_sum_inside(bias, weights * (added.detach().double() / ranges)[:, None, None], step)
     return QuantizedConv2d(
-        levels,
-        inverse_step=2.0**bits / ranges,
-        scale=step / 2.0**bits,
+        weights,
+        inverse_step=in_range / ranges,
+        scale=step / in_range,
         bias=bias,
         slope=slope,
         negative=most,
@@ -82,8 +107,8 @@ def of_maps(
     )
 
 
-def _weight_levels(weight: Tensor, *, largest_sum: int) -> tuple[Tensor, Tensor]:
-    """Integers (Co, C, k, k) and the step (Co,) of each output channel.
+def _weight_levels(weight: Tensor, *, most: int, largest_sum: int) -> tuple[Tensor, Tensor]:
+    """Integers (Co, C, k, k) up to ``most`` and the step (Co,) of each output channel.
 
     The steps are the smallest that keep the sum of a filter's absolute integers below ``largest_sum``; those of many
     weights are 1/127 of the largest one all the same.
@@ -93,7 +118,7 @@ def _weight_levels(weight: Tensor, *, largest_sum: int) -> tuple[Tensor, Tensor]
     # Each integer is up to half a step larger than its weight. The sum is rounded once, in whatever order it is made.
     room = max(1, largest_sum - magnitude.shape[1] // 2 - 1)
     sums = torch.tensor([math.fsum(row) for row in magnitude.tolist()], dtype=torch.float64)
-    step = torch.minimum(largest / _LEAST_WEIGHT_LEVELS, torch.maximum(largest / _MOST_WEIGHT_LEVELS, sums / room))
+    step = torch.minimum(largest / _LEAST_WEIGHT_LEVELS, torch.maximum(largest / most, sums / room))
     step = torch.where(largest > 0, step, 1.0)
     return (weight / step[:, None, None, None]).round(), step
 

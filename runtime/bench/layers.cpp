@@ -96,18 +96,24 @@ ProgramPointer make_binary_layer(const LayerShape& shape, bitsr::Isa isa) {
   return finish(&builder, ok, isa);
 }
 
-ProgramPointer make_quantized_layer(int channels, int out_channels, int negative, int positive, int weight,
-                                    bitsr::Isa isa) {
+ProgramPointer make_quantized_layer(int channels, int out_channels, const QuantizedRanges& ranges, bitsr::Isa isa) {
   using bitsr::ValueKind;
   constexpr int kSide = 3;
   const auto in = static_cast<size_t>(channels), out = static_cast<size_t>(out_channels);
   Constants constants;
   bitsr::ProgramBuilder builder;
-  bitsr::OpSpec conv = {
-      bitsr::OpKind::quantized_conv2d, 1, 1, 5, 5, {0}, {1}, {}, {out_channels, kSide, 1, negative, positive}};
-  conv.constants[0] = constants.levels(out * kSide * kSide * in, weight);
-  conv.constants[1] = constants.equal(in, static_cast<float>(positive));  // inverse step
-  for (const int i : {2, 3}) conv.constants[i] = constants.reals(out);    // scale, bias
+  bitsr::OpSpec conv = {bitsr::OpKind::quantized_conv2d,
+                        1,
+                        1,
+                        5,
+                        5,
+                        {0},
+                        {1},
+                        {},
+                        {out_channels, kSide, 1, ranges.negative, ranges.positive}};
+  conv.constants[0] = constants.levels(out * kSide * kSide * in, ranges.weight);
+  conv.constants[1] = constants.equal(in, static_cast<float>(ranges.one));  // inverse step
+  for (const int i : {2, 3}) conv.constants[i] = constants.reals(out);      // scale, bias
   const bool ok = builder.add_value({ValueKind::map, channels, 1, 1}) &&
                   builder.add_value({ValueKind::map, out_channels, 1, 1}) && builder.add_input(0) &&
                   builder.add_output(1) && builder.add_op(conv);

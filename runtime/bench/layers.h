@@ -28,9 +28,14 @@ void stop(const bitsr::Status& status);
 // and a 3x3 spatial gate.
 ProgramPointer make_binary_layer(const LayerShape& shape, bitsr::Isa isa);
 
-// A 3x3 convolution of levels in [-negative, positive]; its weights reach +-weight.
-ProgramPointer make_quantized_layer(int channels, int out_channels, int negative, int positive, int weight,
-                                    bitsr::Isa isa);
+// The numbers of a convolution of levels in [-negative, positive]; its weights reach +-weight, a map's 1 is `one`
+// levels.
+struct QuantizedRanges {
+  int negative, positive, one, weight;
+};
+
+// A 3x3 convolution.
+ProgramPointer make_quantized_layer(int channels, int out_channels, const QuantizedRanges& ranges, bitsr::Isa isa);
 
 struct FreeMemory {
   void operator()(float* memory) const { std::free(memory); }

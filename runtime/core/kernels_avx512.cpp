@@ -172,7 +172,24 @@ struct Popcount {
 }  // namespace bitsr
 
 #include "row_kernels.inc"
+// Which has the other form of these functions, for layers whose weights bytes do not fit.
+#include "quantized_bytes.h"
 
 namespace bitsr {
-const RowKernels* avx512_kernels() { return x86_features().avx512 ? &avx512::kKernels : nullptr; }
+namespace avx512 {
+namespace {
+
+constexpr RowKernels with_bytes(RowKernels kernels) {
+  kernels.quantized_weight_count = QuantizedBytes::weight_count;
+  kernels.pack_quantized_weights = QuantizedBytes::pack;
+  kernels.quantized_conv_row = QuantizedBytes::conv_row;
+  return kernels;
+}
+
+constexpr RowKernels kAllKernels = with_bytes(kKernels);
+
+}  // namespace
+}  // namespace avx512
+
+const RowKernels* avx512_kernels() { return x86_features().avx512 ? &avx512::kAllKernels : nullptr; }
 }  // namespace bitsr

@@ -150,7 +150,8 @@ bool prepare_quantized_conv2d(const OpSpec& spec, const ValueSpec& x, const RowK
   if (!canonical.reserve(count * sizeof(int16_t))) return false;
   const Levels levels(c[quantized_conv2d::kWeight], count);
   for (size_t i = 0; i < count; ++i) canonical.as<int16_t>()[i] = levels[i];
-  kernels.pack_quantized_weights(canonical.as<int16_t>(), layer->in_channels, out, stride, layer->kernel_size,
+  kernels.pack_quantized_weights({canonical.as<int16_t>(), layer->in_channels, out, stride, layer->kernel_size,
+                                  spec.attributes[quantized_conv2d::kPositive]},
                                  layer->weights.as<int16_t>());
   const int32_t classes = spec.attributes[quantized_conv2d::kBorderClasses];
   for (int32_t border = 0; border < kBorderClasses; ++border)

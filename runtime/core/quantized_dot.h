@@ -3,8 +3,10 @@
 // A level is x = 256 h + l + 128 and a weight w = 256 g + m, all of h, l, g, m signed bytes; a sum of products x * w is
 //   2^16 sum(h g) + 2^8 sum(h m + l g) + sum(l m) + 128 sum(w)
 // in integers modulo 2^32, and exact, because the sum itself fits. Without any weight beyond a byte the sums with g are
-// left out. Weights above 32639 have no such g, very many channels no room, and very few leave the instructions half
-// empty: these layers go by pairs of 16 bits. Where the processor multiplies matrices of bytes, it does so here.
+// left out, and a level is x = 256 h + l: where all of the levels at hand are bytes themselves, as those of nearly all
+// parts of a photo are, h is left out, too. Weights and such levels above 32639 have no such g or h, very many channels
+// no room, and very few leave the instructions half empty: these layers go by pairs of 16 bits. Where the processor
+// multiplies matrices of bytes, it does so here.
 #pragma once
 
 #include <cstring>
@@ -25,10 +27,12 @@ struct QuantizedDot {
   static constexpr int32_t kMostPixels = 16;     // whose levels are split at once
   static constexpr int32_t kMostNumbers = 1152;  // of a kernel row in them: all rows stay in the L1 cache
   static constexpr int32_t kSpare = 16;          // that a load of the last ones may read behind
-  // 16-bit numbers in front of the weights; the first one: bytes of a weight; the second: whether they lie for
-  // matrices.
+  // 16-bit numbers in front of the weights; the first one: their form; the second: whether they lie for matrices.
   static constexpr int32_t kHeader = kLaneCount;
-  enum Form : int16_t { kPairs = 0, kBytes = 1, kBytePairs = 2 };
+  // kLowBytes is kBytes where no level has an h.
+  enum Form : int16_t { kPairs, kLowBytes, kBytes, kBytePairs };
+  static constexpr int32_t weight_bytes(Form form) { return form == kBytePairs ? 2 : 1; }
+  static constexpr int32_t level_bytes(Form form) { return form == kLowBytes ? 1 : 2; }
 
   static int32_t quads_of(int32_t channels, int32_t kernel_size) {
     return (kernel_size * channels + kQuad - 1) / kQuad;
@@ -49,34 +53,38 @@ struct QuantizedDot {
     return kHeader + (dots > pairs ? dots : pairs);
   }
 
-  static Form form_of(const int16_t* canonical, int32_t channels, int32_t out_channels, int32_t kernel_size) {
-    constexpr int kMostByte = 127, kMostWeight = 32639;
-    if (strip_of(channels) == 0 || kernel_size * channels < 4 * kQuad) return kPairs;
-    const size_t count = static_cast<size_t>(out_channels) * kernel_size * kernel_size * channels;
-    Form form = kBytes;
+  static Form form_of(const QuantizedWeights& weights) {
+    constexpr int kMostByte = 127, kMost = 32639;
+    const int32_t numbers = weights.kernel_size * weights.channels;
+    if (strip_of(weights.channels) == 0 || numbers < 4 * kQuad) return kPairs;
+    const size_t count = static_cast<size_t>(weights.out_channels) * weights.kernel_size * numbers;
+    Form form = weights.largest_level > kMost ? kBytePairs : kBytes;
     for (size_t i = 0; i < count; ++i) {
-      if (canonical[i] > kMostWeight) return kPairs;
-      if (canonical[i] > kMostByte || canonical[i] < -kMostByte - 1) form = kBytePairs;
+      const int16_t weight = weights.canonical[i];
+      if (weight > kMost) return kPairs;
+      if (weight > kMostByte || weight < -kMostByte - 1) form = kBytePairs;
     }
     return form;
   }
 
-  // Behind the header: 128 sum(w) of each output channel, then [4 output channels][kernel row][quad][byte of a weight],
-  // or as MatrixWeights has it.
-  static void pack(const int16_t* canonical, int32_t channels, int32_t out_channels, int32_t out_stride,
-                   int32_t kernel_size, int16_t* packed) {
-    const Form form = form_of(canonical, channels, out_channels, kernel_size);
+  // Behind the header: what is added to the sum of each output channel, then
+  // [4 output channels][kernel row][quad][byte of a weight], or as MatrixWeights has it.
+  static void pack(const QuantizedWeights& weights, int16_t* packed) {
+    const Form form = form_of(weights);
     const bool matrices = arm_features().matrix_product;
     packed[0] = form;
     packed[1] = matrices;
     packed += kHeader;
     if (form == kPairs) {
-      pack_quantized_weights(canonical, channels, out_channels, out_stride, kernel_size, packed);
+      pack_quantized_weights(weights, packed);
       return;
     }
-    int8_t* const bytes = reinterpret_cast<int8_t*>(packed + static_cast<size_t>(out_stride) * 2);
+    int8_t* const bytes = reinterpret_cast<int8_t*>(packed + static_cast<size_t>(weights.out_stride) * 2);
+    const int32_t channels = weights.channels, kernel_size = weights.kernel_size;
     const int32_t row = kernel_size * channels, quads = quads_of(channels, kernel_size);
-    for (int32_t o = 0; o < out_channels; ++o) {
+    const uint32_t factor = form == kBytePairs ? 128 : 0;
+    const int16_t* canonical = weights.canonical;
+    for (int32_t o = 0; o < weights.out_channels; ++o) {
       uint32_t sum = 0;
       for (int32_t k = 0; k < kernel_size; ++k)
         for (int32_t i = 0; i < row; ++i) {
@@ -84,14 +92,14 @@ struct QuantizedDot {
           const auto low = static_cast<int8_t>(w & 255);
           int8_t* at = bytes;
           if (matrices) {
-            at += MatrixWeights::place(channels, kernel_size, form, o, k, i);
+            at += MatrixWeights::place(channels, kernel_size, weight_bytes(form), o, k, i);
           } else {
             const size_t step = (static_cast<size_t>(o / kChannels) * kernel_size + k) * quads + i / kQuad;
-            at += step * form * 16 + o % kChannels * kQuad + i % kQuad;
+            at += step * weight_bytes(form) * 16 + o % kChannels * kQuad + i % kQuad;
           }
           at[0] = low;
           if (form == kBytePairs) at[16] = static_cast<int8_t>((w - low) / 256);
-          sum += static_cast<uint32_t>(w) * 128u;
+          sum += static_cast<uint32_t>(w) * factor;
         }
       memcpy(packed + static_cast<size_t>(o) * 2, &sum, 4);
     }
@@ -103,28 +111,41 @@ struct QuantizedDot {
     alignas(16) int8_t high[3][kMostNumbers + kSpare];
   };
 
-  static void split(const QuantizedConvRow& row, int64_t x, int32_t count, Split* to) {
+  // The form that these levels need.
+  static Form split(const QuantizedConvRow& row, int64_t x, int32_t count, Form form, Split* to) {
     const int32_t numbers = (count + row.kernel_size - 1) * row.channels;
-    const uint8x16_t sign = vdupq_n_u8(0x80);
+    // A byte of 128 has the bits of -128: what is added makes of either form l and h the two bytes.
+    const int32_t added_low = form == kBytePairs ? 128 : 0, added_high = form == kBytePairs ? 0 : 128;
+    const uint8x16_t low = vdupq_n_u8(static_cast<uint8_t>(added_low));
+    const uint16x8_t high = vdupq_n_u16(static_cast<uint16_t>(added_high));
+    uint8x16_t any = vdupq_n_u8(0);
     for (int32_t k = 0; k < row.kernel_size; ++k) {
       const int16_t* from = row.x[k] + x * row.channels;
       int32_t i = 0;
       for (; i + 16 <= numbers; i += 16) {
-        const uint8x16_t a = vreinterpretq_u8_s16(vld1q_s16(from + i)),
-                         b = vreinterpretq_u8_s16(vld1q_s16(from + i + 8));
-        vst1q_s8(to->low[k] + i, vreinterpretq_s8_u8(veorq_u8(vuzp1q_u8(a, b), sign)));
-        vst1q_s8(to->high[k] + i, vreinterpretq_s8_u8(vuzp2q_u8(a, b)));
+        const uint16x8_t a = vreinterpretq_u16_s16(vld1q_s16(from + i)),
+                         b = vreinterpretq_u16_s16(vld1q_s16(from + i + 8));
+        const uint8x16_t l = vuzp1q_u8(vreinterpretq_u8_u16(a), vreinterpretq_u8_u16(b));
+        const uint8x16_t h =
+            vuzp2q_u8(vreinterpretq_u8_u16(vaddq_u16(a, high)), vreinterpretq_u8_u16(vaddq_u16(b, high)));
+        vst1q_s8(to->low[k] + i, vreinterpretq_s8_u8(veorq_u8(l, low)));
+        vst1q_s8(to->high[k] + i, vreinterpretq_s8_u8(h));
+        any = vorrq_u8(any, h);
       }
+      int32_t rest = 0;
       for (; i < numbers; ++i) {
-        to->low[k][i] = static_cast<int8_t>((from[i] & 255) - 128);
-        to->high[k][i] = static_cast<int8_t>(from[i] >> 8);
+        to->low[k][i] = static_cast<int8_t>((from[i] & 255) ^ added_low);
+        to->high[k][i] = static_cast<int8_t>((from[i] + added_high) >> 8);
+        rest |= to->high[k][i];
       }
+      any = vorrq_u8(any, vdupq_n_u8(static_cast<uint8_t>(rest)));
       memset(to->low[k] + numbers, 0, kSpare);
       memset(to->high[k] + numbers, 0, kSpare);
     }
+    return form == kBytes && vmaxvq_u8(any) == 0 ? kLowBytes : form;
   }
 
-  template <int kCount, int kForm>
+  template <int kCount, Form kForm>
   struct Sums {
     int32x4_t units[kCount], middle[kCount], top[kCount];
 
@@ -146,7 +167,8 @@ struct QuantizedDot {
     inline __attribute__((always_inline)) void add(const int8_t* w, const int8x16_t* low, const int8x16_t* high) {
       const int8x16_t m = vld1q_s8(w);
       for (int p = 0; p < kCount; ++p) dot<kLane>(&units[p], m, low[p]);
-      for (int p = 0; p < kCount; ++p) dot<kLane>(&middle[p], m, high[p]);
+      if constexpr (kForm != kLowBytes)
+        for (int p = 0; p < kCount; ++p) dot<kLane>(&middle[p], m, high[p]);
       if constexpr (kForm == kBytePairs) {
         const int8x16_t g = vld1q_s8(w + 16);
         for (int p = 0; p < kCount; ++p) dot<kLane>(&top[p], g, high[p]);
@@ -154,14 +176,15 @@ struct QuantizedDot {
       }
     }
     int32x4_t total(int p, int32x4_t correction) const {
-      int32x4_t sum = vaddq_s32(vaddq_s32(units[p], correction), vshlq_n_s32(middle[p], 8));
+      int32x4_t sum = vaddq_s32(units[p], correction);
+      if constexpr (kForm != kLowBytes) sum = vaddq_s32(sum, vshlq_n_s32(middle[p], 8));
       if constexpr (kForm == kBytePairs) sum = vaddq_s32(sum, vshlq_n_s32(top[p], 16));
       return sum;
     }
   };
 
   // The sums of kCount pixels from the strip's pixel `first` on, of four output channels.
-  template <int kCount, int kForm>
+  template <int kCount, Form kForm>
   static void tile(const Split& split, const QuantizedConvRow& row, int32_t first, const int8_t* w,
                    int32x4_t correction, int32_t* dots) {
     const int32_t quads = quads_of(row.channels, row.kernel_size);
@@ -171,17 +194,17 @@ struct QuantizedDot {
       const int8_t* high = split.high[k] + static_cast<size_t>(first) * row.channels;
       int32_t q = 0;
       int8x16_t l[kCount], h[kCount];
-      for (; q + 4 <= quads; q += 4, low += 16, high += 16, w += 4 * kForm * 16) {
+      for (; q + 4 <= quads; q += 4, low += 16, high += 16, w += 4 * weight_bytes(kForm) * 16) {
         for (int p = 0; p < kCount; ++p) {
           l[p] = vld1q_s8(low + p * row.channels);
           h[p] = vld1q_s8(high + p * row.channels);
         }
         sums.template add<0>(w, l, h);
-        sums.template add<1>(w + kForm * 16, l, h);
-        sums.template add<2>(w + 2 * kForm * 16, l, h);
-        sums.template add<3>(w + 3 * kForm * 16, l, h);
+        sums.template add<1>(w + weight_bytes(kForm) * 16, l, h);
+        sums.template add<2>(w + 2 * weight_bytes(kForm) * 16, l, h);
+        sums.template add<3>(w + 3 * weight_bytes(kForm) * 16, l, h);
       }
-      for (; q < quads; ++q, low += kQuad, high += kQuad, w += kForm * 16) {
+      for (; q < quads; ++q, low += kQuad, high += kQuad, w += weight_bytes(kForm) * 16) {
         for (int p = 0; p < kCount; ++p) {
           l[p] = vld1q_s8(low + p * row.channels);
           h[p] = vld1q_s8(high + p * row.channels);
@@ -192,32 +215,36 @@ struct QuantizedDot {
     for (int p = 0; p < kCount; ++p) vst1q_s32(dots + p * kLaneCount, sums.total(p, correction));
   }
 
-  // The sums of `count` pixels, of four output channels.
-  template <int kForm>
+  // The sums of `count` pixels, of four output channels, in tiles of kCount, and of fewer where there are not so many.
+  template <int kCount, Form kForm>
   static void dots_of_4(const Split& split, const QuantizedConvRow& row, int32_t count, const int8_t* w,
                         const int16_t* correction, int32_t* dots) {
-    const int32x4_t added = vreinterpretq_s32_s16(vld1q_s16(correction));
-    if (count < kPixels) {
-      for (int32_t p = 0; p < count; ++p) tile<1, kForm>(split, row, p, w, added, dots + p * kLaneCount);
-      return;
+    if constexpr (kCount > 1) {
+      if (count < kCount) {
+        dots_of_4<kCount == kPixels ? 1 : kPixels, kForm>(split, row, count, w, correction, dots);
+        return;
+      }
     }
+    const int32x4_t added = vreinterpretq_s32_s16(vld1q_s16(correction));
     // The last tile begins where it fits; what it computes again has the same value.
-    for (int32_t p = 0; p < count; p += kPixels) {
-      const int32_t first = p + kPixels <= count ? p : count - kPixels;
-      tile<kPixels, kForm>(split, row, first, w, added, dots + first * kLaneCount);
+    for (int32_t p = 0; p < count; p += kCount) {
+      const int32_t first = p + kCount <= count ? p : count - kCount;
+      tile<kCount, kForm>(split, row, first, w, added, dots + first * kLaneCount);
     }
   }
 
   // `count` pixels from x on.
-  template <int kForm>
+  template <Form kForm>
   static void strip(const Split& split, const QuantizedConvRow& row, int64_t x, int32_t count) {
+    // As many sums at once as an instruction takes cycles: of low bytes alone a pixel has one.
+    constexpr int kTile = kForm == kLowBytes ? 2 * kPixels : kPixels;
     const bool matrices = row.weights[1] != 0;
     const int16_t* const corrections = row.weights + kHeader;
     const int8_t* w = reinterpret_cast<const int8_t*>(corrections + static_cast<size_t>(row.out_stride) * 2);
     const int32_t step = matrices ? MatrixWeights::kChannels : kChannels;  // output channels
-    const size_t step_bytes =
-        matrices ? MatrixWeights::group_bytes(row.channels, row.kernel_size, kForm)
-                 : static_cast<size_t>(row.kernel_size) * quads_of(row.channels, row.kernel_size) * kForm * 16;
+    const size_t step_bytes = matrices ? MatrixWeights::group_bytes(row.channels, row.kernel_size, weight_bytes(kForm))
+                                       : static_cast<size_t>(row.kernel_size) *
+                                             quads_of(row.channels, row.kernel_size) * weight_bytes(kForm) * 16;
     alignas(16) int32_t dots[kMostPixels * kLaneCount];
     for (int32_t c = 0; c < row.out_stride; c += kLaneCount) {
       for (int32_t v = 0; v < kLaneCount; v += step, w += step_bytes) {
@@ -228,13 +255,14 @@ struct QuantizedDot {
                        row.channels,
                        row.kernel_size,
                        count,
-                       kForm,
+                       weight_bytes(kForm),
+                       level_bytes(kForm),
                        w,
                        correction,
                        dots + v,
                        kLaneCount});
         else
-          dots_of_4<kForm>(split, row, count, w, correction, dots + v);
+          dots_of_4<kTile, kForm>(split, row, count, w, correction, dots + v);
       }
       for (int32_t p = 0; p < count; ++p) {
         I32 sums;
@@ -245,7 +273,7 @@ struct QuantizedDot {
   }
 
   static void conv_row(const QuantizedConvRow& row) {
-    const int16_t form = row.weights[0];
+    const auto form = static_cast<Form>(row.weights[0]);
     if (form == kPairs) {
       QuantizedConvRow pairs = row;
       pairs.weights += kHeader;
@@ -258,11 +286,17 @@ struct QuantizedDot {
       // A rest that is narrower than a tile begins earlier.
       const int64_t first = row.width - x >= kPixels || x == 0 ? x : row.width - kPixels;
       const int32_t count = row.width - first < most ? static_cast<int32_t>(row.width - first) : most;
-      split(row, first, count, &levels);
-      if (form == kBytePairs)
-        strip<kBytePairs>(levels, row, first, count);
-      else
-        strip<kBytes>(levels, row, first, count);
+      switch (split(row, first, count, form, &levels)) {
+        case kLowBytes:
+          strip<kLowBytes>(levels, row, first, count);
+          break;
+        case kBytes:
+          strip<kBytes>(levels, row, first, count);
+          break;
+        default:
+          strip<kBytePairs>(levels, row, first, count);
+          break;
+      }
     }
   }
 };

@@ -11,7 +11,7 @@ constexpr int kPairs = MatrixWeights::kChannels / 2;
 int8x16_t two_rows(const int8_t* a, const int8_t* b) { return vcombine_s8(vld1_s8(a), vld1_s8(b)); }
 
 // kTwos times two pixels from `pixel` on; the last one comes twice where there is no other.
-template <int kTwos, int kBytes>
+template <int kTwos, int kWeightBytes, int kLevelBytes>
 void tile(const MatrixStrip& strip, int32_t pixel) {
   const int32_t octs = MatrixWeights::octs_of(strip.channels, strip.kernel_size), last = strip.pixels - 1;
   int32x4_t units[kTwos][kPairs], middle[kTwos][kPairs], top[kTwos][kPairs];
@@ -31,17 +31,17 @@ void tile(const MatrixStrip& strip, int32_t pixel) {
 #pragma GCC unroll 2
       for (int t = 0; t < kTwos; ++t) {
         l[t] = two_rows(low + at[t][0], low + at[t][1]);
-        h[t] = two_rows(high + at[t][0], high + at[t][1]);
+        if constexpr (kLevelBytes == 2) h[t] = two_rows(high + at[t][0], high + at[t][1]);
       }
 #pragma GCC unroll 4
-      for (int c = 0; c < kPairs; ++c, w += kBytes * 16) {
+      for (int c = 0; c < kPairs; ++c, w += kWeightBytes * 16) {
         const int8x16_t m = vld1q_s8(w);
 #pragma GCC unroll 2
         for (int t = 0; t < kTwos; ++t) {
           units[t][c] = vmmlaq_s32(units[t][c], l[t], m);
-          middle[t][c] = vmmlaq_s32(middle[t][c], h[t], m);
+          if constexpr (kLevelBytes == 2) middle[t][c] = vmmlaq_s32(middle[t][c], h[t], m);
         }
-        if constexpr (kBytes == 2) {
+        if constexpr (kWeightBytes == 2) {
           const int8x16_t g = vld1q_s8(w + 16);
 #pragma GCC unroll 2
           for (int t = 0; t < kTwos; ++t) {
@@ -56,8 +56,8 @@ void tile(const MatrixStrip& strip, int32_t pixel) {
     const int32x2_t correction = vreinterpret_s32_s16(vld1_s16(strip.correction + 4 * c));
     for (int t = 0; t < kTwos; ++t) {
       int32x4_t sums = vaddq_s32(units[t][c], vcombine_s32(correction, correction));
-      sums = vaddq_s32(sums, vshlq_n_s32(middle[t][c], 8));
-      if constexpr (kBytes == 2) sums = vaddq_s32(sums, vshlq_n_s32(top[t][c], 16));
+      if constexpr (kLevelBytes == 2) sums = vaddq_s32(sums, vshlq_n_s32(middle[t][c], 8));
+      if constexpr (kWeightBytes == 2) sums = vaddq_s32(sums, vshlq_n_s32(top[t][c], 16));
       int32_t* const to = strip.dots + static_cast<size_t>(pixel + 2 * t) * strip.row_dots + 2 * c;
       vst1_s32(to, vget_low_s32(sums));
       if (pixel + 2 * t < last) vst1_s32(to + strip.row_dots, vget_high_s32(sums));
@@ -65,20 +65,22 @@ void tile(const MatrixStrip& strip, int32_t pixel) {
   }
 }
 
-template <int kBytes>
+template <int kWeightBytes, int kLevelBytes>
 void all(const MatrixStrip& strip) {
   int32_t pixel = 0;
-  for (; pixel + 4 <= strip.pixels; pixel += 4) tile<2, kBytes>(strip, pixel);
-  for (; pixel < strip.pixels; pixel += 2) tile<1, kBytes>(strip, pixel);
+  for (; pixel + 4 <= strip.pixels; pixel += 4) tile<2, kWeightBytes, kLevelBytes>(strip, pixel);
+  for (; pixel < strip.pixels; pixel += 2) tile<1, kWeightBytes, kLevelBytes>(strip, pixel);
 }
 
 }  // namespace
 
 void matrix_dots(const MatrixStrip& strip) {
-  if (strip.bytes == 2)
-    all<2>(strip);
+  if (strip.level_bytes == 1)
+    all<1, 1>(strip);
+  else if (strip.weight_bytes == 1)
+    all<1, 2>(strip);
   else
-    all<1>(strip);
+    all<2, 2>(strip);
 }
 
 }  // namespace dotprod

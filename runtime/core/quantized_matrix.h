@@ -31,7 +31,8 @@ struct MatrixStrip {
   const int8_t* low[3];  // of each kernel row, from its first pixel's left neighbour on
   const int8_t* high[3];
   int32_t channels, kernel_size, pixels;
-  int32_t bytes;              // of a weight: 1 or 2
+  int32_t weight_bytes;       // 1 or 2
+  int32_t level_bytes;        // 1, where a weight has one, or 2; of one, `high` is not read
   const int8_t* weights;      // of a group
   const int16_t* correction;  // of its channels: what is added to each sum, as int32
   int32_t* dots;              // [pixels][row_dots], from the group's first channel on

@@ -57,6 +57,12 @@ struct QuantizeRow {
   int16_t* out;  // round(clip(x * inverse_step, -negative, positive)), halves to even; NaN gives -negative
 };
 
+struct QuantizedWeights {
+  const int16_t* canonical;  // [out_channels][kernel_size][kernel_size][channels]
+  int32_t channels, out_channels, out_stride, kernel_size;
+  int32_t largest_level;  // that they are multiplied with
+};
+
 struct QuantizedConvRow {
   const int16_t* x[3];     // rows above, at and below (1x1: only [0]), from the left border pixel on, [][channels]
   const int16_t* weights;  // as written by pack_quantized_weights
@@ -134,9 +140,8 @@ struct RowKernels {
   void (*quantized_gate_row)(const QuantizedGateRow& row);
   // How many 16-bit numbers the re-laid weights of a quantized convolution are.
   size_t (*quantized_weight_count)(int32_t channels, int32_t out_stride, int32_t kernel_size);
-  // Re-lays canonical weights [out_channels][kernel_size][kernel_size][channels] into zeroed memory.
-  void (*pack_quantized_weights)(const int16_t* canonical, int32_t channels, int32_t out_channels, int32_t out_stride,
-                                 int32_t kernel_size, int16_t* packed);
+  // Re-lays them into zeroed memory.
+  void (*pack_quantized_weights)(const QuantizedWeights& weights, int16_t* packed);
   void (*quantized_conv_row)(const QuantizedConvRow& row);
   void (*channel_norm_row)(const ChannelNormRow& row);
   void (*pixel_gate_row)(const PixelGateRow& row);

@@ -159,6 +159,33 @@ TEST(QuantizedConv, BytesOfLevelsAndWeights) {
       }
 }
 
+// Weights of one byte up to both of its ends, and one that is none; levels that are bytes in some parts of a picture
+// and not in others, up to the largest that have two; widths beyond what is split at once, channels up to and beyond
+// what there is room for.
+TEST(QuantizedConv, LevelsMostlyOfOneByte) {
+  Random random(run_seed());
+  const int levels[][2] = {{127, 127}, {128, 127}, {0, 255}, {255, 0}, {2000, 1999}, {32639, 32639}, {32768, 32640}};
+  for (const auto& pair : levels)
+    for (const int in : {4, 5, 6, 16, 20, 64, 65, 128, 129, 400})
+      for (const int kernel_size : {1, 3}) {
+        const int out = random.pick(std::vector<int>{1, 12, 48, 64, 80});
+        QuantizedConv conv = random_conv(&random, in, out, kernel_size, pair[0], pair[1]);
+        // The largest sums of 32639 that fit.
+        const int most = std::min(128, 65536 / (kernel_size * kernel_size * in));
+        for (int16_t& weight : conv.weight) weight = static_cast<int16_t>(random.below(2 * most) - most);
+        conv.wide = random.below(4) == 0;
+        if (conv.wide && most == 128) conv.weight.back() = static_cast<int16_t>(random.coin() ? 128 : -129);
+        std::fill(conv.inverse_step.begin(), conv.inverse_step.end(), 1.0f);
+        Map x = random_map(&random, 1, in, 1 + random.below(3), 1 + random.below(60));
+        for (float& value : x.data) value *= 100.0f;
+        const std::vector<float> others = {127, 128, -128, -129, 255, 383, 384, -384, -385, 32639, 32640, -32768, 1e9f};
+        for (int64_t i = random.below(5); i > 0; --i)
+          x.data[static_cast<size_t>(random.below(static_cast<int64_t>(x.data.size())))] = random.pick(others);
+        check(conv, x);
+        if (HasFatalFailure()) return;
+      }
+}
+
 TEST(QuantizedConv, ThinPictures) {
   Random random(run_seed());
   const int64_t sizes[][2] = {{1, 1}, {1, 2}, {2, 1}, {1, 17}, {17, 1}, {2, 6}, {1, 7}};

@@ -64,7 +64,7 @@ def test_padding_counts_as_the_mean() -> None:
 
 
 def test_the_tail_is_the_float_one() -> None:
-    """On maps of the range that was measured; eight times as much is not yet cut off, more is."""
+    """On maps of the range that was measured, and on two hundred times as much: it is cut off only beyond."""
     folded, made = both("test_ebsr_plus_x2")
     tail = made.tail
     assert isinstance(tail, QuantizedConv2d)
@@ -72,26 +72,62 @@ def test_the_tail_is_the_float_one() -> None:
         body = folded.body(made.features(pixels(11, 13)))
         expected = folded.tail(body)
         error = (tail(body) - expected).abs().max()
-        assert error < 0.01 * expected.abs().max()
-        for factor, cut in ((4.0, False), (64.0, True)):
+        # 72 products of numbers that are off by up to half a level of 127.
+        assert error < 0.03 * expected.abs().max()
+        for factor, cut in ((100.0, False), (5000.0, True)):
             moved = (tail(factor * body) - folded.tail(factor * body)).abs().max() / factor
-            assert (moved > 2 * error) == cut
+            assert (moved > 4 * error) == cut
 
 
-def test_steps_are_powers_of_two() -> None:
-    _, made = both("test_ebsr_plus_x2")
-    assert (torch.frexp(made.tail.inverse_step)[0] == 0.5).all()
+def test_a_tail_is_of_bytes() -> None:
+    """Which kernels multiply fastest: the weights, and the levels of what the pictures of the ranges give."""
+    folded, made = both("test_ebsr_plus_x4")
+    tail = made.tail
+    with torch.no_grad():
+        body = folded.body(made.features(range_pictures()))
+    assert tail.weight.dtype == torch.int8
+    largest = body.abs().amax(dim=(0, 2, 3)) * tail.inverse_step
+    torch.testing.assert_close(largest, torch.full_like(largest, 127.0))
+    assert tail.negative == tail.positive == 32639
     assert torch.equal(made.head.inverse_step, torch.full((3,), 255.0))
 
 
+@pytest.mark.parametrize("model_id", ["test_ebsr_plus_x2", "test_ebsr_plus_x4", "test_bbcu_m_x4"])
+def test_a_tail_is_as_fine_as_the_picture_needs(model_id: str) -> None:
+    """A network that reacts more strongly is off by more steps of a pixel; then its levels and weights are finer."""
+    torch.manual_seed(2)
+    network = fold(create_model(model_id))
+    assert isinstance(network, FoldedBackbone)
+    (last,) = [layer for layer in network.tail.modules() if isinstance(layer, nn.Conv2d)][-1:]
+    values = network.body(with_integer_ends(network).features(range_pictures()))
+    kinds = []
+    with torch.no_grad():
+        last.weight.mul_(1e-3)
+        for _ in range(6):
+            made = with_integer_ends(network)
+            *_, integer = [layer for layer in made.tail.modules() if isinstance(layer, QuantizedConv2d)]
+            kinds.append((integer.weight.dtype, integer.positive))
+            exact, found = (
+                part(values) if network.shuffle is None else network.shuffle(part(values))
+                for part in (network.tail, made.tail)
+            )
+            off = (found - exact).square().mean().sqrt()
+            # An eighth of a step of a pixel for each factor of enlargement, where there is a choice.
+            assert integer.weight.dtype == torch.int16 or off * 255 < 1.01 * int(model_id[-1]) / 8
+            last.weight.mul_(16.0)
+    assert kinds == sorted(kinds, key=lambda kind: kind[0] == torch.int16)
+    assert kinds[0][0] == torch.int8
+    assert kinds[-1][0] == torch.int16
+
+
 def test_the_sums_have_room_for_fine_steps() -> None:
-    """More than 8 bits for the weights, wherever sums of 32 bits allow it, and none beyond 16."""
+    """More than 8 bits for the weights of the head, wherever sums of 32 bits allow it, and none beyond 16."""
     _, made = both("test_ebsr_plus_x2")
-    for conv, most in ((made.head, 255), (made.tail, 32767)):
-        assert conv.weight.dtype == torch.int16
-        assert 127 < conv.weight.abs().max() <= 32767
-        assert int(conv.weight.long().abs().sum(dim=(1, 2, 3)).max()) * most < 1 << 31
-    assert (made.tail.positive, made.head.positive) == (32767, 255)
+    head = made.head
+    assert head.weight.dtype == torch.int16
+    assert 127 < head.weight.abs().max() <= 32767
+    assert int(head.weight.long().abs().sum(dim=(1, 2, 3)).max()) * 255 < 1 << 31
+    assert head.positive == 255
 
 
 def test_many_channels_leave_fewer_levels() -> None:
@@ -104,7 +140,7 @@ def test_many_channels_leave_fewer_levels() -> None:
     tail = with_integer_ends(network).tail
     largest = int(tail.weight.long().abs().sum(dim=(1, 2, 3)).max())
     assert tail.positive * largest < 1 << 31 <= (tail.positive + 1) * largest
-    assert tail.positive < 32767
+    assert tail.positive < 32639
     assert torch.isfinite(tail.scale).all()
 
 
@@ -139,7 +175,9 @@ def test_an_upsampler_is_the_float_one(model_id: str, size: tuple[int, int]) -> 
         assert (features - folded.features(x)).abs().max() < 1e-3 * features.abs().max()
         # Of the body the integer form leaves the vector that ReActNet adds at its end to the layer behind it.
         expected, found = folded.tail(folded.body(features)), made.tail(made.body(features))
-        assert (found - expected).abs().max() < 0.01 * expected.abs().max()
+        # Steps are of what the pictures of the ranges reach.
+        reached = folded.tail(folded.body(made.features(range_pictures()))).abs().max()
+        assert (found - expected).abs().max() < 0.03 * reached
         if folded.skip is not None:
             torch.testing.assert_close(made.skip(x), folded.skip(x), rtol=0, atol=1e-6)
 
@@ -160,7 +198,7 @@ def test_a_vector_at_the_end_of_the_body_is_added_in_the_biases(model_id: str) -
     with torch.no_grad():
         features = made.features(x)
         expected, found = folded.tail(folded.body(features)), made.tail(made.body(features))
-    assert (found - expected).abs().max() < 0.01 * expected.abs().max()
+    assert (found - expected).abs().max() < 0.03 * expected.abs().max()
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
@@ -189,8 +227,8 @@ def test_the_pictures_of_the_ranges_are_the_same_everywhere() -> None:
     pictures = range_pictures()
     levels = (pictures * 255).round().to(torch.uint8)
     assert torch.equal(levels.float() / 255, pictures)
-    assert pictures.shape == (3, 3, 32, 32)
-    assert hashlib.sha256(levels.numpy().tobytes()).hexdigest()[:16] == "64181d7c226e84e1"
+    assert pictures.shape == (2, 3, 48, 48)
+    assert hashlib.sha256(levels.numpy().tobytes()).hexdigest()[:16] == "6ea6161d426f126b"
     for picture in levels:
         assert picture.min() < 20
         assert picture.max() > 235

@@ -10,7 +10,13 @@ from bitsr.validation.arm.program import ArmProgram, Region
 # A region with a smaller share of all instructions is given the mean cycles of an instruction.
 _LEAST_SHARE = 0.0005
 # Multiply-accumulates of a pixel of a layer of runtime/bench/arm/run_case.cpp.
-LAYERS = {"binary": 9 * 64 * 64, "gated": 9 * 64 * 64, "head": 9 * 3 * 64, "tail": 9 * 64 * 48}
+LAYERS = {
+    "binary": 9 * 64 * 64,
+    "gated": 9 * 64 * 64,
+    "head": 9 * 3 * 64,
+    "tail": 9 * 64 * 48,
+    "tail2": 9 * 64 * 48,
+}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from bitsr.common.quiet import quiet
 from bitsr.validation.bench import networks
 from bitsr.validation.bench.candidates import CORE, EXECUTORCH, FLOAT_KERNEL, INT8_KERNEL, LITERT, Candidate
 from bitsr.validation.bench.journal import Journal
+from bitsr.validation.timing.pattern import photo_pattern
 
 CASES = tuple(networks.SHAPES)
 # By the words of `--runtime`: each framework is called by the format that it runs.
@@ -41,7 +42,7 @@ class Lowered:
 
 def lower_case(case: str, *, runtimes: tuple[str, ...], samples: list[Tensor] | None, journal: Journal) -> Lowered:
     """Lower what takes part in ``case``; ``samples`` are pictures that calibrate int8, ``None`` leaves int8 out."""
-    x = torch.rand(networks.SHAPES[case])
+    x = photo_pattern(networks.SHAPES[case])
     binary: Networks = networks.binary_networks
     opponents: Networks = networks.float_networks
     if case == "layer":

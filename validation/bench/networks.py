@@ -81,7 +81,7 @@ def float_layers() -> dict[str, nn.Module]:
 
 
 def float_networks() -> dict[str, nn.Module]:
-    """Opponents of the whole networks, in their deploy form; their weights are random, which no time depends on."""
+    """Opponents of the whole networks, in their deploy form, with random weights: no time of these depends on them."""
     return {
         FLOAT_GEOMETRY: float_twin(fold(create_model(BINARY_NETWORK))),
         FLOAT_NETWORK: fold(create_model(FLOAT_NETWORK)),
@@ -89,7 +89,8 @@ def float_networks() -> dict[str, nn.Module]:
 
 
 def binary_networks() -> dict[str, nn.Module]:
-    return {name: deploy_form(create_model(name)) for name in BINARY_NETWORKS}
+    """Trained, because what our kernels of integers take depends on the values."""
+    return {name: deploy_form(create_model(name, pretrained=True)) for name in BINARY_NETWORKS}
 
 
 def families() -> dict[str, nn.Module]:

@@ -41,7 +41,8 @@ _NOTES = (
         "for x86-64 it has no optimised kernels, as its maintainers say (its discussion 674); for arm64 it has",
     ),
     ("int8", "ExecuTorch takes and gives float32, LiteRT int8; calibrated with two crops of each photo"),
-    ("", "weights are random, which no time depends on"),
+    ("network", "ours of the shipped weights; values are those of patches like a photo's, on which their times depend"),
+    ("", "all other weights are random"),
 )
 
 

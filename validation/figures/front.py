@@ -22,6 +22,7 @@ from bitsr.training.models import SuperResolutionModel
 from bitsr.validation.figures.chart import COLOURS, Frame, legend, round_numbers
 from bitsr.validation.figures.drawing import Box, Drawing, Line, Text
 from bitsr.validation.timing.interleave import Timing, interleave
+from bitsr.validation.timing.pattern import photo_pattern
 
 # The picture that is timed, and the largest that is measured: as many pixels as the largest of Set14 and B100 at x2.
 TIMED_SIDE = 128
@@ -94,7 +95,7 @@ def front(
             )
     networks = {key: _loaded(content, kind=key[1]) for key, content in contents.items()}
     progress(f"time {len(networks)} networks in turns")
-    x = torch.rand(1, 3, TIMED_SIDE, TIMED_SIDE, generator=torch.Generator().manual_seed(0)).numpy()
+    x = photo_pattern((1, 3, TIMED_SIDE, TIMED_SIDE)).numpy()
     calls = {" ".join(key): partial(network.run, x) for key, network in networks.items()}
     times = interleave(calls, rounds=rounds)
     points = []

@@ -35,6 +35,7 @@ from bitsr.validation.targets.host_processes import serve
 from bitsr.validation.targets.host_replay import replay
 from bitsr.validation.targets.runner_files import read_integers, read_map, write_map
 from bitsr.validation.targets.runner_protocol import FRAMEWORK, SCHEMA
+from bitsr.validation.timing.pattern import photo_pattern
 
 Network = CoreNetwork | PteNetwork | TfliteNetwork
 # What a runtime is called in the answer, and the distribution whose version counts.
@@ -104,8 +105,7 @@ def _inputs(model: str, count: int, given: argparse.Namespace) -> list[Tensor]:
     shape = tuple(int(part) for part in given.shape.split(","))
     files = [Path(name) for name in given.input]
     if not files:
-        values = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-        return [values, *[torch.zeros(1, dtype=torch.int64)] * (count - 1)]
+        return [photo_pattern(shape), *[torch.zeros(1, dtype=torch.int64)] * (count - 1)]
     if len(files) != count:
         raise TargetError(
             f"{model} takes {count} inputs, got {len(files)}; give a file for each by --input, the map first"
