@@ -160,6 +160,7 @@ _PLUS_PAPER = (
     "ebsr_light_plus_fast_photo_x{scale}", scales=(2, 4), paper=_PLUS_PAPER, config=replace(_PLUS, blocks=4)
 )
 @register_model("ebsr_light_plus_tiny_x{scale}", paper=_PLUS_PAPER, config=replace(_PLUS, blocks=2))
+@register_model("ebsr_light_plus_micro_x{scale}", paper=_PLUS_PAPER, config=replace(_PLUS, blocks=1))
 @register_model(
     "test_ebsr_plus_x{scale}", paper=_PLUS_PAPER, config=replace(_PLUS, channels=8, blocks=2, input_scale=8.0)
 )
