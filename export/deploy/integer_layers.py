@@ -11,7 +11,7 @@ from bitsr.export.deploy.layers import PixelShuffle, QuantizedConv2d
 from bitsr.export.errors import ExportError
 
 PIXEL_LEVELS = 255
-# The largest weight of a filter is so many steps; it has as many of them as the sums have room for.
+# The largest weight of a filter is so many steps at least, and at most.
 _LEAST_WEIGHT_LEVELS, _MOST_WEIGHT_LEVELS = 127, (1 << 15) - 1
 _MOST_SUM = (1 << 31) - 1
 # A channel that the pictures of the ranges leave dark is given the steps of one that is at least this small.
@@ -33,8 +33,9 @@ class MapLevels:
     weight: int
 
 
-# Kernels multiply bytes several times as fast as 16 bits: all weights are such, and all levels in most parts of a
-# photo. Larger ones are not cut off. 32639 = 256 * 127 + 127 is the largest that two signed bytes make.
+# VNNI multiplies bytes twice as fast as 16 bits, SDOT four times. Here all weights are bytes, and with BYTES all levels
+# in nearly all parts of a photo; larger ones are not cut off. 32639 = 256 * 127 + 127 is the largest that two signed
+# bytes make.
 BYTES = MapLevels(in_range=127, most=32639, weight=127)
 FINE_BYTES = MapLevels(in_range=255, most=32639, weight=127)
 # 12 bits, and eight times as much fits.

@@ -172,7 +172,7 @@ struct Popcount {
 }  // namespace bitsr
 
 #include "row_kernels.inc"
-// Which has the other form of these functions, for layers whose weights bytes do not fit.
+// row_kernels.inc has the other form of these functions, for weights of 16 bits.
 #include "quantized_bytes.h"
 
 namespace bitsr {

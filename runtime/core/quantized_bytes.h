@@ -40,8 +40,8 @@ struct QuantizedBytes {
     sum->v = _mm512_add_epi32(_mm512_slli_epi32(sum->v, 8), start(starts, channel).v);
   }
 
-  static constexpr int32_t kPixels = 24;         // whose levels are split at once: tiles of all widths divide it
-  static constexpr int32_t kMostNumbers = 3328;  // of a kernel row in them: 128 channels, in the L1 cache
+  static constexpr int32_t kPixels = 24;         // of a row, split at once: tiles of all widths divide it
+  static constexpr int32_t kMostNumbers = 3328;  // that these and their neighbours have: up to 128 channels
   static constexpr int32_t kSplit = 32;          // numbers that an instruction splits
   // 16-bit numbers in front of the weights, the first of which says whether these are bytes. A line of the cache, so
   // that no vector behind it lies across two.
@@ -90,8 +90,7 @@ struct QuantizedBytes {
     uint8_t high[3][kMostNumbers + kSplit];
   };
 
-  // Whether any level has an h that is not 0. The numbers of the last step that lie behind may be anything: their
-  // weights are 0.
+  // Whether any level has an h that is not 0. What the last step reads behind them has the weight 0, and a value.
   static bool split(const int16_t* levels, int32_t count, uint8_t* low, uint8_t* high) {
     const __m512i offset = _mm512_set1_epi16(128);
     __m512i any = _mm512_setzero_si512();
@@ -103,6 +102,8 @@ struct QuantizedBytes {
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(low + i), _mm512_cvtepi16_epi8(sum));
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(high + i), _mm512_cvtepi16_epi8(_mm512_add_epi16(h, offset)));
     }
+    memset(low + count, 0, kCount);
+    memset(high + count, 0, kCount);
     return _mm512_test_epi16_mask(any, any) != 0;
   }
 

@@ -3,10 +3,10 @@
 // A level is x = 256 h + l + 128 and a weight w = 256 g + m, all of h, l, g, m signed bytes; a sum of products x * w is
 //   2^16 sum(h g) + 2^8 sum(h m + l g) + sum(l m) + 128 sum(w)
 // in integers modulo 2^32, and exact, because the sum itself fits. Without any weight beyond a byte the sums with g are
-// left out, and a level is x = 256 h + l: where all of the levels at hand are bytes themselves, as those of nearly all
-// parts of a photo are, h is left out, too. Weights and such levels above 32639 have no such g or h, very many channels
-// no room, and very few leave the instructions half empty: these layers go by pairs of 16 bits. Where the processor
-// multiplies matrices of bytes, it does so here.
+// left out, and a level is x = 256 h + l: where all of the levels at hand are bytes themselves, h is left out, too. For
+// that the tails of export/deploy are made: in nearly all parts of a photo they have such levels. Weights and such
+// levels above 32639 have no such g or h, very many channels no room, and very few leave the instructions half empty:
+// these layers go by pairs of 16 bits. Where the processor multiplies matrices of bytes, it does so here.
 #pragma once
 
 #include <cstring>
@@ -29,10 +29,10 @@ struct QuantizedDot {
   static constexpr int32_t kSpare = 16;          // that a load of the last ones may read behind
   // 16-bit numbers in front of the weights; the first one: their form; the second: whether they lie for matrices.
   static constexpr int32_t kHeader = kLaneCount;
-  // kLowBytes is kBytes where no level has an h.
-  enum Form : int16_t { kPairs, kLowBytes, kBytes, kBytePairs };
-  static constexpr int32_t weight_bytes(Form form) { return form == kBytePairs ? 2 : 1; }
-  static constexpr int32_t level_bytes(Form form) { return form == kLowBytes ? 1 : 2; }
+  // Form::kLowBytes is Form::kBytes where no level has an h.
+  enum class Form : int16_t { kPairs, kLowBytes, kBytes, kBytePairs };
+  static constexpr int32_t weight_bytes(Form form) { return form == Form::kBytePairs ? 2 : 1; }
+  static constexpr int32_t level_bytes(Form form) { return form == Form::kLowBytes ? 1 : 2; }
 
   static int32_t quads_of(int32_t channels, int32_t kernel_size) {
     return (kernel_size * channels + kQuad - 1) / kQuad;
@@ -47,8 +47,8 @@ struct QuantizedDot {
   static size_t weight_count(int32_t channels, int32_t out_stride, int32_t kernel_size) {
     const size_t corrections = static_cast<size_t>(out_stride) * 2;
     // Those of matrices, whose rows end on more numbers.
-    const size_t bytes =
-        out_stride / MatrixWeights::kChannels * MatrixWeights::group_bytes(channels, kernel_size, kBytePairs);
+    const size_t bytes = out_stride / MatrixWeights::kChannels *
+                         MatrixWeights::group_bytes(channels, kernel_size, weight_bytes(Form::kBytePairs));
     const size_t pairs = quantized_weight_count(channels, out_stride, kernel_size), dots = corrections + bytes / 2;
     return kHeader + (dots > pairs ? dots : pairs);
   }
@@ -56,13 +56,13 @@ struct QuantizedDot {
   static Form form_of(const QuantizedWeights& weights) {
     constexpr int kMostByte = 127, kMost = 32639;
     const int32_t numbers = weights.kernel_size * weights.channels;
-    if (strip_of(weights.channels) == 0 || numbers < 4 * kQuad) return kPairs;
+    if (strip_of(weights.channels) == 0 || numbers < 4 * kQuad) return Form::kPairs;
     const size_t count = static_cast<size_t>(weights.out_channels) * weights.kernel_size * numbers;
-    Form form = weights.largest_level > kMost ? kBytePairs : kBytes;
+    Form form = weights.largest_level > kMost ? Form::kBytePairs : Form::kBytes;
     for (size_t i = 0; i < count; ++i) {
       const int16_t weight = weights.canonical[i];
-      if (weight > kMost) return kPairs;
-      if (weight > kMostByte || weight < -kMostByte - 1) form = kBytePairs;
+      if (weight > kMost) return Form::kPairs;
+      if (weight > kMostByte || weight < -kMostByte - 1) form = Form::kBytePairs;
     }
     return form;
   }
@@ -72,17 +72,17 @@ struct QuantizedDot {
   static void pack(const QuantizedWeights& weights, int16_t* packed) {
     const Form form = form_of(weights);
     const bool matrices = arm_features().matrix_product;
-    packed[0] = form;
+    packed[0] = static_cast<int16_t>(form);
     packed[1] = matrices;
     packed += kHeader;
-    if (form == kPairs) {
+    if (form == Form::kPairs) {
       pack_quantized_weights(weights, packed);
       return;
     }
     int8_t* const bytes = reinterpret_cast<int8_t*>(packed + static_cast<size_t>(weights.out_stride) * 2);
     const int32_t channels = weights.channels, kernel_size = weights.kernel_size;
     const int32_t row = kernel_size * channels, quads = quads_of(channels, kernel_size);
-    const uint32_t factor = form == kBytePairs ? 128 : 0;
+    const uint32_t factor = form == Form::kBytePairs ? 128 : 0;
     const int16_t* canonical = weights.canonical;
     for (int32_t o = 0; o < weights.out_channels; ++o) {
       uint32_t sum = 0;
@@ -98,7 +98,7 @@ struct QuantizedDot {
             at += step * weight_bytes(form) * 16 + o % kChannels * kQuad + i % kQuad;
           }
           at[0] = low;
-          if (form == kBytePairs) at[16] = static_cast<int8_t>((w - low) / 256);
+          if (form == Form::kBytePairs) at[16] = static_cast<int8_t>((w - low) / 256);
           sum += static_cast<uint32_t>(w) * factor;
         }
       memcpy(packed + static_cast<size_t>(o) * 2, &sum, 4);
@@ -115,7 +115,7 @@ struct QuantizedDot {
   static Form split(const QuantizedConvRow& row, int64_t x, int32_t count, Form form, Split* to) {
     const int32_t numbers = (count + row.kernel_size - 1) * row.channels;
     // A byte of 128 has the bits of -128: what is added makes of either form l and h the two bytes.
-    const int32_t added_low = form == kBytePairs ? 128 : 0, added_high = form == kBytePairs ? 0 : 128;
+    const int32_t added_low = form == Form::kBytePairs ? 128 : 0, added_high = form == Form::kBytePairs ? 0 : 128;
     const uint8x16_t low = vdupq_n_u8(static_cast<uint8_t>(added_low));
     const uint16x8_t high = vdupq_n_u16(static_cast<uint16_t>(added_high));
     uint8x16_t any = vdupq_n_u8(0);
@@ -142,7 +142,7 @@ struct QuantizedDot {
       memset(to->low[k] + numbers, 0, kSpare);
       memset(to->high[k] + numbers, 0, kSpare);
     }
-    return form == kBytes && vmaxvq_u8(any) == 0 ? kLowBytes : form;
+    return form == Form::kBytes && vmaxvq_u8(any) == 0 ? Form::kLowBytes : form;
   }
 
   template <int kCount, Form kForm>
@@ -167,9 +167,9 @@ struct QuantizedDot {
     inline __attribute__((always_inline)) void add(const int8_t* w, const int8x16_t* low, const int8x16_t* high) {
       const int8x16_t m = vld1q_s8(w);
       for (int p = 0; p < kCount; ++p) dot<kLane>(&units[p], m, low[p]);
-      if constexpr (kForm != kLowBytes)
+      if constexpr (kForm != Form::kLowBytes)
         for (int p = 0; p < kCount; ++p) dot<kLane>(&middle[p], m, high[p]);
-      if constexpr (kForm == kBytePairs) {
+      if constexpr (kForm == Form::kBytePairs) {
         const int8x16_t g = vld1q_s8(w + 16);
         for (int p = 0; p < kCount; ++p) dot<kLane>(&top[p], g, high[p]);
         for (int p = 0; p < kCount; ++p) dot<kLane>(&middle[p], g, low[p]);
@@ -177,8 +177,8 @@ struct QuantizedDot {
     }
     int32x4_t total(int p, int32x4_t correction) const {
       int32x4_t sum = vaddq_s32(units[p], correction);
-      if constexpr (kForm != kLowBytes) sum = vaddq_s32(sum, vshlq_n_s32(middle[p], 8));
-      if constexpr (kForm == kBytePairs) sum = vaddq_s32(sum, vshlq_n_s32(top[p], 16));
+      if constexpr (kForm != Form::kLowBytes) sum = vaddq_s32(sum, vshlq_n_s32(middle[p], 8));
+      if constexpr (kForm == Form::kBytePairs) sum = vaddq_s32(sum, vshlq_n_s32(top[p], 16));
       return sum;
     }
   };
@@ -237,7 +237,7 @@ struct QuantizedDot {
   template <Form kForm>
   static void strip(const Split& split, const QuantizedConvRow& row, int64_t x, int32_t count) {
     // As many sums at once as an instruction takes cycles: of low bytes alone a pixel has one.
-    constexpr int kTile = kForm == kLowBytes ? 2 * kPixels : kPixels;
+    constexpr int kTile = kForm == Form::kLowBytes ? 2 * kPixels : kPixels;
     const bool matrices = row.weights[1] != 0;
     const int16_t* const corrections = row.weights + kHeader;
     const int8_t* w = reinterpret_cast<const int8_t*>(corrections + static_cast<size_t>(row.out_stride) * 2);
@@ -274,7 +274,7 @@ struct QuantizedDot {
 
   static void conv_row(const QuantizedConvRow& row) {
     const auto form = static_cast<Form>(row.weights[0]);
-    if (form == kPairs) {
+    if (form == Form::kPairs) {
       QuantizedConvRow pairs = row;
       pairs.weights += kHeader;
       quantized_conv_row(pairs);
@@ -287,14 +287,14 @@ struct QuantizedDot {
       const int64_t first = row.width - x >= kPixels || x == 0 ? x : row.width - kPixels;
       const int32_t count = row.width - first < most ? static_cast<int32_t>(row.width - first) : most;
       switch (split(row, first, count, form, &levels)) {
-        case kLowBytes:
-          strip<kLowBytes>(levels, row, first, count);
+        case Form::kLowBytes:
+          strip<Form::kLowBytes>(levels, row, first, count);
           break;
-        case kBytes:
-          strip<kBytes>(levels, row, first, count);
+        case Form::kBytes:
+          strip<Form::kBytes>(levels, row, first, count);
           break;
         default:
-          strip<kBytePairs>(levels, row, first, count);
+          strip<Form::kBytePairs>(levels, row, first, count);
           break;
       }
     }

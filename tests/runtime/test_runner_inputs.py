@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bitsr.export.executorch.lower import lower
+from bitsr.validation.timing.pattern import photo_pattern
 
 from .test_runner import Runner, native_runner  # noqa: F401 (a fixture)
 
@@ -65,6 +66,19 @@ def test_every_input_arrives(native_runner: Runner, model: Path, files: dict[str
 def test_without_files_there_is_a_pattern(native_runner: Runner, model: Path) -> None:  # noqa: F811
     assert len(native_runner.report(model, *SHAPE, "--runs", 3)["samples_ms"]) == 3
     assert native_runner.report(model, "--info")["input_shape"] == [1, 4, 0, 0]
+
+
+def test_the_pattern_is_that_of_this_python(native_runner: Runner, tmp_path: Path) -> None:  # noqa: F811
+    """Else its times and those of `bitsr-run` would be of different pictures."""
+    x = photo_pattern((1, 4, 37, 50))
+    assert x.min() >= 0
+    assert x.max() <= 1
+    assert x.std() > 0.1
+    path = tmp_path / "shuffle.pte"
+    path.write_bytes(lower(torch.nn.PixelShuffle(2), channels=4, max_pixels=37 * 50, example_inputs=(x,)).content)
+    native_runner.report(path, "--shape", "1,4,37,50", "--output", tmp_path / "y.f32")
+    expected = torch.nn.functional.pixel_shuffle(x, 2)
+    assert np.array_equal(np.fromfile(tmp_path / "y.f32", np.float32), expected.numpy().ravel())
 
 
 @pytest.mark.parametrize(

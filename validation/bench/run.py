@@ -42,7 +42,7 @@ _NOTES = (
     ),
     ("int8", "ExecuTorch takes and gives float32, LiteRT int8; calibrated with two crops of each photo"),
     ("network", "ours of the shipped weights; values are those of patches like a photo's, on which their times depend"),
-    ("", "all other weights are random"),
+    ("", "all other weights are random; of the families' they decide a part of the time of their upsamplers"),
 )
 
 
