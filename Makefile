@@ -129,7 +129,7 @@ bench: build  ## our kernels against float32 and int8, layer and whole net; JSON
 ARM_BENCH := build/bench-arm
 ARM_BENCH_PACKAGES := clang g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user llvm-19
 ARM_BENCH_OPTIONS := -G Ninja -DCMAKE_BUILD_TYPE=Release -DBITSR_BENCH=ON -DBITSR_EXECUTORCH=OFF -DBITSR_TFLITE=OFF -DBITSR_RUNNER=OFF
-ARM_BENCH_MODELS := ebsr_light_plus_fast_x4 ebsr_light_plus_tiny_x4
+ARM_BENCH_MODELS := ebsr_light_plus_fast_x4 ebsr_light_plus_tiny_x4 ebsr_light_plus_micro_x4
 
 $(STAMP)/debian-arm: Makefile $(STAMP)/venv
 	@if $(call debian,$(ARM_BENCH_PACKAGES),make bench-arm and its tests); then touch $@; fi
@@ -156,7 +156,7 @@ bench-arm: build $(STAMP)/debian-arm $(ARM_BENCH_MODELS:%=$(ARM_BENCH)/models/%.
 	$(CMAKE) --build $(ARM_BENCH_BUILD) --target bitsr_run_case
 	$(BIN)/python -m bitsr.validation.arm --program $(ARM_BENCH_BUILD)/bench/bitsr_run_case \
 	  --plugin $(ARM_BENCH)/host/bench/libbitsr_block_counter.so --compiler "$$($(ARM_BENCH_VERSION_$(ARM_COMPILER)) | head -1)" \
-	  $(ARM_KERNELS:%=--kernel %) --processor $(ARM_PROCESSOR) --output $(ARM_BENCH_BUILD) binary gated head tail $(ARM_BENCH_MODELS:%=$(ARM_BENCH)/models/%.tflite)
+	  $(ARM_KERNELS:%=--kernel %) --processor $(ARM_PROCESSOR) --output $(ARM_BENCH_BUILD) binary gated head tail tail2 $(ARM_BENCH_MODELS:%=$(ARM_BENCH)/models/%.tflite)
 
 .PHONY: lint
 lint: $(STAMP)/packages  ## ruff, mypy and clang-format

@@ -19,7 +19,12 @@ CHANNELS = 64
 # One of EBSR-light and EBSR-light+ is enough: convolutions, gates and skips are the same, the second adds activations.
 BINARY_NETWORK = "ebsr_light_plus_x4"
 # The classes of shipped weights, and one network of each other family that takes pictures of any size.
-BINARY_NETWORKS = (BINARY_NETWORK, "ebsr_light_plus_fast_x4", "ebsr_light_plus_tiny_x4")
+BINARY_NETWORKS = (
+    BINARY_NETWORK,
+    "ebsr_light_plus_fast_x4",
+    "ebsr_light_plus_tiny_x4",
+    "ebsr_light_plus_micro_x4",
+)
 FAMILIES = ("bbcu_m_x4", "frbc_x4", "binedsr_res_pixel_bin_pixel_x4")
 FLOAT_GEOMETRY = "float convolutions of its geometry"
 FLOAT_NETWORK = "srresnet_x4"

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 # Sides of patches of one grey in pixels, and how much of the whole contrast each has; the planes of a picture differ by
-# less. As in runtime/runner/photo_pattern.h, number for number.
+# less. As in runtime/pattern/photo_pattern.h, number for number.
 _PATCHES = ((16, 0.625), (4, 0.25), (1, 0.0625))
 _COLOUR = (16, 0.0625)
 
