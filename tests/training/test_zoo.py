@@ -107,6 +107,21 @@ def test_the_checkpoint_of_this_machine_is_taken_where_it_is_ahead(
     assert leg.last == 3
 
 
+def test_weights_that_are_not_fit_to_be_shipped_lose_no_steps(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packing can cost more than is let pass while the rate is high; the leg is in the table all the same."""
+    places = checkout(tmp_path / "one", pictures, monkeypatch)
+    monkeypatch.setattr("bitsr.training.publish.LARGEST_PSNR_LOSS", -1000.0)
+    leg = train_next(places, data=tmp_path / "one" / "data", minutes=0)
+    assert leg is not None
+    assert not leg.shipped
+    assert leg.psnr == {}
+    assert [entry.last for entry in read_legs(places.legs)] == [leg.last]
+    assert leg.last > 0
+    assert not list(places.weights.glob("*.safetensors"))
+
+
 def test_a_lost_state_is_an_error(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     places = checkout(tmp_path / "one", pictures, monkeypatch)
     train_next(places, data=tmp_path / "one" / "data", minutes=0)

@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 
 from bitsr.artifact.weights import weights_folder
-from bitsr.common.errors import TrainingError, UsageError
+from bitsr.common.errors import TrainingError, UsageError, WeightsError
 from bitsr.common.installation import checkout
-from bitsr.training.publish import publish
+from bitsr.training.publish import Publication, publish
 from bitsr.training.run import Position, RunFolder, read_checkpoint
 from bitsr.training.trainer import StoppedError, train
 from bitsr.training.zoo.legs import Leg, add_leg, read_legs, write_page
@@ -102,7 +102,7 @@ def train_next(
         save_state(run.checkpoint, state, recipe)
     else:
         state.unlink(missing_ok=True)
-    result = publish(run.path, folder=places.weights, only_if_better=True) if run.best.is_file() else None
+    result = _published(run, places) if run.best.is_file() else None
     leg = Leg(
         date=datetime.now(UTC).date().isoformat(),
         model=recipe.model,
@@ -115,6 +115,15 @@ def train_next(
     )
     write_page(places.page, add_leg(places.legs, leg))
     return leg
+
+
+def _published(run: RunFolder, places: Places) -> Publication | None:
+    """None where the best weights are not fit to be shipped: the leg's steps count all the same."""
+    try:
+        return publish(run.path, folder=places.weights, only_if_better=True)
+    except WeightsError as error:
+        log.warning("the best weights are not shipped: %s", error)
+        return None
 
 
 def _position(run: RunFolder) -> Position | None:
