@@ -34,6 +34,10 @@ class Publication:
     taken: bool
 
 
+class PackingLossError(WeightsError):
+    """Weights lose more by being packed than is let pass."""
+
+
 def publish(
     run_dir: Path,
     *,
@@ -76,7 +80,7 @@ def publish(
     qualities = (None, *(PHOTO_QUALITIES if content["data"].get("degradation", {}).get("share") else ()))
     results = [evaluate(model, folder=path, scale=scale, jpeg_quality=q) for path in sets for q in qualities]
     if results[0].psnr < full - LARGEST_PSNR_LOSS:
-        raise WeightsError(
+        raise PackingLossError(
             f"packing loses {full - results[0].psnr:.3f} dB on {results[0].folder}, expected at most "
             f"{LARGEST_PSNR_LOSS}; train on, or raise the limit on purpose"
         )

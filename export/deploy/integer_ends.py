@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bitsr.common.mixing import mix_bits
 from bitsr.export.deploy.folds.backbones import AmplifiedHead, BilinearUpsample
 from bitsr.export.deploy.folds.common import negative_slope
 from bitsr.export.deploy.integer_layers import (
@@ -234,15 +235,16 @@ def _leaves(seed: int) -> NDArray[np.int64]:
     """A picture (3, 48, 48): discs seen from above, made twice as large and reduced; below them is grey."""
     # As many discs as cover nearly all; the colours of one differ from its grey by up to 40.
     side, discs, colours = 2 * _SIDE, 5000, 80
-    numbers = _hash(np.arange(discs * 7, dtype=np.uint32) + np.uint32(seed * 0x01000000)).astype(np.int64)
+    places = np.arange(discs * 7, dtype=np.uint32) + np.uint32(seed * 0x01000000)
+    numbers = mix_bits(places * np.uint32(0x9E3779B1)).astype(np.int64)
     picture = np.full((3, side, side), (PIXEL_LEVELS + 1) // 2, np.int64)
     free = np.ones((side, side), bool)
-    places = np.arange(side)
+    pixels = np.arange(side)
     for size, x, y, grey, *colour in numbers.reshape(discs, 7).tolist():
         # 1 / r^2 is uniform from 1 to 1 / side^2: as many of radius r as r^-3.
         share = size / 2.0**32
         square = 1 / (1 - share + share / side**2)
-        across, down = (places - x % side) ** 2, (places - y % side) ** 2
+        across, down = (pixels - x % side) ** 2, (pixels - y % side) ** 2
         rows, columns = np.flatnonzero(down <= square), np.flatnonzero(across <= square)
         box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         disc = free[box] & (down[rows, None] + across[columns] <= square)
@@ -254,10 +256,3 @@ def _leaves(seed: int) -> NDArray[np.int64]:
         if not free.any():
             break
     return picture.reshape(3, _SIDE, 2, _SIDE, 2).sum(axis=(2, 4)) // 4
-
-
-def _hash(numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    mixed = numbers * np.uint32(0x9E3779B1)
-    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):  # a mixer of 32 bits
-        mixed = (mixed ^ (mixed >> np.uint32(shift))) * np.uint32(factor)
-    return mixed

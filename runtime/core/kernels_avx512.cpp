@@ -179,14 +179,7 @@ namespace bitsr {
 namespace avx512 {
 namespace {
 
-constexpr RowKernels with_bytes(RowKernels kernels) {
-  kernels.quantized_weight_count = QuantizedBytes::weight_count;
-  kernels.pack_quantized_weights = QuantizedBytes::pack;
-  kernels.quantized_conv_row = QuantizedBytes::conv_row;
-  return kernels;
-}
-
-constexpr RowKernels kAllKernels = with_bytes(kKernels);
+constexpr RowKernels kAllKernels = with_quantized<QuantizedBytes>(kKernels);
 
 }  // namespace
 }  // namespace avx512

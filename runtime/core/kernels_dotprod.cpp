@@ -178,21 +178,14 @@ struct Popcount {
 }  // namespace bitsr
 
 #include "row_kernels.inc"
-// Which has the other form of these functions, for layers that dot products of bytes do not fit.
+// row_kernels.inc has the other form of these functions, for layers that dot products of bytes do not fit.
 #include "quantized_dot.h"
 
 namespace bitsr {
 namespace dotprod {
 namespace {
 
-constexpr RowKernels with_dot_products(RowKernels kernels) {
-  kernels.quantized_weight_count = QuantizedDot::weight_count;
-  kernels.pack_quantized_weights = QuantizedDot::pack;
-  kernels.quantized_conv_row = QuantizedDot::conv_row;
-  return kernels;
-}
-
-constexpr RowKernels kAllKernels = with_dot_products(kKernels);
+constexpr RowKernels kAllKernels = with_quantized<QuantizedDot>(kKernels);
 
 }  // namespace
 }  // namespace dotprod

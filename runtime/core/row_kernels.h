@@ -152,6 +152,15 @@ struct RowKernels {
   void (*sigmoid)(float* x, int64_t count);  // in place; count: a multiple of 16
 };
 
+// The same with the convolutions of integers that `Quantized` has.
+template <typename Quantized>
+constexpr RowKernels with_quantized(RowKernels kernels) {
+  kernels.quantized_weight_count = Quantized::weight_count;
+  kernels.pack_quantized_weights = Quantized::pack;
+  kernels.quantized_conv_row = Quantized::conv_row;
+  return kernels;
+}
+
 // Null where this build or this processor lacks the instructions.
 const RowKernels* portable_kernels();
 const RowKernels* avx2_kernels();

@@ -113,10 +113,11 @@ def test_weights_that_are_not_fit_to_be_shipped_lose_no_steps(
     """Packing can cost more than is let pass while the rate is high; the leg is in the table all the same."""
     places = checkout(tmp_path / "one", pictures, monkeypatch)
     monkeypatch.setattr("bitsr.training.publish.LARGEST_PSNR_LOSS", -1000.0)
-    leg = train_next(places, data=tmp_path / "one" / "data", minutes=0)
+    leg = train_next(places, data=tmp_path / "one" / "data")  # to its end
     assert leg is not None
     assert not leg.shipped
     assert leg.psnr == {}
+    assert state_steps(places.state(f"{MODEL}_cycle1")) == leg.last
     assert [entry.last for entry in read_legs(places.legs)] == [leg.last]
     assert leg.last > 0
     assert not list(places.weights.glob("*.safetensors"))

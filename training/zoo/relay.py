@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 
 from bitsr.artifact.weights import weights_folder
-from bitsr.common.errors import TrainingError, UsageError, WeightsError
+from bitsr.common.errors import TrainingError, UsageError
 from bitsr.common.installation import checkout
-from bitsr.training.publish import Publication, publish
+from bitsr.training.publish import PackingLossError, Publication, publish
 from bitsr.training.run import Position, RunFolder, read_checkpoint
 from bitsr.training.trainer import StoppedError, train
 from bitsr.training.zoo.legs import Leg, add_leg, read_legs, write_page
@@ -98,11 +98,11 @@ def train_next(
         log.info("%s", stopped)
     now = _position(run)
     assert now is not None  # a training that stops or ends has saved its position
-    if now.step < recipe.steps:
-        save_state(run.checkpoint, state, recipe)
-    else:
-        state.unlink(missing_ok=True)
+    save_state(run.checkpoint, state, recipe)
     result = _published(run, places) if run.best.is_file() else None
+    if now.step >= recipe.steps and result is not None:
+        # Of a finished training whose weights could not be shipped it is all that is left.
+        state.unlink()
     leg = Leg(
         date=datetime.now(UTC).date().isoformat(),
         model=recipe.model,
@@ -118,10 +118,10 @@ def train_next(
 
 
 def _published(run: RunFolder, places: Places) -> Publication | None:
-    """None where the best weights are not fit to be shipped: the leg's steps count all the same."""
+    """None where the best weights lose too much by packing to be shipped: the leg's steps count all the same."""
     try:
         return publish(run.path, folder=places.weights, only_if_better=True)
-    except WeightsError as error:
+    except PackingLossError as error:
         log.warning("the best weights are not shipped: %s", error)
         return None
 

@@ -5,6 +5,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bitsr.common.mixing import mix_bits
+
 # Sides of patches of one grey in pixels, and how much of the whole contrast each has; the planes of a picture differ by
 # less. As in runtime/pattern/photo_pattern.h, number for number.
 _PATCHES = ((16, 0.625), (4, 0.25), (1, 0.0625))
@@ -34,7 +36,4 @@ def _hashed(
     """A number in [0, 1) of each place."""
     mixed = plane * np.uint32(0x9E3779B1) + row * np.uint32(0x85EBCA6B) + column * np.uint32(0xC2B2AE35)
     mixed = mixed + np.uint32(salt * 0x27D4EB2F % (1 << 32))
-    mixed = (mixed ^ (mixed >> np.uint32(16))) * np.uint32(0x7FEB352D)
-    mixed = (mixed ^ (mixed >> np.uint32(15))) * np.uint32(0x846CA68B)
-    mixed = mixed ^ (mixed >> np.uint32(16))
-    return (mixed >> np.uint32(8)).astype(np.float32) / np.float32(1 << 24)
+    return (mix_bits(mixed) >> np.uint32(8)).astype(np.float32) / np.float32(1 << 24)
