@@ -8,7 +8,7 @@ from typing import get_args
 from torch import nn
 
 from bitsr.artifact.formats import FORMATS, sidecar_path
-from bitsr.artifact.info import ArtifactFacts, ArtifactInfo, Dtype, SizeRules
+from bitsr.artifact.info import LIMITS, ArtifactFacts, ArtifactInfo, Dtype, SizeRules
 from bitsr.artifact.weights import WeightsInfo
 from bitsr.common.errors import MissingExtraError, UsageError
 from bitsr.common.files import check_folder, make_folder
@@ -106,6 +106,10 @@ def export_model(
         )
     if io not in get_args(Dtype):
         raise UsageError(f"the type of input and output is '{io}'; expected one of: {', '.join(get_args(Dtype))}")
+    asked = {"in_channels": (in_channels, LIMITS["channels"]), "max_pixels": (max_pixels, LIMITS["pixels"])}
+    for what, (number, most) in asked.items():
+        if number is not None and not 1 <= number <= most:
+            raise UsageError(f"{what} is {number}, expected 1 to {most}; correct it, or leave it out")
     pixels = io == "uint8"
     if pixels and (stock_ops or not kernels):
         raise UsageError("only our kernels take and give uint8; leave out the stock ops, or the uint8")

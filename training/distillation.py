@@ -1,4 +1,4 @@
-"""Training guided by a float network of the same structure: by the features of its blocks and by its pictures.
+"""Training guided by another network: by its pictures, and where it has the same structure by its blocks' features.
 
 Two ways to compare features, each with what is inferred:
 
@@ -51,18 +51,19 @@ _FORMS: dict[Features, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tenso
 class Distillation:
     """Watches the blocks and the output of a student and runs its teacher.
 
-    Blocks are the children of ``body``; both networks need as many. What is compared of the student is of its last
-    forward pass, which must come before each :meth:`loss`.
+    Blocks are the children of ``body``; both networks need as many, where features are compared. What is compared of
+    the student is of its last forward pass, which must come before each :meth:`loss`.
 
     Args:
-        student, teacher: networks of one structure and scale.
+        student, teacher: networks of one scale, for features of one structure too.
         weight: factor of the features' difference; 0: they are not compared.
         features: how they are compared.
         stages: at the ends of how many parts of the blocks, all about as long; 0: behind every block.
         output: factor of the pictures' mean absolute difference; 0: they are not compared.
 
     Raises:
-        UsageError: a network without blocks, another number of them, another scale, or more stages than blocks.
+        UsageError: another scale; for features a network without blocks, another number of them, or more stages than
+            blocks.
     """
 
     def __init__(
@@ -75,13 +76,20 @@ class Distillation:
         stages: int = 0,
         output: float = 0.0,
     ) -> None:
-        own, guiding = _blocks(student), _blocks(teacher)
-        if len(own) != len(guiding) or student.info.scale != teacher.info.scale:
+        if student.scale != teacher.scale:
             raise UsageError(
-                f"{teacher.info.id} (x{teacher.info.scale}, {len(guiding)} blocks) can not teach {student.info.id} "
-                f"(x{student.info.scale}, {len(own)} blocks); expected the float network of the same structure"
+                f"{teacher.name} (x{teacher.scale}) can not teach {student.name} (x{student.scale}); expected a "
+                "network of the same scale"
             )
-        if stages > len(own):
+        # Pictures are compared of any two networks.
+        own, guiding = (_blocks(student), _blocks(teacher)) if weight else ([], [])
+        if len(own) != len(guiding):
+            raise UsageError(
+                f"{teacher.name} ({len(guiding)} blocks) can not teach {student.name} ({len(own)} blocks) by its "
+                "features; expected the float network of the same structure, or teacher.weight=0 and teacher.output "
+                "above 0"
+            )
+        if weight and stages > len(own):
             raise UsageError(f"{stages} stages of {len(own)} blocks; expected at most one for each block")
         self.weight = weight
         self.output = output
@@ -117,7 +125,10 @@ def _stage_ends(blocks: int, stages: int) -> list[int]:
 def _blocks(model: SuperResolutionModel) -> list[nn.Module]:
     body = getattr(model, "body", None)
     if not isinstance(body, nn.Sequential):
-        raise UsageError(f"{model.info.id} has no body of blocks in series, so it can neither teach nor be taught")
+        raise UsageError(
+            f"{model.name} has no body of blocks in series, so that it can neither teach nor be taught by features; "
+            "expected one, or teacher.weight=0 and teacher.output above 0"
+        )
     return list(body)
 
 

@@ -114,7 +114,7 @@ class Schedule(_Strict):
 
 
 class Teacher(_Strict):
-    """Float network of the same structure that guides the training (:mod:`bitsr.training.distillation`)."""
+    """Network that guides the training (:mod:`bitsr.training.distillation`): for features of the same structure."""
 
     weights: str | None = Field(default=None, description="weights file, or model id with embedded weights; none: off")
     weight: float = Field(default=1.0, ge=0, description="factor of the features' difference in the loss; 0: none")

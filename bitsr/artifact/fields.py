@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
 
+import numpy as np
+
 # Returns the value as it is kept; raises ProblemError for another one.
 Check = Callable[[Any], Any]
 # A value of JSON that holds no others.
@@ -111,14 +113,18 @@ def number_between(low: float, high: float) -> Check:
     return check
 
 
-def ascending_pair(value: Any) -> tuple[float, float]:
-    """Two numbers, the lower one first."""
-    if not isinstance(value, (list, tuple)) or len(value) != 2:
-        raise ProblemError(f"is {shown(value)}, expected two numbers")
-    low, high = number(value[0]), number(value[1])
-    if not low < high:
-        raise ProblemError(f"is [{low}, {high}], expected the lower limit first")
-    return low, high
+def ascending_pair(*, most: float) -> Check:
+    """Two numbers of at most ``most`` without their signs, the lower one first as float32 too."""
+
+    def check(value: Any) -> tuple[float, float]:
+        if not isinstance(value, (list, tuple)) or len(value) != 2:
+            raise ProblemError(f"is {shown(value)}, expected two numbers")
+        low, high = number(value[0]), number(value[1])
+        if max(abs(low), abs(high)) > most or not np.float32(low) < np.float32(high):
+            raise ProblemError(f"is [{low}, {high}], expected the lower limit first, both from -{most} to {most}")
+        return low, high
+
+    return check
 
 
 def yes_or_no(value: Any) -> bool:

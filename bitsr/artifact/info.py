@@ -28,6 +28,7 @@ from bitsr.artifact.fields import (
     whole,
     yes_or_no,
 )
+from bitsr.artifact.program import MAX_CHANNELS
 from bitsr.common.errors import ArtifactError
 
 FORMAT: Literal["bitsr-artifact"] = "bitsr-artifact"
@@ -40,17 +41,22 @@ DEFAULT_STEPS = 50
 
 # Type of an artifact's input and output: float32 in the value range, or the 8 bits of pixels.
 Dtype = Literal["float32", "uint8"]
+# The most that is read here and in runtime/runner/metadata.cpp: far beyond any network, so that a damaged number asks
+# for no memory.
+LIMITS = {"scale": 16, "channels": MAX_CHANNELS, "side": 1 << 20, "pixels": 1 << 40, "range": 1 << 20}
 _positive = whole(least=1)
 _count = whole(least=0)
+_side = whole(least=1, most=LIMITS["side"])
+_channels = whole(least=1, most=LIMITS["channels"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class SizeRules(CheckedFields):
     """Sizes of an input picture that the artifact takes: sides in pixels, ``max_pixels`` bounds H * W."""
 
-    min_side: int = checked(_positive)
-    max_pixels: int = checked(_positive)
-    multiple: int = checked(_positive)
+    min_side: int = checked(_side)
+    max_pixels: int = checked(whole(least=1, most=LIMITS["pixels"]))
+    multiple: int = checked(_side)
 
     @property
     def only_side(self) -> int | None:
@@ -105,15 +111,15 @@ class ArtifactFacts(CheckedFields):
     format: Literal["bitsr-artifact"] = checked(one_of(FORMAT), default=FORMAT)
     format_version: Literal[2] = checked(one_of(FORMAT_VERSION), default=FORMAT_VERSION)
     model: str = checked(text)
-    scale: int = checked(_positive)
-    in_channels: int = checked(_positive)
-    out_channels: int = checked(_positive)
-    value_range: tuple[float, float] = checked(ascending_pair, default=(0.0, 1.0))
+    scale: int = checked(whole(least=1, most=LIMITS["scale"]))
+    in_channels: int = checked(_channels)
+    out_channels: int = checked(_channels)
+    value_range: tuple[float, float] = checked(ascending_pair(most=LIMITS["range"]), default=(0.0, 1.0))
     channel_order: Literal["RGB", "any"] = checked(one_of("RGB", "any"), default="RGB")
     dtype: Dtype = checked(one_of("float32", "uint8"), default="float32")
     sizes: SizeRules = checked(made_of(SizeRules))
     bytes_per_pixel: int = checked(_count)
-    receptive_field_radius: int = checked(_count)
+    receptive_field_radius: int = checked(whole(least=0, most=LIMITS["side"]))
     global_pooling: bool = checked(yes_or_no)
     diffusion: DiffusionFacts | None = checked(optional(made_of(DiffusionFacts)), default=None)
     recipe: str = checked(text, default="")

@@ -128,7 +128,7 @@ def _report(error: Exception) -> int:
             error_line(f"{where}{error.strerror}; check the name, its permissions and the free space")
             return 1
         case MemoryError():
-            error_line("out of memory; use a smaller --tile or a machine with more memory")
+            error_line("out of memory; use a smaller --tile or --max-pixels where the command has it, or more memory")
             return 1
         case _:
             error_line(

@@ -1,5 +1,6 @@
 #include "metadata.h"
 
+#include <cmath>
 #include <initializer_list>
 #include <string_view>
 #include <utility>
@@ -10,7 +11,9 @@
 namespace bitsr {
 namespace {
 
+// As in bitsr/artifact/info.py, which has them too.
 constexpr int64_t kMaxScale = 16, kMaxChannels = 1 << 16, kMaxPixels = int64_t{1} << 40;
+constexpr double kMaxValue = 1 << 20;
 
 bool integer(std::string_view object, std::string_view key, int64_t low, int64_t high, int64_t* value) {
   return json_integer(object, key, value) && *value >= low && *value <= high;
@@ -71,9 +74,11 @@ const char* first_wrong(std::string_view text, Metadata* m) {
   if (!integer(sizes, "multiple", 1, kMaxSide, &m->multiple)) return "sizes.multiple";
   if (!integer(sizes, "max_pixels", 1, kMaxPixels, &m->max_pixels)) return "sizes.max_pixels";
   double limits[2] = {0.0, 1.0};
-  if (json_value(text, "value_range", &range) && (!json_pair(range, limits) || !(limits[0] < limits[1])))
-    return "value_range";
+  if (json_value(text, "value_range", &range) && !json_pair(range, limits)) return "value_range";
+  for (const double limit : limits)
+    if (std::fabs(limit) > kMaxValue) return "value_range";
   m->range = {static_cast<float>(limits[0]), static_cast<float>(limits[1])};
+  if (!(m->range.low < m->range.high)) return "value_range";
   std::string_view dtype;
   if (json_value(text, "dtype", &dtype)) {
     if (!json_text(text, "dtype", &dtype) || (dtype != "float32" && dtype != "uint8")) return "dtype";

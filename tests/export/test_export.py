@@ -232,3 +232,12 @@ def test_agreement_with_a_constant_reference() -> None:
     constant = torch.full((1, 3, 2, 2), 0.5)
     assert agreement(constant.clone(), constant) == (math.inf, 0.0)
     assert agreement(constant + 0.25, constant) == (-math.inf, 0.25)
+
+
+@pytest.mark.parametrize("asked", [{"max_pixels": (1 << 40) + 1}, {"max_pixels": 0}, {"in_channels": (1 << 16) + 1}])
+def test_what_no_artifact_can_say_is_refused_at_once(
+    tmp_path: Path, build_model: Callable[[str], SuperResolutionModel], asked: dict[str, int]
+) -> None:
+    with pytest.raises(UsageError, match=rf"{next(iter(asked))} is \d+, expected 1 to \d+"):
+        export_model(build_model("baseline"), name="baseline", output=tmp_path, **asked)
+    assert list(tmp_path.iterdir()) == []

@@ -1,8 +1,10 @@
 """bitsr-run: its contract (runtime/runner/README.md) for a .pte and for replays, natively and on arm64 under QEMU."""
 
+import hashlib
 import importlib.resources
 import json
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +20,9 @@ import torch
 from torch import nn
 
 import bitsr
+from bitsr.artifact.artifact import Artifact
 from bitsr.artifact.formats import sidecar_path
+from bitsr.artifact.info import LIMITS
 from bitsr.artifact.program import Op, OpKind, Program, Value, ValueKind, write_program
 from bitsr.artifact.program.words import words_per_tap
 from bitsr.common.errors import ArtifactError
@@ -148,6 +152,61 @@ def test_a_changed_sidecar_is_refused(native_runner: Runner, model: Path, tmp_pa
     assert "was changed" in done.stderr
     with pytest.raises(ArtifactError, match="was changed"):
         bitsr.load(tmp_path / "net.pte")
+
+
+LIMITED = {
+    "scale": LIMITS["scale"],
+    "in_channels": LIMITS["channels"],
+    "out_channels": LIMITS["channels"],
+    "receptive_field_radius": LIMITS["side"],
+    "min_side": LIMITS["side"],
+    "multiple": LIMITS["side"],
+    "max_pixels": LIMITS["pixels"],
+}
+
+
+def with_field(text: str, key: str, value: str) -> bytes:
+    """A sidecar with another value, and with the digest that belongs to it."""
+    changed = re.sub(rf'("{key}": )(\[[^]]*\]|[^,\n]*)', rf"\g<1>{value}", text)
+    zeros = re.sub(r'("metadata_sha256": ")[0-9a-f]{64}', r"\g<1>" + "0" * 64, changed)
+    return zeros.replace('"metadata_sha256": "' + "0" * 64, f'"metadata_sha256": "{sha(zeros)}').encode()
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "taken"),
+    [
+        *[(key, str(most + more), not more) for key, most in LIMITED.items() for more in (0, 1)],
+        *[(key, "0", key == "receptive_field_radius") for key in LIMITED],
+        *[(key, value, False) for key in LIMITED for value in ("-1", "2.5", "1e400", "true", '"2"', str(1 << 70))],
+        ("value_range", "[-1048576, 1048576]", True),
+        ("value_range", "[0.0, 255]", True),
+        ("value_range", "[0, 1048577]", False),
+        ("value_range", "[-3e38, 3e38]", False),
+        ("value_range", "[1e39, 1e40]", False),
+        ("value_range", "[1.0, 1.00000000001]", False),
+        ("value_range", "[0.0, 1e-60]", False),
+        ("value_range", "[1.0, 0.0]", False),
+    ],
+)
+def test_python_and_the_runner_take_the_same_metadata(
+    native_runner: Runner, model: Path, tmp_path: Path, key: str, value: str, taken: bool
+) -> None:
+    shutil.copy(model, tmp_path / "net.pte")
+    text = with_field(sidecar_path(model).read_text(encoding="utf-8"), key, value)
+    (tmp_path / "net.json").write_bytes(text)
+    done = native_runner(tmp_path / "net.pte", "--info")
+    if taken:
+        Artifact.open(tmp_path / "net.pte")
+        assert done.returncode == 0, done.stderr
+        return
+    with pytest.raises(ArtifactError, match=key):
+        Artifact.open(tmp_path / "net.pte")
+    assert done.returncode == 1
+    assert key in done.stderr
 
 
 def build_session_tests(native: Any, program: str) -> Path:

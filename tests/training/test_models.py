@@ -73,9 +73,11 @@ def test_settings_of_an_id_can_be_overridden() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"blocks": "three"}, "'blocks' of 'test_ebsr_plus_x2' is 'three', expected int"),
-        ({"blocks": True}, "is True, expected int"),
-        ({"blocks": 2.5}, "is 2.5, expected int"),
+        ({"blocks": "three"}, "'blocks' of 'test_ebsr_plus_x2' is 'three', expected a whole number"),
+        ({"blocks": -1}, "is -1, expected a whole number from 0 on"),
+        ({"channels": -8}, "is -8, expected a whole number from 0 on"),
+        ({"blocks": True}, "is True, expected a whole number"),
+        ({"blocks": 2.5}, "is 2.5, expected a whole number"),
         ({"input_scale": "wide"}, "is 'wide', expected a finite number"),
         ({"input_scale": float("nan")}, "is nan, expected a finite number"),
         ({"input_scale": False}, "is False, expected a finite number"),
@@ -84,6 +86,17 @@ def test_settings_of_an_id_can_be_overridden() -> None:
 def test_a_setting_of_another_type_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         create_model("test_ebsr_plus_x2", **settings)
+
+
+@pytest.mark.parametrize("name", ["test_ebsr_plus_x2", "test_bbcu_l_x2", "test_msrresnet_x2", "bidiffsr_x4"])
+def test_a_network_of_no_channels_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="has 0 channels"):
+        create_model(name, channels=0)
+
+
+def test_a_scale_that_artifacts_can_not_have_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"enlarges by 17, expected .* from 1 to 16"):
+        SuperResolutionModel(scale=17, channels=8, receptive_field_radius=1)
 
 
 def test_numbers_as_yaml_reads_them() -> None:

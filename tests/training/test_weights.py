@@ -153,7 +153,7 @@ def test_weights_carry_the_settings_of_their_model(tmp_path: Path) -> None:
     for settings, problem in (
         ({"pretrained": True}, "has no setting 'pretrained'"),
         ({"model_id": "x"}, "has no setting 'model_id'"),
-        ({"blocks": "many"}, "'blocks' of 'test_ebsr_plus_x2' is 'many', expected int"),
+        ({"blocks": "many"}, "'blocks' of 'test_ebsr_plus_x2' is 'many', expected a whole number"),
     ):
         save_weights(path, model.state_dict(), WeightsInfo(model="test_ebsr_plus_x2", settings=settings))
         with pytest.raises(WeightsError, match=rf"a\.safetensors are not valid: .*{problem}"):

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitsr.artifact.info import SizeRules
+from bitsr.artifact.info import LIMITS, SizeRules
+from bitsr.common.errors import UsageError
 from bitsr.common.tiler import DEFAULT_TILE_PIXELS, filled, tiles_within
 
 # (what a network gives, what it should give), float32 of one shape -> a scalar.
@@ -47,6 +48,9 @@ class SuperResolutionModel(nn.Module):
             it), so that tiles only approximate.
         fixed_size: side of the square pictures that artifacts take, 0 where they take any size.
 
+    Raises:
+        UsageError: no channel, or a scale that artifacts can not have.
+
     ``info`` is set by :func:`~bitsr.training.models.create_model`; a network that is built by hand has none.
     """
 
@@ -62,6 +66,11 @@ class SuperResolutionModel(nn.Module):
         fixed_size: int = 0,
     ) -> None:
         super().__init__()
+        if channels < 1 or not 1 <= scale <= LIMITS["scale"]:
+            raise UsageError(
+                f"the network has {channels} channels and enlarges by {scale}, expected at least 1 channel and a scale "
+                f"from 1 to {LIMITS['scale']}; correct its settings"
+            )
         self.scale = scale
         self.channels = channels
         self.receptive_field_radius = receptive_field_radius

@@ -188,7 +188,12 @@ def _setting(model: str, name: str, kind: Any, value: Any) -> Any:
         if any(type(value) is type(choice) and value == choice for choice in get_args(kind)):
             return value
         wanted = " or ".join(map(repr, get_args(kind)))
-    elif kind in (bool, int, str):
+    elif kind is int:
+        # Channels, blocks, a seed: all that is counted.
+        if type(value) is int and value >= 0:
+            return value
+        wanted = "a whole number from 0 on"
+    elif kind in (bool, str):
         if type(value) is kind:
             return value
     else:
