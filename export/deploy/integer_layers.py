@@ -34,10 +34,11 @@ class MapLevels:
 
 
 # VNNI multiplies bytes twice as fast as 16 bits, SDOT four times. Here all weights are bytes, and with BYTES all levels
-# in nearly all parts of a photo; larger ones are not cut off. 32639 = 256 * 127 + 127 is the largest that two signed
-# bytes make.
-BYTES = MapLevels(in_range=127, most=32639, weight=127)
-FINE_BYTES = MapLevels(in_range=255, most=32639, weight=127)
+# in nearly all parts of a photo; larger ones are not cut off, up to what two signed bytes make (kMostOfTwoBytes in
+# runtime/core/row_kernels.h).
+_MOST_OF_TWO_BYTES = 256 * 127 + 127
+BYTES = MapLevels(in_range=127, most=_MOST_OF_TWO_BYTES, weight=127)
+FINE_BYTES = MapLevels(in_range=255, most=_MOST_OF_TWO_BYTES, weight=127)
 # 12 bits, and eight times as much fits.
 WORDS = MapLevels(in_range=1 << 12, most=(1 << 15) - 1, weight=_MOST_WEIGHT_LEVELS)
 

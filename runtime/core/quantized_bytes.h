@@ -55,9 +55,9 @@ struct QuantizedBytes {
   }
 
   static bool fits(const QuantizedWeights& weights) {
-    constexpr int32_t kMostLevel = 32639;  // a larger one has no such h
     const int32_t numbers = weights.kernel_size * weights.channels;
-    if (weights.largest_level > kMostLevel || numbers < 4 * kCount ||
+    // A larger level has no such h.
+    if (weights.largest_level > kMostOfTwoBytes || numbers < 4 * kCount ||
         (kPixels + weights.kernel_size - 1) * weights.channels > kMostNumbers)
       return false;
     const size_t count = static_cast<size_t>(weights.out_channels) * weights.kernel_size * numbers;

@@ -5,8 +5,8 @@
 // in integers modulo 2^32, and exact, because the sum itself fits. Without any weight beyond a byte the sums with g are
 // left out, and a level is x = 256 h + l: where all of the levels at hand are bytes themselves, h is left out, too. For
 // that the tails of export/deploy are made: in nearly all parts of a photo they have such levels. Weights and such
-// levels above 32639 have no such g or h, very many channels no room, and very few leave the instructions half empty:
-// these layers go by pairs of 16 bits. Where the processor multiplies matrices of bytes, it does so here.
+// levels above kMostOfTwoBytes have no such g or h, very many channels no room, and very few leave the instructions
+// half empty: these layers go by pairs of 16 bits. Where the processor multiplies matrices of bytes, it does so here.
 #pragma once
 
 #include <cstring>
@@ -54,14 +54,14 @@ struct QuantizedDot {
   }
 
   static Form form_of(const QuantizedWeights& weights) {
-    constexpr int kMostByte = 127, kMost = 32639;
+    constexpr int kMostByte = 127;
     const int32_t numbers = weights.kernel_size * weights.channels;
     if (strip_of(weights.channels) == 0 || numbers < 4 * kQuad) return Form::kPairs;
     const size_t count = static_cast<size_t>(weights.out_channels) * weights.kernel_size * numbers;
-    Form form = weights.largest_level > kMost ? Form::kBytePairs : Form::kBytes;
+    Form form = weights.largest_level > kMostOfTwoBytes ? Form::kBytePairs : Form::kBytes;
     for (size_t i = 0; i < count; ++i) {
       const int16_t weight = weights.canonical[i];
-      if (weight > kMost) return Form::kPairs;
+      if (weight > kMostOfTwoBytes) return Form::kPairs;
       if (weight > kMostByte || weight < -kMostByte - 1) form = Form::kBytePairs;
     }
     return form;

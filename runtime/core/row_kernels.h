@@ -57,6 +57,9 @@ struct QuantizeRow {
   int16_t* out;  // round(clip(x * inverse_step, -negative, positive)), halves to even; NaN gives -negative
 };
 
+// The largest number that two signed bytes make; the levels of export/deploy/integer_layers.py end there.
+constexpr int32_t kMostOfTwoBytes = 256 * 127 + 127;
+
 struct QuantizedWeights {
   const int16_t* canonical;  // [out_channels][kernel_size][kernel_size][channels]
   int32_t channels, out_channels, out_stride, kernel_size;

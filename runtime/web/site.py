@@ -15,6 +15,7 @@ OFFERED = {
     "ebsr_light_plus_fast_x4": "x4",
     "ebsr_light_plus_fast_photo_x4": "x4, photo saved as JPEG",
     "ebsr_light_plus_fast_x2": "x2",
+    "ebsr_light_plus_fast_photo_x2": "x2, photo saved as JPEG",
     "ebsr_light_plus_fast_x3": "x3",
     "ebsr_light_plus_x4": "x4, best and slowest",
 }

@@ -1,6 +1,7 @@
 """The benchmark: its rows, its refusals, what fails in it, and one small run."""
 
 import copy
+import dataclasses
 import json
 import subprocess
 import sys
@@ -167,7 +168,8 @@ def test_a_step_of_a_diffusion_model_is_timed(monkeypatch: pytest.MonkeyPatch) -
     pytest.importorskip("ai_edge_litert")
     monkeypatch.setattr(networks, "DIFFUSION_NETWORK", "test_bidiffsr_x2")
     monkeypatch.setattr(networks, "DIFFUSION_FLOAT", "test_sr3_x2")
-    monkeypatch.setitem(networks.SHAPES, "diffusion", (1, 6, 32, 32))
+    small = dataclasses.replace(networks.CASES["diffusion"], shape=(1, 6, 32, 32))
+    monkeypatch.setitem(networks.CASES, "diffusion", small)
     bench = bench_a_layer(cases=("diffusion",), runtimes=("pte", "tflite"))
     assert bench.report()["failed"] == []
     in_python = {(item.network, item.runtime, item.ours) for item in bench.rows if item.host == "python"}

@@ -1,19 +1,16 @@
 """The candidates of a case, lowered one after the other, so that one that fails leaves the others."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bitsr.common.quiet import quiet
 from bitsr.validation.bench import networks
 from bitsr.validation.bench.candidates import CORE, EXECUTORCH, FLOAT_KERNEL, INT8_KERNEL, LITERT, Candidate
 from bitsr.validation.bench.journal import Journal
-from bitsr.validation.timing.pattern import photo_pattern
 
-CASES = tuple(networks.SHAPES)
+CASES = tuple(networks.CASES)
 # By the words of `--runtime`: each framework is called by the format that it runs.
 RUNTIMES = {"pte": EXECUTORCH, "tflite": LITERT, "core": CORE}
 # By their names in an import, so that a missing one is said before minutes are spent on the other runtime.
@@ -27,7 +24,6 @@ EXTRAS = {
     "pte": ("export", "Timing ExecuTorch"),
     "tflite": ("export", "Timing LiteRT (--runtime pte leaves it out)"),
 }
-Networks = Callable[[], dict[str, nn.Module]]
 
 
 @dataclass(frozen=True)
@@ -42,37 +38,25 @@ class Lowered:
 
 def lower_case(case: str, *, runtimes: tuple[str, ...], samples: list[Tensor] | None, journal: Journal) -> Lowered:
     """Lower what takes part in ``case``; ``samples`` are pictures that calibrate int8, ``None`` leaves int8 out."""
-    x = photo_pattern(networks.SHAPES[case])
-    binary: Networks = networks.binary_networks
-    opponents: Networks = networks.float_networks
-    if case == "layer":
-        # Channels last, as the runtimes' kernels want it: no transpose is part of any time.
-        x = torch.randn(x.shape).to(memory_format=torch.channels_last)
-        samples = None if samples is None else networks.feature_maps(samples)
-        binary, opponents = networks.binary_layers, networks.float_layers
-    elif case == "families":
-        binary, opponents = networks.families, dict  # those of the networks are theirs too
-    elif case == "diffusion":
-        binary, opponents = networks.diffusion_steps, networks.float_diffusion_steps
-        samples = None  # a step is calibrated by what lies on the way to a picture, which no photo is
-    # A step of a diffusion model has one size.
-    fixed = case == "diffusion"
+    known = networks.CASES[case]
+    x = known.example()
+    samples = None if samples is None or known.calibration is None else known.calibration(samples)
     found: list[Candidate] = []
     left_out: list[str] = []
     for runtime in runtimes:
         backend, called = _backend(runtime), RUNTIMES[runtime]
-        for name, network in binary().items():
+        for name, network in known.ours().items():
             with journal.step(f"lower {name}, {called}, our kernels"):
-                candidate = backend.lowered(network, network=name, example=x, ours=True, fixed=fixed)
+                candidate = backend.lowered(network, network=name, example=x, ours=True, fixed=known.one_size)
                 if candidate is not None:
                     found.append(candidate)
                 else:
                     left_out.append(f"{name} in the {called}: not all of its ops are ours")
         if called == CORE:
             continue
-        for name, network in opponents().items():
+        for name, network in known.floats().items():
             with journal.step(f"lower {name}, {called} {FLOAT_KERNEL}"):
-                found.append(backend.lowered(network, network=name, example=x, ours=False, fixed=fixed))
+                found.append(backend.lowered(network, network=name, example=x, ours=False, fixed=known.one_size))
             if samples is not None:
                 with journal.step(f"lower {name}, {called} {INT8_KERNEL}"):
                     found.append(backend.quantized(network, network=name, example=x, samples=samples))

@@ -1,5 +1,7 @@
 """What is timed: the modules in their deploy form, and the pictures that int8 candidates are calibrated with."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from bitsr.export.deploy import FoldedBackbone, FusedBinaryConv2d, deploy_form, 
 from bitsr.training.models import create_model
 from bitsr.training.weights import load_model
 from bitsr.validation.timing.float_twin import float_twin
+from bitsr.validation.timing.pattern import photo_pattern
 
 SIDE = 128
 CHANNELS = 64
@@ -30,15 +33,9 @@ FLOAT_GEOMETRY = "float convolutions of its geometry"
 FLOAT_NETWORK = "srresnet_x4"
 # One step of a diffusion model, and of the float one that its paper compares it with.
 DIFFUSION_NETWORK, DIFFUSION_FLOAT = "bidiffsr_x4", "sr3_x4"
-# What is timed, and the input of each case's candidates.
-SHAPES = {
-    "layer": (1, CHANNELS, SIDE, SIDE),
-    "network": (1, 3, SIDE, SIDE),
-    "families": (1, 3, SIDE, SIDE),
-    "diffusion": (1, 6, SIDE, SIDE),
-}
 BINARY_LAYER, FLOAT_LAYER = "binary layer", "float layer"
 _MAX_CROPS = 2
+Networks = Callable[[], dict[str, nn.Module]]
 _MIDDLE_TIMESTEP = 1000
 
 
@@ -144,3 +141,41 @@ def _crops(rgb: NDArray[np.uint8]) -> list[Tensor]:
     ]
     crops = [rgb[top : top + SIDE, left : left + SIDE] for top, left in corners[:_MAX_CROPS]]
     return [torch.from_numpy(crop.transpose(2, 0, 1)[None].astype(np.float32) / 255) for crop in crops]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is timed together.
+
+    Args:
+        shape: (1, C, H, W) of the input that all of its candidates take.
+        ours: networks with binary layers, in their deploy form.
+        floats: their opponents.
+        calibration: of int8 opponents, from photos (1, 3, 128, 128); ``None``: no photo calibrates them.
+        maps: the input is a map of features, no picture.
+        one_size: a network takes this size alone.
+    """
+
+    shape: tuple[int, int, int, int]
+    ours: Networks
+    floats: Networks
+    calibration: Callable[[list[Tensor]], list[Tensor]] | None
+    maps: bool = False
+    one_size: bool = False
+
+    def example(self) -> Tensor:
+        """The input of its candidates."""
+        if self.maps:
+            # Channels last, as the runtimes' kernels want it: no transpose is part of any time.
+            return torch.randn(self.shape).to(memory_format=torch.channels_last)
+        return photo_pattern(self.shape)
+
+
+CASES = {
+    "layer": Case((1, CHANNELS, SIDE, SIDE), binary_layers, float_layers, feature_maps, maps=True),
+    "network": Case((1, 3, SIDE, SIDE), binary_networks, float_networks, list),
+    # Their opponents are those of the networks.
+    "families": Case((1, 3, SIDE, SIDE), families, dict, list),
+    # What lies on the way to a picture calibrates a step, which no photo is.
+    "diffusion": Case((1, 6, SIDE, SIDE), diffusion_steps, float_diffusion_steps, None, one_size=True),
+}

@@ -12,7 +12,7 @@ class Row:
     """One candidate of a case.
 
     Attributes:
-        case: of :data:`bitsr.validation.bench.networks.SHAPES`.
+        case: of :data:`bitsr.validation.bench.networks.CASES`.
         network: what is computed.
         runtime: "ExecuTorch", "LiteRT" or "Larq Compute Engine".
         kernel: the name of ours, or the opponent's, such as "xnnpack int8".

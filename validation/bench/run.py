@@ -78,7 +78,7 @@ class Bench:
             "complete": self.complete,
             "interrupted": self.interrupted,
             "threads": sorted({row.threads for row in self.rows}),
-            "input": {case: list(shape) for case, shape in networks.SHAPES.items()},
+            "input": {name: list(case.shape) for name, case in networks.CASES.items()},
             "notes": self._notes(),
             "left_out": self.left_out,
             "failed": [failure.line for failure in self.failures],
