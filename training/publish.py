@@ -57,7 +57,8 @@ def publish(
 
     Raises:
         UsageError: no sets are given and none found, a picture folder is missing, or a PSNR is infinite.
-        WeightsError: no weights in the run, or storing them loses more than :data:`LARGEST_PSNR_LOSS` dB on the first set.
+        WeightsError: no weights in the run, or storing them loses more than :data:`LARGEST_PSNR_LOSS` dB on the first
+            set.
     """
     best = run_dir / "best.safetensors"
     info = read_weights_info(best)

@@ -63,8 +63,9 @@ def test_names_stand_apart_and_what_is_far_below_says_so() -> None:
         for shape in drawing.shapes
         if isinstance(shape, Text) and shape.text.startswith(("first", "second", "far"))
     }
-    assert set(names) == {"first", "second", "far, 25.5 dB ↓"}
+    assert set(names) == {"first", "second", "far, below: 25.5 dB"}
     assert names["first"].y != names["second"].y
+    assert all(name.x >= 66 for name in names.values())  # right of the axis
     marks = [shape for shape in drawing.shapes if isinstance(shape, Box) and shape.width == 8]
     assert max(mark.y for mark in marks) < 460 - 80
 

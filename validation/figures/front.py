@@ -29,6 +29,7 @@ TIMED_SIDE = 128
 MAX_PIXELS = 512 * 512
 KINDS = ("1-bit", "float32", "int8")
 _WIDTH, _HEIGHT = 800, 460
+_LEFT = 66
 # Left, top, right and bottom of what is drawn.
 _Area = tuple[float, float, float, float]
 _SHOWN_DB = 2.0
@@ -137,7 +138,7 @@ def draw_front(points: Sequence[Point], *, title: str, set_name: str) -> Drawing
     values = [point.psnr[0] for point in points]
     lowest = max(min(values), max(values) - _SHOWN_DB)
     margin = 0.1 * (max(values) - lowest) or 0.1
-    frame = Frame(66, 30, 776, _HEIGHT - 80, 0.0, slowest * 1.25, lowest - margin, max(values) + margin)
+    frame = Frame(_LEFT, 30, 776, _HEIGHT - 80, 0.0, slowest * 1.25, lowest - margin, max(values) + margin)
     frame.draw(
         drawing,
         title=title,
@@ -155,13 +156,11 @@ def draw_front(points: Sequence[Point], *, title: str, set_name: str) -> Drawing
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in (*places, *_along(front_line))]
     for point, (x, y) in zip(points, places, strict=True):
         drawing.add(Box(x - 4, y - 4, 8, 8, COLOURS[KINDS.index(point.kind)]))
-        name = (
-            point.network if point.psnr[0] >= lowest else f"{point.network}, {point.psnr[0]:.1f} dB \N{DOWNWARDS ARROW}"
-        )
-        area = _free_area(x, y, width=_LETTER * len(name), taken=taken)
+        name = point.network if point.psnr[0] >= lowest else f"{point.network}, below: {point.psnr[0]:.1f} dB"
+        area = _free_area(x, y, width=_LETTER * len(name), taken=taken, left=_LEFT)
         taken.append(area)
         drawing.add(Text(area[0], area[3] - 2, name, size=11))
-    legend(drawing, KINDS, x=66, y=_HEIGHT - 14)
+    legend(drawing, KINDS, x=_LEFT, y=_HEIGHT - 14)
     return drawing
 
 
@@ -173,17 +172,23 @@ def _along(line: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]
             yield x + part * (next_x - x), y + part * (next_y - y)
 
 
-def _free_area(x: float, y: float, *, width: float, taken: Sequence[_Area]) -> _Area:
-    """Where a point's name stands: beside it, or above, below or left of it where something else is there."""
+def _free_area(x: float, y: float, *, width: float, taken: Sequence[_Area], left: float) -> _Area:
+    """Where a point's name stands: beside it, or above, below or left of it where something else is there.
+
+    No name begins left of ``left``.
+    """
     corners = [
         (x + 7, y - 6),
         (x + 4, y - 18),
         (x + 4, y + 7),
+        (x + 8, y + 7),
         (x - 7 - width, y - 6),
         (x + 4, y - 30),
         (x + 4, y + 19),
+        (x + 7, y - 44),
+        (x + 7, y + 33),
     ]
-    areas = [(left, top, left + width, top + 12) for left, top in corners]
+    areas = [(begin, top, begin + width, top + 12) for begin, top in corners if begin >= left]
     free = (
         area
         for area in areas
