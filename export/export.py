@@ -7,6 +7,7 @@ from typing import get_args
 
 from torch import nn
 
+from bitsr.artifact.fields import ProblemError
 from bitsr.artifact.formats import FORMATS, sidecar_path
 from bitsr.artifact.info import LIMITS, ArtifactFacts, ArtifactInfo, Dtype, SizeRules
 from bitsr.artifact.weights import WeightsInfo
@@ -17,6 +18,7 @@ from bitsr.common.quiet import quiet
 from bitsr.common.versions import package_version
 from bitsr.export.delegation import DelegationTable, Lowered
 from bitsr.export.deploy import FusedBinaryConv2d, deploy_form
+from bitsr.export.errors import ExportError
 from bitsr.export.inputs import make_inputs
 from bitsr.export.loading import find_source, weights_digest
 from bitsr.export.memory import bytes_per_pixel
@@ -166,35 +168,42 @@ def export_model(
         )
         checked[item] = (lowered, *found)
 
-    make_folder(folder)
     known = source.weights or WeightsInfo(model=source.name)
-    digest = weights_digest(source.module.state_dict())
+    described = {}
+    for item, (lowered, _, _) in checked.items():
+        try:
+            described[item] = ArtifactFacts(
+                model=source.name,
+                scale=source.scale,
+                in_channels=given.channels,
+                out_channels=int(reference.outputs[0][0].shape[1]),
+                channel_order=source.channel_order,
+                dtype=io,
+                sizes=given.sizes or SizeRules(min_side=lowered.min_side, max_pixels=lowered.max_pixels, multiple=1),
+                bytes_per_pixel=memory,
+                receptive_field_radius=source.radius,
+                global_pooling=source.global_pooling,
+                diffusion=given.diffusion,
+                recipe=known.recipe,
+                training_steps=known.steps,
+                training_data=known.data,
+                figures=known.figures,
+                weights_sha256=weights_digest(source.module.state_dict()),
+                blob_version=lowered.blob_version,
+                versions={
+                    name: package_version(name) or "unknown" for name in FORMATS[_kind(paths[item])].exported_with
+                },
+            )
+        except ProblemError as problem:
+            raise ExportError(
+                f"metadata can not describe '{source.name}': {problem}; correct the network, nothing was written"
+            ) from problem
+    make_folder(folder)
     files = {}
     for item, (lowered, verification, not_verified) in checked.items():
         path = paths[item]
-        kind = _kind(path)
         steps.next(f"Write {path}")
-        facts = ArtifactFacts(
-            model=source.name,
-            scale=source.scale,
-            in_channels=given.channels,
-            out_channels=int(reference.outputs[0][0].shape[1]),
-            channel_order=source.channel_order,
-            dtype=io,
-            sizes=given.sizes or SizeRules(min_side=lowered.min_side, max_pixels=lowered.max_pixels, multiple=1),
-            bytes_per_pixel=memory,
-            receptive_field_radius=source.radius,
-            global_pooling=source.global_pooling,
-            diffusion=given.diffusion,
-            recipe=known.recipe,
-            training_steps=known.steps,
-            training_data=known.data,
-            figures=known.figures,
-            weights_sha256=digest,
-            blob_version=lowered.blob_version,
-            versions={name: package_version(name) or "unknown" for name in FORMATS[kind].exported_with},
-        )
-        info = FORMATS[kind].write(lowered.content, path, facts)
+        info = FORMATS[_kind(path)].write(lowered.content, path, described[item])
         files[item] = ExportedFile(path, info, lowered.table, lowered.arena_bytes, verification, not_verified)
     return ExportResult(source.name, files, latent_bytes, binary_layers)
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from bitsr.common.errors import UsageError
 from bitsr.training.models import SuperResolutionModel
+from bitsr.training.models.diffusion import DiffusionModel
 
 Features = Literal["attention", "softmax"]
 
@@ -62,8 +63,8 @@ class Distillation:
         output: factor of the pictures' mean absolute difference; 0: they are not compared.
 
     Raises:
-        UsageError: another scale; for features a network without blocks, another number of them, or more stages than
-            blocks.
+        UsageError: a diffusion model, or another scale; for features a network without blocks, another number of them,
+            or more stages than blocks.
     """
 
     def __init__(
@@ -76,12 +77,18 @@ class Distillation:
         stages: int = 0,
         output: float = 0.0,
     ) -> None:
+        for network in (student, teacher):
+            if isinstance(network, DiffusionModel):
+                raise UsageError(
+                    f"{network.name} predicts noise, no picture, so that it can neither teach nor be taught; expected "
+                    "a network from picture to picture"
+                )
         if student.scale != teacher.scale:
             raise UsageError(
                 f"{teacher.name} (x{teacher.scale}) can not teach {student.name} (x{student.scale}); expected a "
                 "network of the same scale"
             )
-        # Pictures are compared of any two networks.
+        # Pictures are compared whatever the networks look like inside.
         own, guiding = (_blocks(student), _blocks(teacher)) if weight else ([], [])
         if len(own) != len(guiding):
             raise UsageError(

@@ -57,7 +57,7 @@ struct QuantizeRow {
   int16_t* out;  // round(clip(x * inverse_step, -negative, positive)), halves to even; NaN gives -negative
 };
 
-// The largest number that two signed bytes make; the levels of export/deploy/integer_layers.py end there.
+// The largest number that two signed bytes make; the levels of BYTES and FINE_BYTES in export/deploy end there.
 constexpr int32_t kMostOfTwoBytes = 256 * 127 + 127;
 
 struct QuantizedWeights {

@@ -11,7 +11,7 @@
 namespace bitsr {
 namespace {
 
-// As in bitsr/artifact/info.py, which has them too.
+// As LIMITS of bitsr/artifact/info.py; a test has both readers meet them.
 constexpr int64_t kMaxScale = 16, kMaxChannels = 1 << 16, kMaxPixels = int64_t{1} << 40;
 constexpr double kMaxValue = 1 << 20;
 
@@ -99,8 +99,13 @@ Outcome parse_metadata(const std::string& text, const std::string& name, const s
                   source.c_str());
   for (const auto& [field, known] :
        {std::pair{"format_version", kFormatVersion}, std::pair{"ops_version", kOpsVersion}}) {
+    std::string_view found;
+    if (!json_value(text, field, &found)) continue;
     int64_t version = 0;
-    if (json_integer(text, field, &version) && version != known)
+    if (!json_integer(text, field, &version))
+      return failed(ErrorKind::format, "the metadata of %s (%s) is damaged: %s is wrong; export the model again",
+                    name.c_str(), source.c_str(), field);
+    if (version != known)
       return failed(ErrorKind::format, "%s (%s) has %s %lld, this bitsr reads %lld; %s", name.c_str(), source.c_str(),
                     field, static_cast<long long>(version), static_cast<long long>(known),
                     version > known ? "update bitsr" : "export the model again");

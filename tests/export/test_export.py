@@ -241,3 +241,13 @@ def test_what_no_artifact_can_say_is_refused_at_once(
     with pytest.raises(UsageError, match=rf"{next(iter(asked))} is \d+, expected 1 to \d+"):
         export_model(build_model("baseline"), name="baseline", output=tmp_path, **asked)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_facts_that_metadata_can_not_say_end_in_one_of_our_errors(
+    tmp_path: Path, build_model: Callable[[str], SuperResolutionModel]
+) -> None:
+    model = build_model("baseline")
+    model.receptive_field_radius = (1 << 20) + 1
+    with pytest.raises(ExportError, match="can not describe 'baseline': receptive_field_radius is 1048577"):
+        export_model(model, name="baseline", output=tmp_path / "made", max_pixels=BUDGET)
+    assert not (tmp_path / "made").exists()

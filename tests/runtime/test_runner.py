@@ -182,6 +182,11 @@ def sha(text: str) -> str:
         *[(key, str(most + more), not more) for key, most in LIMITED.items() for more in (0, 1)],
         *[(key, "0", key == "receptive_field_radius") for key in LIMITED],
         *[(key, value, False) for key in LIMITED for value in ("-1", "2.5", "1e400", "true", '"2"', str(1 << 70))],
+        *[
+            (key, value, False)
+            for key in ("format_version", "ops_version")
+            for value in ('"2"', "2.0", "null", "1" * 20)
+        ],
         ("value_range", "[-1048576, 1048576]", True),
         ("value_range", "[0.0, 255]", True),
         ("value_range", "[0, 1048577]", False),
@@ -192,7 +197,7 @@ def sha(text: str) -> str:
         ("value_range", "[1.0, 0.0]", False),
     ],
 )
-def test_python_and_the_runner_take_the_same_metadata(
+def test_python_and_the_runner_have_the_same_limits(
     native_runner: Runner, model: Path, tmp_path: Path, key: str, value: str, taken: bool
 ) -> None:
     shutil.copy(model, tmp_path / "net.pte")

@@ -89,6 +89,14 @@ def test_another_scale_can_not_teach(weight: float) -> None:
         Distillation(create_model("test_frb_x2"), create_model("msrresnet_x4"), weight=weight, output=1.0)
 
 
+@pytest.mark.parametrize(
+    ("student", "teacher"), [("test_bidiffsr_x2", "test_ecbsr_x2"), ("test_ecbsr_x2", "test_bidiffsr_x2")]
+)
+def test_noise_is_no_picture_to_teach(student: str, teacher: str) -> None:
+    with pytest.raises(UsageError, match="test_bidiffsr_x2 predicts noise"):
+        Distillation(create_model(student), create_model(teacher), weight=0.0, output=1.0)
+
+
 def test_pictures_are_taught_by_any_network() -> None:
     """Of a network of another family, with the loss by hand."""
     torch.manual_seed(0)

@@ -1,5 +1,6 @@
 """The registry and the models' shapes, sizes and facts."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -97,6 +98,23 @@ def test_a_network_of_no_channels_is_refused(name: str) -> None:
 def test_a_scale_that_artifacts_can_not_have_is_refused() -> None:
     with pytest.raises(UsageError, match=r"enlarges by 17, expected .* from 1 to 16"):
         SuperResolutionModel(scale=17, channels=8, receptive_field_radius=1)
+
+
+def test_counts_in_a_row_are_checked_too() -> None:
+    assert create_model("test_swinir_x2", depths=[1]).info.config["depths"] == (1,)
+    for wrong in ((-2,), (1.5,), 2, "2"):
+        with pytest.raises(UsageError, match=r"'depths' of 'test_swinir_x2' is .*, expected whole numbers from 0 on"):
+            create_model("test_swinir_x2", depths=wrong)
+
+
+def test_what_is_negative_by_itself_may_stay_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Signed:
+        shift: int = -1
+
+    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
+    register_model("own_signed_x{scale}", scales=(2,), config=Signed())(lambda scale, config: create_model("e2fif_x2"))
+    assert create_model("own_signed_x2", shift=-2).info.config == {"shift": -2}
 
 
 def test_numbers_as_yaml_reads_them() -> None:

@@ -48,7 +48,8 @@ def test_the_drawing_has_each_point_and_the_front_as_a_line() -> None:
     marks = {(box.x, box.y): box.fill for box in drawing.shapes if isinstance(box, Box) and box.width == 8}
     assert len(marks) == len(POINTS)
     assert len(set(marks.values())) == 3
-    (line,) = (shape for shape in drawing.shapes if isinstance(shape, Line) and len(shape.points) == 3)
+    (line,) = (shape for shape in drawing.shapes if isinstance(shape, Line) and shape.width == 1.5)
+    assert len(line.points) == 2  # of three: one sits on the edge, far below
     assert {(x - 4, y - 4) for x, y in line.points} < set(marks)
     xs, ys = zip(*line.points, strict=True)
     assert list(xs) == sorted(xs)  # slower further right
@@ -68,6 +69,16 @@ def test_names_stand_apart_and_what_is_far_below_says_so() -> None:
     assert all(name.x >= 66 for name in names.values())  # right of the axis
     marks = [shape for shape in drawing.shapes if isinstance(shape, Box) and shape.width == 8]
     assert max(mark.y for mark in marks) < 460 - 80
+
+
+def test_a_long_name_at_the_right_edge_stands_inside() -> None:
+    points = [point("a", "1-bit", 30.0, 5.0), point("ebsr_light_plus_fast_photo_x4", "1-bit", 31.0, 50.0)]
+    (name,) = (
+        shape
+        for shape in draw_front(points, title="t", set_name="Set5").shapes
+        if isinstance(shape, Text) and shape.text.startswith("ebsr_light")
+    )
+    assert name.x + 6.2 * len(name.text) <= 800
 
 
 def test_networks_are_measured_as_they_run(pictures: Path) -> None:

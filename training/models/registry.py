@@ -169,12 +169,19 @@ def _configured(model_id: str, config: Any, settings: Mapping[str, Any]) -> Any:
     if not settings:
         return config
     types = get_type_hints(type(config))
-    changed = {name: _setting(f"'{model_id}'", name, types[name], value) for name, value in settings.items()}
+    changed = {
+        name: _setting(f"'{model_id}'", name, types[name], value, before=getattr(config, name))
+        for name, value in settings.items()
+    }
     return dataclasses.replace(config, **changed)
 
 
-def _setting(model: str, name: str, kind: Any, value: Any) -> Any:
-    """A setting as its field has it. Text is taken for a number, as YAML reads 1e-3; other types are not mixed."""
+def _setting(model: str, name: str, kind: Any, value: Any, *, before: Any) -> Any:
+    """A setting as its field has it. Text is taken for a number, as YAML reads 1e-3; other types are not mixed.
+
+    What is a count in the registered configuration (``before``) stays one: a negative number of channels or blocks
+    would build a network of nothing.
+    """
     wanted = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
     if kind is float:
         try:
@@ -188,11 +195,15 @@ def _setting(model: str, name: str, kind: Any, value: Any) -> Any:
         if any(type(value) is type(choice) and value == choice for choice in get_args(kind)):
             return value
         wanted = " or ".join(map(repr, get_args(kind)))
-    elif kind is int:
-        # Channels, blocks, a seed: all that is counted.
-        if type(value) is int and value >= 0:
-            return value
-        wanted = "a whole number from 0 on"
+    elif kind is int or kind == tuple[int, ...]:
+        several = kind is not int
+        counts = min(before, default=0) >= 0 if several else before >= 0
+        numbers = value if several and isinstance(value, (tuple, list)) else (value,)
+        if several == isinstance(value, (tuple, list)) and all(
+            type(number) is int and (number >= 0 or not counts) for number in numbers
+        ):
+            return tuple(numbers) if several else value
+        wanted = ("whole numbers" if several else "a whole number") + (" from 0 on" if counts else "")
     elif kind in (bool, str):
         if type(value) is kind:
             return value

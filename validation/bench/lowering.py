@@ -38,25 +38,25 @@ class Lowered:
 
 def lower_case(case: str, *, runtimes: tuple[str, ...], samples: list[Tensor] | None, journal: Journal) -> Lowered:
     """Lower what takes part in ``case``; ``samples`` are pictures that calibrate int8, ``None`` leaves int8 out."""
-    known = networks.CASES[case]
-    x = known.example()
-    samples = None if samples is None or known.calibration is None else known.calibration(samples)
+    timed = networks.CASES[case]
+    x = timed.example()
+    samples = None if samples is None or timed.calibration is None else timed.calibration(samples)
     found: list[Candidate] = []
     left_out: list[str] = []
     for runtime in runtimes:
         backend, called = _backend(runtime), RUNTIMES[runtime]
-        for name, network in known.ours().items():
+        for name, network in timed.ours().items():
             with journal.step(f"lower {name}, {called}, our kernels"):
-                candidate = backend.lowered(network, network=name, example=x, ours=True, fixed=known.one_size)
+                candidate = backend.lowered(network, network=name, example=x, ours=True, fixed=timed.one_size)
                 if candidate is not None:
                     found.append(candidate)
                 else:
                     left_out.append(f"{name} in the {called}: not all of its ops are ours")
         if called == CORE:
             continue
-        for name, network in known.floats().items():
+        for name, network in timed.floats().items():
             with journal.step(f"lower {name}, {called} {FLOAT_KERNEL}"):
-                found.append(backend.lowered(network, network=name, example=x, ours=False, fixed=known.one_size))
+                found.append(backend.lowered(network, network=name, example=x, ours=False, fixed=timed.one_size))
             if samples is not None:
                 with journal.step(f"lower {name}, {called} {INT8_KERNEL}"):
                     found.append(backend.quantized(network, network=name, example=x, samples=samples))

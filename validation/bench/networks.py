@@ -173,8 +173,9 @@ class Case:
 
 CASES = {
     "layer": Case((1, CHANNELS, SIDE, SIDE), binary_layers, float_layers, feature_maps, maps=True),
+    # `list`: the photos as they are.
     "network": Case((1, 3, SIDE, SIDE), binary_networks, float_networks, list),
-    # Their opponents are those of the networks.
+    # `dict`: none, their opponents are those of the networks.
     "families": Case((1, 3, SIDE, SIDE), families, dict, list),
     # What lies on the way to a picture calibrates a step, which no photo is.
     "diffusion": Case((1, 6, SIDE, SIDE), diffusion_steps, float_diffusion_steps, None, one_size=True),

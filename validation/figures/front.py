@@ -150,7 +150,8 @@ def draw_front(points: Sequence[Point], *, title: str, set_name: str) -> Drawing
     def place(point: Point) -> tuple[float, float]:
         return frame.x(point.time.median), frame.y(max(point.psnr[0], lowest))
 
-    front_line = tuple(map(place, best(points)))
+    # What sits on the edge has its mark in another place than its PSNR, so that a line to it would say nothing.
+    front_line = tuple(place(point) for point in best(points) if point.psnr[0] >= lowest)
     drawing.add(Line(front_line, "#bbbbbb", 1.5))
     places = list(map(place, points))
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in (*places, *_along(front_line))]
@@ -175,7 +176,7 @@ def _along(line: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]
 def _free_area(x: float, y: float, *, width: float, taken: Sequence[_Area], left: float) -> _Area:
     """Where a point's name stands: beside it, or above, below or left of it where something else is there.
 
-    No name begins left of ``left``.
+    A name stands whole between ``left`` and the drawing's right edge, unless it is too long for every place.
     """
     corners = [
         (x + 7, y - 6),
@@ -188,7 +189,8 @@ def _free_area(x: float, y: float, *, width: float, taken: Sequence[_Area], left
         (x + 7, y - 44),
         (x + 7, y + 33),
     ]
-    areas = [(begin, top, begin + width, top + 12) for begin, top in corners if begin >= left]
+    areas = [(begin, top, begin + width, top + 12) for begin, top in corners]
+    areas = [area for area in areas if left <= area[0] and area[2] <= _WIDTH] or areas[:1]
     free = (
         area
         for area in areas
