@@ -92,7 +92,7 @@ def test_artifact_that_changed(artifact: Path, content: bytes, message: str) -> 
         ({"ops_version": 9}, "has ops_version 9, this bitsr reads 1; update bitsr"),
         ({"scale": None}, "not valid: scale is missing; export"),
         ({"scale": "2"}, "scale is '2', expected a whole number"),
-        ({"scale": 0}, "scale is 0, expected a whole number from 1 on"),
+        ({"scale": 0}, "scale is 0, expected a whole number from 1 to 16"),
         ({"value_range": [0.0]}, r"value_range is \[0\.0\], expected two numbers"),
         ({"value_range": [1.0, 0.5]}, r"value_range is \[1\.0, 0\.5\], expected the lower limit first"),
         ({"value_range": [0.0, 10**400]}, "expected a finite number"),
