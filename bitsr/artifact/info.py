@@ -41,8 +41,7 @@ DEFAULT_STEPS = 50
 
 # Type of an artifact's input and output: float32 in the value range, or the 8 bits of pixels.
 Dtype = Literal["float32", "uint8"]
-# The most that is read here and in runtime/runner/metadata.cpp (docs/formats.md): beyond any network that is known, and
-# small enough for sums and products of such numbers to be exact in 64 bits, in float32 for values.
+# The most that is read here and in runtime/runner/metadata.cpp, beyond any network that is known (docs/formats.md).
 LIMITS = {"scale": 16, "channels": MAX_CHANNELS, "side": 1 << 20, "pixels": 1 << 40, "range": 1 << 20}
 _positive = whole(least=1)
 _count = whole(least=0)

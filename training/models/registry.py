@@ -7,7 +7,7 @@ import dataclasses
 import difflib
 import fnmatch
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -195,21 +195,26 @@ def _setting(model: str, name: str, kind: Any, value: Any, *, before: Any) -> An
         if any(type(value) is type(choice) and value == choice for choice in get_args(kind)):
             return value
         wanted = " or ".join(map(repr, get_args(kind)))
-    elif kind is int or kind == tuple[int, ...]:
-        several = kind is not int
-        counts = min(before, default=0) >= 0 if several else before >= 0
-        numbers = value if several and isinstance(value, (tuple, list)) else (value,)
-        if several == isinstance(value, (tuple, list)) and all(
-            type(number) is int and (number >= 0 or not counts) for number in numbers
-        ):
-            return tuple(numbers) if several else value
-        wanted = ("whole numbers" if several else "a whole number") + (" from 0 on" if counts else "")
+    elif kind is int:
+        if _whole([value], before=[before]):
+            return value
+        wanted = "a whole number" + (" from 0 on" if before >= 0 else "")
+    elif kind == tuple[int, ...]:
+        if isinstance(value, (tuple, list)) and _whole(value, before=before):
+            return tuple(value)
+        wanted = "whole numbers" + (" from 0 on" if min(before, default=0) >= 0 else "")
     elif kind in (bool, str):
         if type(value) is kind:
             return value
     else:
         return value
     raise UsageError(f"the setting '{name}' of {model} is {value!r}, expected {wanted}; correct it")
+
+
+def _whole(values: Sequence[Any], *, before: Sequence[int]) -> bool:
+    """All are whole numbers, none below 0 where none was ``before``."""
+    least = 0 if min(before, default=0) >= 0 else -math.inf
+    return all(type(value) is int and value >= least for value in values)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
