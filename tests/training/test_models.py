@@ -102,9 +102,37 @@ def test_a_scale_that_artifacts_can_not_have_is_refused() -> None:
 
 def test_counts_in_a_row_are_checked_too() -> None:
     assert create_model("test_swinir_x2", depths=[1]).info.config["depths"] == (1,)
-    for wrong in ((-2,), (1.5,), 2, "2"):
-        with pytest.raises(UsageError, match=r"'depths' of 'test_swinir_x2' is .*, expected whole numbers from 0 on"):
+    for wrong in ((-2,), (1.5,), 2, "2", (0,), ()):
+        with pytest.raises(UsageError, match=r"'depths' of 'test_swinir_x2' is .*, expected whole numbers from 1 on"):
             create_model("test_swinir_x2", depths=wrong)
+    assert create_model("test_bidiffsr_x4", float_levels=()).info.config["float_levels"] == ()
+    with pytest.raises(UsageError, match="is \\(-1,\\), expected whole numbers from 0 on"):
+        create_model("test_bidiffsr_x4", float_levels=(-1,))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        *[("test_swinir_x2", {name: 0}) for name in ("window", "heads", "tile")],
+        ("test_fsrcnn_x2", {"shrunk": 0}),
+        ("test_xlsr_x2", {"branch": 0}),
+        ("test_bidiffsr_x4", {"time_groups": 0}),
+        ("test_bidiffsr_x4", {"multipliers": (0, 2)}),
+        ("test_sr3_x4", {"multipliers": ()}),
+        ("test_sr3_x4", {"norm_groups": 0}),
+        ("test_ebsr_plus_x2", {"input_scale": 0.0}),
+        ("test_e2fif_x2", {"input_scale": -255}),
+    ],
+)
+def test_what_there_must_be_can_not_be_nothing(name: str, settings: dict[str, Any]) -> None:
+    with pytest.raises(
+        UsageError, match=r"expected (a whole number from 1|whole numbers from 1|a finite number above 0)"
+    ):
+        create_model(name, **settings)
+
+
+def test_a_network_may_have_no_blocks() -> None:
+    assert len(create_model("test_ebsr_plus_x2", blocks=0).body) == 0
 
 
 def test_what_is_negative_by_itself_may_stay_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from bitsr.training.binarizers import MeanScaleWeight, Sign
@@ -45,10 +46,10 @@ class BiDiffSrConfig:
     """
 
     channels: int = 64
-    multipliers: tuple[int, ...] = (1, 2, 4, 8)
+    multipliers: tuple[PositiveInt, ...] = (1, 2, 4, 8)
     blocks: int = 2
-    norm_groups: int = 16
-    time_groups: int = 5
+    norm_groups: PositiveInt = 16
+    time_groups: PositiveInt = 5
     grouped: Grouped = "both"
     fusion: Fusion = "opposite"
     identity: bool = True

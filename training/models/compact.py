@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from bitsr.training.models.network import SuperResolutionModel
@@ -151,7 +152,7 @@ class XlsrConfig:
     """Width of the blocks and of the branch beside them, and how many blocks."""
 
     channels: int = 32
-    branch: int = 16
+    branch: PositiveInt = 16
     blocks: int = 3
 
 
@@ -185,7 +186,7 @@ class FsrcnnConfig:
     """The paper's d, s and m: width, width of the shrunk maps, and their 3x3 convolutions."""
 
     channels: int = 56
-    shrunk: int = 12
+    shrunk: PositiveInt = 12
     blocks: int = 4
 
 

@@ -7,6 +7,7 @@ EDSR_e2fif, here for RGB.
 
 from dataclasses import dataclass
 
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from bitsr.training.binarizers import Sign, SignWeight
@@ -52,7 +53,7 @@ class E2fifConfig:
     channels: int = 64
     blocks: int = 16
     norm: bool = True
-    input_scale: float = EDSR_RANGE
+    input_scale: PositiveFloat = EDSR_RANGE
 
 
 @register_model("e2fif_x{scale}", paper=PAPER, config=E2fifConfig())

@@ -16,6 +16,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from bitsr.training.binarizers import LsqQuantizer, MeanScaleWeight, ScaledSign
@@ -42,7 +43,7 @@ class EbsrConfig:
     channel: Literal["none", "unfused", "fused"] = "fused"
     spatial: bool = True
     activation: Literal["leaky_relu", "prelu"] = "leaky_relu"
-    input_scale: float = EDSR_RANGE
+    input_scale: PositiveFloat = EDSR_RANGE
     nearest_skip: bool = False
     norm: bool = False
     gate_bits: tuple[int, int] | None = None

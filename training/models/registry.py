@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
+from pydantic import PositiveFloat, PositiveInt
 
 from bitsr.common.errors import BitsrError, UnknownNameError, UsageError, first_line
 from bitsr.training.models.network import ModelInfo, SuperResolutionModel
@@ -168,7 +169,7 @@ def _configured(model_id: str, config: Any, settings: Mapping[str, Any]) -> Any:
             raise UnknownNameError(f"'{model_id}' has no setting '{name}'; {_nearest(name, names) or expected}")
     if not settings:
         return config
-    types = get_type_hints(type(config))
+    types = get_type_hints(type(config), include_extras=True)
     changed = {
         name: _setting(f"'{model_id}'", name, types[name], value, before=getattr(config, name))
         for name, value in settings.items()
@@ -180,29 +181,32 @@ def _setting(model: str, name: str, kind: Any, value: Any, *, before: Any) -> An
     """A setting as its field has it. Text is taken for a number, as YAML reads 1e-3; other types are not mixed.
 
     What is a count in the registered configuration (``before``) stays one: a negative number of channels or blocks
-    would build a network of nothing.
+    would build a network of nothing. Fields whose types are pydantic's ``PositiveInt`` and ``PositiveFloat`` take no 0.
     """
     wanted = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
-    if kind is float:
+    if kind in (float, PositiveFloat):
+        least = 0.0 if kind == PositiveFloat else -math.inf
         try:
             number = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
             number = math.nan
-        if math.isfinite(number):
+        if math.isfinite(number) and number > least:
             return number
-        wanted = "a finite number"
+        wanted = "a finite number" + (" above 0" if kind == PositiveFloat else "")
     elif get_origin(kind) is Literal:
         if any(type(value) is type(choice) and value == choice for choice in get_args(kind)):
             return value
         wanted = " or ".join(map(repr, get_args(kind)))
-    elif kind is int:
-        if _whole([value], before=[before]):
+    elif kind in (int, PositiveInt):
+        least = _least(kind, before=[before])
+        if _whole([value], least=least):
             return value
-        wanted = "a whole number" + (" from 0 on" if before >= 0 else "")
-    elif kind == tuple[int, ...]:
-        if isinstance(value, (tuple, list)) and _whole(value, before=before):
+        wanted = f"a whole number{_from(least)}"
+    elif kind in (tuple[int, ...], tuple[PositiveInt, ...]):
+        least = _least(get_args(kind)[0], before=before)
+        if isinstance(value, (tuple, list)) and len(value) >= least and _whole(value, least=least):
             return tuple(value)
-        wanted = "whole numbers" + (" from 0 on" if min(before, default=0) >= 0 else "")
+        wanted = f"whole numbers{_from(least)}"
     elif kind in (bool, str):
         if type(value) is kind:
             return value
@@ -211,9 +215,18 @@ def _setting(model: str, name: str, kind: Any, value: Any, *, before: Any) -> An
     raise UsageError(f"the setting '{name}' of {model} is {value!r}, expected {wanted}; correct it")
 
 
-def _whole(values: Sequence[Any], *, before: Sequence[int]) -> bool:
-    """All are whole numbers, none below 0 where none was ``before``."""
-    least = 0 if min(before, default=0) >= 0 else -math.inf
+def _least(kind: Any, *, before: Sequence[int]) -> float:
+    """The least value of a field of whole numbers."""
+    if kind == PositiveInt:
+        return 1
+    return 0 if min(before, default=0) >= 0 else -math.inf
+
+
+def _from(least: float) -> str:
+    return f" from {least} on" if least > -math.inf else ""
+
+
+def _whole(values: Sequence[Any], *, least: float) -> bool:
     return all(type(value) is int and value >= least for value in values)
 
 

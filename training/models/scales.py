@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from bitsr.training.binarizers import MeanScaleWeight, RSign, ScaledSign
@@ -122,7 +123,7 @@ class ScalesConfig:
     spatial: bool = True
     channel: bool = True
     activation: Literal["leaky_relu", "prelu"] = "leaky_relu"
-    input_scale: float = EDSR_RANGE
+    input_scale: PositiveFloat = EDSR_RANGE
     nearest_skip: bool = False
 
 

@@ -8,6 +8,7 @@ takes the timestep rather than the noise level.
 from dataclasses import dataclass
 
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from bitsr.training.diffusion.blocks import NormActivation, SelfAttention, TimeEncoding
@@ -53,9 +54,9 @@ class Sr3Config:
     """Shape of an SR3: channels of the first level, those of each level as multiples of it, blocks a level."""
 
     channels: int = 64
-    multipliers: tuple[int, ...] = (1, 2, 4, 8)
+    multipliers: tuple[PositiveInt, ...] = (1, 2, 4, 8)
     blocks: int = 2
-    norm_groups: int = 16
+    norm_groups: PositiveInt = 16
 
 
 class Sr3(DiffusionModel):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from bitsr.training.layers import Normalize
@@ -225,10 +226,10 @@ class SwinIrConfig:
     """
 
     channels: int = 60
-    depths: tuple[int, ...] = (6, 6, 6, 6)
-    heads: int = 6
-    window: int = 8
-    tile: int = 64
+    depths: tuple[PositiveInt, ...] = (6, 6, 6, 6)
+    heads: PositiveInt = 6
+    window: PositiveInt = 8
+    tile: PositiveInt = 64
     overlap: int = 16
 
 
