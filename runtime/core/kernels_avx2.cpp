@@ -56,14 +56,16 @@ struct Popcount {
           static_cast<uint8_t>(value >> (4 * n) & 15);
   }
 
-  // Adds 32 16-bit sums, the even channels in `even`, to `counts`; `half`: only the first 16.
-  static void drain(__m256i even, __m256i odd, bool half, int32_t* counts) {
+  // Puts 32 16-bit sums, the even channels in `even`, into `counts`, or adds them; `half`: only the first 16.
+  static inline __attribute__((always_inline)) void drain(__m256i even, __m256i odd, bool half, bool add,
+                                                          int32_t* counts) {
     const __m256i a = _mm256_unpacklo_epi16(even, odd), b = _mm256_unpackhi_epi16(even, odd);  // 0-7 16-23 | 8-15 24-31
     const __m128i quarters[4] = {_mm256_castsi256_si128(a), _mm256_castsi256_si128(b), _mm256_extracti128_si256(a, 1),
                                  _mm256_extracti128_si256(b, 1)};
     for (int i = 0; i < (half ? 2 : 4); ++i) {
       auto* at = reinterpret_cast<__m256i*>(counts + 8 * i);
-      _mm256_storeu_si256(at, _mm256_add_epi32(_mm256_loadu_si256(at), _mm256_cvtepu16_epi32(quarters[i])));
+      const __m256i sums = _mm256_cvtepu16_epi32(quarters[i]);
+      _mm256_storeu_si256(at, add ? _mm256_add_epi32(_mm256_loadu_si256(at), sums) : sums);
     }
   }
 
@@ -78,24 +80,28 @@ struct Popcount {
     __m256i even[kCount][kVectors], odd[kCount][kVectors], acc[kCount][kVectors];
     for (int p = 0; p < kCount; ++p)
       for (int j = 0; j < kVectors; ++j) even[p][j] = odd[p][j] = acc[p][j] = _mm256_setzero_si256();
-    const auto drain_all = [&] {
+    bool drained = false;
+    const auto drain_all = [&](bool add) __attribute__((always_inline)) {
       for (int p = 0; p < kCount; ++p)
-        for (int j = 0; j < kVectors; ++j) {
-          drain(even[p][j], odd[p][j], 32 * (j + 1) > kChannels, counts + p * kBlockChannels + 32 * j);
-          even[p][j] = odd[p][j] = _mm256_setzero_si256();
-        }
+        for (int j = 0; j < kVectors; ++j)
+          drain(even[p][j], odd[p][j], 32 * (j + 1) > kChannels, add, counts + p * kBlockChannels + 32 * j);
     };
     int32_t flushes = 0;
     for (int32_t k = 0; k < kernel_size; ++k) {
       const uint8_t* a = bits[k];
       for (int32_t s = 0; s < row_steps;) {
         const int32_t run = row_steps - s < kWordsPerFlush ? row_steps - s : kWordsPerFlush;
+// Unrolled, the sums keep their registers; rolled, GCC copies all of them in every turn.
+#pragma GCC unroll 16
         for (int32_t i = 0; i < run * kNibbles; ++i, ++a, w += kChannels) {
           __m256i v[kVectors];
-          for (int j = 0; j < kVectors; ++j)
+          for (int j = 0; j < kVectors; ++j) {
             v[j] = 32 * (j + 1) > kChannels
                        ? _mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w + 32 * j)))
                        : _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 32 * j));
+            // Else GCC reads it from memory once more for every pixel.
+            __asm__("" : "+x"(v[j]));
+          }
 #pragma GCC unroll 4
           for (int p = 0; p < kCount; ++p) {
             const __m256i table = _mm256_broadcastsi128_si256(
@@ -112,18 +118,23 @@ struct Popcount {
             acc[p][j] = _mm256_setzero_si256();
           }
         if (++flushes == kFlushesPerDrain) {
-          drain_all();
+          drain_all(drained);
+          for (int p = 0; p < kCount; ++p)
+            for (int j = 0; j < kVectors; ++j) even[p][j] = odd[p][j] = _mm256_setzero_si256();
           flushes = 0;
+          drained = true;
         }
       }
     }
-    drain_all();
+    if (drained)
+      drain_all(true);
+    else
+      drain_all(false);
   }
 
   template <int kChannels>
   static void tile_of(const uint8_t* const* bits, int32_t kernel_size, int32_t words, const uint8_t* block, int pixels,
                       int32_t* counts) {
-    memset(counts, 0, static_cast<size_t>(pixels) * kBlockChannels * sizeof(int32_t));
     if (pixels == kPixels) {
       sums<kPixels, kChannels>(bits, kernel_size, words, block, counts);
       return;
