@@ -2,8 +2,6 @@
 // and one byte shuffle looks up the four weight bits of 32 channels in it: two instructions for 128
 // multiply-accumulates.
 #define BITSR_ISA avx2
-#include <cstring>
-
 #include "cpu_x86.h"
 #include "lanes_avx2.h"
 #include "row_kernels.h"
@@ -126,6 +124,7 @@ struct Popcount {
         }
       }
     }
+    // Two copies of it: the usual one, of a layer that never was drained, adds nothing and reads no memory.
     if (drained)
       drain_all(true);
     else

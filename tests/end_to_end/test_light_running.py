@@ -74,3 +74,13 @@ def test_tensorflow_and_an_artifact_share_a_process(artifact: Path, tensorflow_f
         ]
     )
     assert python(code, artifact).splitlines()[-1] == "(10, 12, 3)"
+
+
+def test_models_and_diffusion_need_no_pydantic() -> None:
+    """What runs weights or a diffusion artifact comes without it (the extras of pyproject.toml)."""
+    code = (
+        "import sys; sys.modules['pydantic'] = None; "
+        "import bitsr.inference.diffusion, bitsr.inference.eager; from bitsr.training.models import create_model; "
+        "print(create_model('test_swinir_x2', window=8).info.config['window'])"
+    )
+    assert python(code) == "8\n"

@@ -81,6 +81,7 @@ def test_settings_of_an_id_can_be_overridden() -> None:
         ({"blocks": 2.5}, "is 2.5, expected a whole number"),
         ({"input_scale": "wide"}, "is 'wide', expected a finite number"),
         ({"input_scale": float("nan")}, "is nan, expected a finite number"),
+        ({"input_scale": 10**400}, "expected a finite number"),
         ({"input_scale": False}, "is False, expected a finite number"),
     ],
 )
@@ -102,9 +103,11 @@ def test_a_scale_that_artifacts_can_not_have_is_refused() -> None:
 
 def test_counts_in_a_row_are_checked_too() -> None:
     assert create_model("test_swinir_x2", depths=[1]).info.config["depths"] == (1,)
-    for wrong in ((-2,), (1.5,), 2, "2", (0,), ()):
-        with pytest.raises(UsageError, match=r"'depths' of 'test_swinir_x2' is .*, expected whole numbers from 1 on"):
+    for wrong in ((-2,), (1.5,), 2, "2"):
+        with pytest.raises(UsageError, match=r"'depths' of 'test_swinir_x2' is .*, expected whole numbers from 0 on"):
             create_model("test_swinir_x2", depths=wrong)
+    with pytest.raises(UsageError, match=r"is \(\), expected one or more whole numbers from 1 on"):
+        create_model("test_sr3_x4", multipliers=())
     assert create_model("test_bidiffsr_x4", float_levels=()).info.config["float_levels"] == ()
     with pytest.raises(UsageError, match="is \\(-1,\\), expected whole numbers from 0 on"):
         create_model("test_bidiffsr_x4", float_levels=(-1,))
@@ -126,9 +129,14 @@ def test_counts_in_a_row_are_checked_too() -> None:
 )
 def test_what_there_must_be_can_not_be_nothing(name: str, settings: dict[str, Any]) -> None:
     with pytest.raises(
-        UsageError, match=r"expected (a whole number from 1|whole numbers from 1|a finite number above 0)"
+        UsageError, match=r"expected (a whole number from 1|one or more whole numbers from 1|a finite number above 0)"
     ):
         create_model(name, **settings)
+
+
+def test_what_can_not_be_shared_is_refused() -> None:
+    with pytest.raises(UsageError, match="8 channels can not be shared by 3 heads, expected a multiple"):
+        create_model("test_swinir_x2", heads=3)
 
 
 def test_a_network_may_have_no_blocks() -> None:

@@ -22,6 +22,7 @@ from bitsr.training.models.registry import (
     create_model,
     list_models,
     model_info,
+    positive,
     register_model,
 )
 
@@ -33,5 +34,6 @@ __all__ = [
     "create_model",
     "list_models",
     "model_info",
+    "positive",
     "register_model",
 ]

@@ -9,7 +9,6 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from bitsr.training.binarizers import MeanScaleWeight, Sign
@@ -19,7 +18,7 @@ from bitsr.training.diffusion.unet import Layer, behind_fusion, levels, run_unet
 from bitsr.training.layers import BinaryConv2d
 from bitsr.training.models.diffusion import DiffusionModel
 from bitsr.training.models.method_conv import METHODS, MethodConv
-from bitsr.training.models.registry import register_model
+from bitsr.training.models.registry import positive, register_model
 
 PAPER = "BI-DiffSR, NeurIPS 2024"
 DROPOUT = 0.2
@@ -46,10 +45,10 @@ class BiDiffSrConfig:
     """
 
     channels: int = 64
-    multipliers: tuple[PositiveInt, ...] = (1, 2, 4, 8)
+    multipliers: tuple[int, ...] = positive((1, 2, 4, 8))
     blocks: int = 2
-    norm_groups: PositiveInt = 16
-    time_groups: PositiveInt = 5
+    norm_groups: int = positive(16)
+    time_groups: int = positive(5)
     grouped: Grouped = "both"
     fusion: Fusion = "opposite"
     identity: bool = True

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from bitsr.training.models.network import SuperResolutionModel
-from bitsr.training.models.registry import register_model
+from bitsr.training.models.registry import positive, register_model
 
 FSRCNN_PAPER = "FSRCNN, ECCV 2016 (arXiv 1608.00367)"
 ECBSR_PAPER = "ECBSR, ACM MM 2021"
@@ -152,7 +151,7 @@ class XlsrConfig:
     """Width of the blocks and of the branch beside them, and how many blocks."""
 
     channels: int = 32
-    branch: PositiveInt = 16
+    branch: int = positive(16)
     blocks: int = 3
 
 
@@ -186,7 +185,7 @@ class FsrcnnConfig:
     """The paper's d, s and m: width, width of the shrunk maps, and their 3x3 convolutions."""
 
     channels: int = 56
-    shrunk: PositiveInt = 12
+    shrunk: int = positive(12)
     blocks: int = 4
 
 

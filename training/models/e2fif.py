@@ -7,13 +7,12 @@ EDSR_e2fif, here for RGB.
 
 from dataclasses import dataclass
 
-from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from bitsr.training.binarizers import Sign, SignWeight
 from bitsr.training.layers import EDSR_RANGE, BinaryConv2d
 from bitsr.training.models.backbones import LightBackbone
-from bitsr.training.models.registry import register_model
+from bitsr.training.models.registry import positive, register_model
 
 PAPER = "E2FIF, arXiv 2207.06893"
 
@@ -53,7 +52,7 @@ class E2fifConfig:
     channels: int = 64
     blocks: int = 16
     norm: bool = True
-    input_scale: PositiveFloat = EDSR_RANGE
+    input_scale: float = positive(EDSR_RANGE)
 
 
 @register_model("e2fif_x{scale}", paper=PAPER, config=E2fifConfig())

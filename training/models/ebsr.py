@@ -16,13 +16,12 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from bitsr.training.binarizers import LsqQuantizer, MeanScaleWeight, ScaledSign
 from bitsr.training.layers import EDSR_RANGE, BinaryConv2d, ChannelShiftRescale, SpatialRescale
 from bitsr.training.models.backbones import LightBackbone
-from bitsr.training.models.registry import register_model
+from bitsr.training.models.registry import positive, register_model
 
 PAPER = "EBSR, arXiv 2303.12270v1"
 
@@ -43,7 +42,7 @@ class EbsrConfig:
     channel: Literal["none", "unfused", "fused"] = "fused"
     spatial: bool = True
     activation: Literal["leaky_relu", "prelu"] = "leaky_relu"
-    input_scale: PositiveFloat = EDSR_RANGE
+    input_scale: float = positive(EDSR_RANGE)
     nearest_skip: bool = False
     norm: bool = False
     gate_bits: tuple[int, int] | None = None

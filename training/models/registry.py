@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
 
 from bitsr.common.errors import BitsrError, UnknownNameError, UsageError, first_line
 from bitsr.training.models.network import ModelInfo, SuperResolutionModel
@@ -33,6 +32,7 @@ class _Registration:
 
 
 _REGISTRY: dict[str, _Registration] = {}
+_POSITIVE = "positive"
 # What a network says of itself.
 _FACTS = ("scale", "channels", "receptive_field_radius", "global_pooling", "fixed_size")
 
@@ -63,6 +63,11 @@ def register_model(
         return builder
 
     return decorate
+
+
+def positive(default: Any) -> Any:
+    """A field of a configuration that takes no 0, such as ``window: int = positive(8)``, or a row of such numbers."""
+    return dataclasses.field(default=default, metadata={_POSITIVE: True})
 
 
 def list_models(glob: str = "*", *, kind: Kind | None = None) -> list[str]:
@@ -169,44 +174,43 @@ def _configured(model_id: str, config: Any, settings: Mapping[str, Any]) -> Any:
             raise UnknownNameError(f"'{model_id}' has no setting '{name}'; {_nearest(name, names) or expected}")
     if not settings:
         return config
-    types = get_type_hints(type(config), include_extras=True)
+    types = get_type_hints(type(config))
+    above_nothing = {field.name for field in dataclasses.fields(config) if field.metadata.get(_POSITIVE)}
     changed = {
-        name: _setting(f"'{model_id}'", name, types[name], value, before=getattr(config, name))
+        name: _setting(
+            f"'{model_id}'", name, types[name], value, before=getattr(config, name), positive=name in above_nothing
+        )
         for name, value in settings.items()
     }
     return dataclasses.replace(config, **changed)
 
 
-def _setting(model: str, name: str, kind: Any, value: Any, *, before: Any) -> Any:
+def _setting(model: str, name: str, kind: Any, value: Any, *, before: Any, positive: bool) -> Any:
     """A setting as its field has it. Text is taken for a number, as YAML reads 1e-3; other types are not mixed.
 
     What is a count in the registered configuration (``before``) stays one: a negative number of channels or blocks
-    would build a network of nothing. Fields whose types are pydantic's ``PositiveInt`` and ``PositiveFloat`` take no 0.
+    would build a network of nothing. Fields that are ``positive`` take no 0, and rows of them are not empty.
     """
     wanted = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
-    if kind in (float, PositiveFloat):
-        least = 0.0 if kind == PositiveFloat else -math.inf
-        try:
-            number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        if math.isfinite(number) and number > least:
+    if kind is float:
+        number = _number(value)
+        if math.isfinite(number) and (number > 0 or not positive):
             return number
-        wanted = "a finite number" + (" above 0" if kind == PositiveFloat else "")
+        wanted = "a finite number" + (" above 0" if positive else "")
     elif get_origin(kind) is Literal:
         if any(type(value) is type(choice) and value == choice for choice in get_args(kind)):
             return value
         wanted = " or ".join(map(repr, get_args(kind)))
-    elif kind in (int, PositiveInt):
-        least = _least(kind, before=[before])
+    elif kind is int:
+        least = _least([before], positive=positive)
         if _whole([value], least=least):
             return value
         wanted = f"a whole number{_from(least)}"
-    elif kind in (tuple[int, ...], tuple[PositiveInt, ...]):
-        least = _least(get_args(kind)[0], before=before)
-        if isinstance(value, (tuple, list)) and len(value) >= least and _whole(value, least=least):
+    elif kind == tuple[int, ...]:
+        least = _least(before, positive=positive)
+        if isinstance(value, (tuple, list)) and _whole(value, least=least) and (value or not positive):
             return tuple(value)
-        wanted = f"whole numbers{_from(least)}"
+        wanted = f"{'one or more ' if positive else ''}whole numbers{_from(least)}"
     elif kind in (bool, str):
         if type(value) is kind:
             return value
@@ -215,19 +219,27 @@ def _setting(model: str, name: str, kind: Any, value: Any, *, before: Any) -> An
     raise UsageError(f"the setting '{name}' of {model} is {value!r}, expected {wanted}; correct it")
 
 
-def _least(kind: Any, *, before: Sequence[int]) -> float:
-    """The least value of a field of whole numbers."""
-    if kind == PositiveInt:
+def _number(value: Any) -> float:
+    """Not a number for what is none."""
+    try:
+        return math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _least(before: Sequence[int], *, positive: bool) -> int | None:
+    """The least value of whole numbers that were ``before`` in the registered configuration; none: any will do."""
+    if positive:
         return 1
-    return 0 if min(before, default=0) >= 0 else -math.inf
+    return 0 if min(before, default=0) >= 0 else None
 
 
-def _from(least: float) -> str:
-    return f" from {least} on" if least > -math.inf else ""
+def _from(least: int | None) -> str:
+    return "" if least is None else f" from {least} on"
 
 
-def _whole(values: Sequence[Any], *, least: float) -> bool:
-    return all(type(value) is int and value >= least for value in values)
+def _whole(values: Sequence[Any], *, least: int | None) -> bool:
+    return all(type(value) is int and (least is None or value >= least) for value in values)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

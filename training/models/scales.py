@@ -22,13 +22,12 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from bitsr.training.binarizers import MeanScaleWeight, RSign, ScaledSign
 from bitsr.training.layers import EDSR_RANGE, BinaryConv2d, RPReLU, SpatialRescale
 from bitsr.training.models.backbones import LEAKY_SLOPE, LightBackbone
-from bitsr.training.models.registry import register_model
+from bitsr.training.models.registry import positive, register_model
 from bitsr.training.models.swinir import SwinIr, SwinIrConfig, SwinParts
 
 PAPER = "SCALES, arXiv 2303.12270v2"
@@ -123,7 +122,7 @@ class ScalesConfig:
     spatial: bool = True
     channel: bool = True
     activation: Literal["leaky_relu", "prelu"] = "leaky_relu"
-    input_scale: PositiveFloat = EDSR_RANGE
+    input_scale: float = positive(EDSR_RANGE)
     nearest_skip: bool = False
 
 

@@ -8,7 +8,6 @@ takes the timestep rather than the noise level.
 from dataclasses import dataclass
 
 import torch.nn.functional as F
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from bitsr.training.diffusion.blocks import NormActivation, SelfAttention, TimeEncoding
@@ -16,7 +15,7 @@ from bitsr.training.diffusion.noise_schedule import NoiseSchedule
 from bitsr.training.diffusion.unet import behind_concatenation, levels, run_unet, without_context
 from bitsr.training.models.bidiffsr import DROPOUT, convolution_reach
 from bitsr.training.models.diffusion import DiffusionModel
-from bitsr.training.models.registry import register_model
+from bitsr.training.models.registry import positive, register_model
 
 PAPER = "SR3, TPAMI 2022"
 
@@ -54,9 +53,9 @@ class Sr3Config:
     """Shape of an SR3: channels of the first level, those of each level as multiples of it, blocks a level."""
 
     channels: int = 64
-    multipliers: tuple[PositiveInt, ...] = (1, 2, 4, 8)
+    multipliers: tuple[int, ...] = positive((1, 2, 4, 8))
     blocks: int = 2
-    norm_groups: PositiveInt = 16
+    norm_groups: int = positive(16)
 
 
 class Sr3(DiffusionModel):

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from bitsr.common.errors import UsageError
 from bitsr.training.layers import Normalize
 from bitsr.training.models.network import SuperResolutionModel
-from bitsr.training.models.registry import register_model
+from bitsr.training.models.registry import positive, register_model
 
 PAPER = "SwinIR, ICCVW 2021 (arXiv 2108.10257)"
 # Added to the attention between pixels that a shift brought into one window.
@@ -226,10 +226,10 @@ class SwinIrConfig:
     """
 
     channels: int = 60
-    depths: tuple[PositiveInt, ...] = (6, 6, 6, 6)
-    heads: PositiveInt = 6
-    window: PositiveInt = 8
-    tile: PositiveInt = 64
+    depths: tuple[int, ...] = (6, 6, 6, 6)
+    heads: int = positive(6)
+    window: int = positive(8)
+    tile: int = positive(64)
     overlap: int = 16
 
 
@@ -245,6 +245,10 @@ class SwinIr(SuperResolutionModel):
             global_pooling=True,
             fixed_size=config.tile,
         )
+        if channels % heads:
+            raise UsageError(
+                f"{channels} channels can not be shared by {heads} heads, expected a multiple; change channels or heads"
+            )
         self.window = window
         self.normalize = Normalize()
         self.head = nn.Conv2d(3, channels, 3, padding=1)
