@@ -109,7 +109,9 @@ def _unpacked(packed: Path) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(dir=folder.parent))
         with tarfile.open(packed) as archive:
-            archive.extractall(made, filter="data")
+            # Python 3.11.2, Debian 12's, has no filters yet and takes no argument for one.
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)
+            archive.extractall(made)
         try:
             made.rename(folder)
         except OSError:  # another process was first

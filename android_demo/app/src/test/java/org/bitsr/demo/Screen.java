@@ -15,6 +15,7 @@ import android.os.Handler;
 import android.os.Looper;
 import android.view.PixelCopy;
 import android.view.View;
+import android.view.ViewGroup;
 import android.widget.TextView;
 
 import java.io.ByteArrayInputStream;
@@ -106,6 +107,19 @@ final class Screen {
     static String text(Activity activity, int id) {
         View view = activity.findViewById(id);
         return view.getVisibility() == View.VISIBLE ? ((TextView) view).getText().toString() : "";
+    }
+
+    /** Puts other words into all texts below a view. */
+    static void replace(View view, String words, String others) {
+        if (view instanceof TextView) {
+            TextView text = (TextView) view;
+            text.setText(text.getText().toString().replace(words, others));
+        } else if (view instanceof ViewGroup) {
+            ViewGroup group = (ViewGroup) view;
+            for (int i = 0; i < group.getChildCount(); i++) {
+                replace(group.getChildAt(i), words, others);
+            }
+        }
     }
 
     static Bitmap draw(Activity activity) {
