@@ -175,10 +175,10 @@ def _configured(model_id: str, config: Any, settings: Mapping[str, Any]) -> Any:
     if not settings:
         return config
     types = get_type_hints(type(config))
-    above_nothing = {field.name for field in dataclasses.fields(config) if field.metadata.get(_POSITIVE)}
+    positives = {field.name for field in dataclasses.fields(config) if field.metadata.get(_POSITIVE)}
     changed = {
         name: _setting(
-            f"'{model_id}'", name, types[name], value, before=getattr(config, name), positive=name in above_nothing
+            f"'{model_id}'", name, types[name], value, before=getattr(config, name), positive=name in positives
         )
         for name, value in settings.items()
     }
@@ -220,7 +220,7 @@ def _setting(model: str, name: str, kind: Any, value: Any, *, before: Any, posit
 
 
 def _number(value: Any) -> float:
-    """Not a number for what is none."""
+    """NaN for what is no number."""
     try:
         return math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
